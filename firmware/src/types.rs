@@ -1,0 +1,297 @@
+//! Addresses, names, permissions and the settings of the driver.
+
+use core::fmt;
+use core::ops::BitOr;
+
+use portcullis_regmap::ddt::iosatp_mode;
+use portcullis_regmap::pte;
+use portcullis_regmap::regs::Capabilities;
+
+use crate::Error;
+
+/// Physical address as the IOMMU sees memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PhysAddr(pub u64);
+
+/// I/O virtual address: what a device puts on the bus.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Iova(pub u64);
+
+/// Device id as the IOMMU sees it on the bus; 24 bits at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceId(pub u32);
+
+/// A group of devices that only can be isolated together; given out by [`Iommu::add_device`](crate::Iommu::add_device).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub(crate) u16);
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Names a group: by itself or by one of its devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupKey {
+    /// The group.
+    Group(GroupId),
+    /// The group of this device.
+    Device(DeviceId),
+}
+
+impl From<GroupId> for GroupKey {
+    fn from(id: GroupId) -> Self {
+        GroupKey::Group(id)
+    }
+}
+
+impl From<DeviceId> for GroupKey {
+    fn from(id: DeviceId) -> Self {
+        GroupKey::Device(id)
+    }
+}
+
+/// What the driver has to know of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Its id on the bus.
+    pub id: DeviceId,
+    /// The group it joins because the bus cannot tell it from the others there; `None` for a group of its own.
+    pub group: Option<GroupId>,
+}
+
+impl From<DeviceId> for DeviceInfo {
+    fn from(id: DeviceId) -> Self {
+        DeviceInfo { id, group: None }
+    }
+}
+
+/// What devices may do with a mapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Perm(u8);
+
+impl Perm {
+    /// Nothing; no mapping can have it.
+    pub const NONE: Perm = Perm(0);
+    /// Read.
+    pub const READ: Perm = Perm(1);
+    /// Write. Page tables cannot express it alone: the mapping is readable too.
+    pub const WRITE: Perm = Perm(2);
+    /// Read and write.
+    pub const READ_WRITE: Perm = Perm(3);
+    /// Read for execute.
+    pub const EXEC: Perm = Perm(4);
+
+    /// Whether everything in `other` is allowed.
+    pub const fn contains(self, other: Perm) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl BitOr for Perm {
+    type Output = Perm;
+
+    fn bitor(self, other: Perm) -> Perm {
+        Perm(self.0 | other.0)
+    }
+}
+
+/// Who holds the DMA of a group. Equal values are the same owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner(core::num::NonZeroU64);
+
+impl Owner {
+    /// An owner with a number that the caller keeps unique.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for 0, which stands for nobody.
+    pub fn new(number: u64) -> Result<Self, Error> {
+        core::num::NonZeroU64::new(number).map(Owner).ok_or(Error::Invalid)
+    }
+}
+
+/// Proof that somebody took responsibility for a device that reaches all of memory.
+#[derive(Clone, Copy, Debug)]
+pub struct TrustToken(());
+
+impl TrustToken {
+    /// Takes that responsibility.
+    ///
+    /// # Safety
+    /// Devices translated by identity can read and write every byte, the IOMMU's tables included. The caller vouches
+    /// for every device the token is used for.
+    pub const unsafe fn new() -> Self {
+        TrustToken(())
+    }
+}
+
+/// Where DMA of a group goes while nobody owns the group.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum DefaultDomainType {
+    /// Nowhere.
+    #[default]
+    Blocked,
+    /// A paging domain of the group itself, empty at first.
+    Dma,
+    /// IOVA = physical address.
+    Identity(TrustToken),
+}
+
+/// How long the driver waits, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the command queue to make progress.
+    pub command_us: u64,
+    /// For `busy` and `on` bits of registers.
+    pub register_us: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts { command_us: 100_000, register_us: 100_000 }
+    }
+}
+
+/// Settings of [`Iommu::new`](crate::Iommu::new).
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Where DMA of unowned groups goes.
+    pub default_domain: DefaultDomainType,
+    /// Commands the command queue should hold; rounded up to a power of two and down to what the hardware has.
+    pub command_queue: u32,
+    /// Records the fault queue should hold; rounded likewise.
+    pub fault_queue: u32,
+    /// Waiting times.
+    pub timeouts: Timeouts,
+    /// Deferred unmaps of one domain before a flush happens by itself; the largest value means never.
+    pub flush_queue: u32,
+    /// Age in microseconds of the oldest deferred unmap at which [`Iommu::poll`](crate::Iommu::poll) flushes.
+    pub flush_age_us: u64,
+    /// Table pages taken from the platform at a time, 1 to 64. Fewer are taken when memory is short.
+    pub table_chunk: u32,
+    /// Use 64 KiB NAPOT leaves. They spare cache entries; without `capabilities.S`, unmapping one takes 16 commands.
+    pub napot: bool,
+    /// Let the queues raise the interrupt wire.
+    pub interrupts: bool,
+    /// Take over an IOMMU that translates already: it is switched off first, so DMA is blocked in between.
+    pub take_over: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            default_domain: DefaultDomainType::default(),
+            command_queue: 256,
+            fault_queue: 256,
+            timeouts: Timeouts::default(),
+            flush_queue: 256,
+            flush_age_us: 10_000,
+            table_chunk: 16,
+            napot: false,
+            interrupts: true,
+            take_over: false,
+        }
+    }
+}
+
+/// Page-table format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Three levels; IOVAs below 2^38.
+    #[default]
+    Sv39,
+    /// Four levels; IOVAs below 2^47.
+    Sv48,
+    /// Five levels; IOVAs below 2^56.
+    Sv57,
+}
+
+impl Mode {
+    pub(crate) const fn levels(self) -> u8 {
+        match self {
+            Mode::Sv39 => pte::SV39_LEVELS,
+            Mode::Sv48 => pte::SV48_LEVELS,
+            Mode::Sv57 => pte::SV57_LEVELS,
+        }
+    }
+
+    pub(crate) const fn iosatp(self) -> u8 {
+        match self {
+            Mode::Sv39 => iosatp_mode::SV39,
+            Mode::Sv48 => iosatp_mode::SV48,
+            Mode::Sv57 => iosatp_mode::SV57,
+        }
+    }
+
+    pub(crate) const fn in_hardware(self, caps: Capabilities) -> bool {
+        match self {
+            Mode::Sv39 => caps.sv39(),
+            Mode::Sv48 => caps.sv48(),
+            Mode::Sv57 => caps.sv57(),
+        }
+    }
+
+    /// First IOVA beyond the domain: only the lower canonical half is used.
+    pub const fn aperture_end(self) -> u64 {
+        1 << (pte::level_shift(self.levels()) - 1)
+    }
+}
+
+/// Settings of a paging domain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DomainConfig {
+    /// Page-table format.
+    pub mode: Mode,
+}
+
+/// What the hardware can do, as far as a user of the driver cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The capabilities register.
+    pub capabilities: Capabilities,
+    /// Device-id bits that the directory in use covers.
+    pub device_id_bits: u32,
+    /// Entries of the command queue; one less can be in use.
+    pub command_queue: u32,
+    /// Entries of the fault queue; one less can be in use.
+    pub fault_queue: u32,
+}
+
+/// How the IOMMU fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// No failure so far.
+    #[default]
+    Good,
+    /// The command queue had to be reset at least once; everything works.
+    Degraded,
+    /// Translation is off after a failure: no device reaches memory, fallible calls answer [`Error::Io`].
+    Closed,
+    /// The hardware does not answer. What devices reach is unknown; nothing they might reach is given back.
+    Wedged,
+}
+
+/// Counts since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Commands queued, fences included.
+    pub commands: u64,
+    /// Fences queued.
+    pub fences: u64,
+    /// Waits for a fence.
+    pub fence_waits: u64,
+    /// Reads of `cqh` in these waits.
+    pub fence_polls: u64,
+    /// Time spent in these waits, in microseconds.
+    pub fence_wait_us: u64,
+    /// Resets of the command queue.
+    pub queue_resets: u64,
+    /// Fault records delivered.
+    pub faults: u64,
+    /// Of these, records of devices the driver does not know.
+    pub unknown_faults: u64,
+    /// Times that records were lost because the queue was full or could not be written.
+    pub fault_losses: u64,
+}

@@ -1,0 +1,111 @@
+//! The named configurations of the hardware: the one place that says what a build contains.
+
+use crate::ddt::Format;
+use crate::regs::{Capabilities, Fctl};
+
+/// What one build of the hardware contains. Each parameter says what it does and what it costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The name that CI, docs, benches and boards use. Costs nothing.
+    pub name: &'static str,
+    /// Value of the capabilities register, from which everything optional follows. Each bit costs the logic of its
+    /// rows in the matrix.
+    pub capabilities: u64,
+    /// Value of fctl after reset. Costs nothing.
+    pub fctl: u32,
+    /// Bits of fctl that software may change. Each costs a flip-flop and the muxes behind it.
+    pub fctl_writable: u32,
+    /// Largest number of device-directory levels, the smaller ones included if [`Self::ddt_all_levels`].
+    /// Each level beyond the first costs a read per cold walk and the state for it.
+    pub ddt_levels: u8,
+    /// Directories of fewer levels than [`Self::ddt_levels`] are accepted too. Costs a comparison per level.
+    pub ddt_all_levels: bool,
+    /// Largest LOG2SZ-1 of the command queue: it holds 2^(n+1) entries of 16 bytes. Each bit costs three flip-flops
+    /// and an index mask.
+    pub cq_log2sz_minus_1: u8,
+    /// Largest LOG2SZ-1 of the fault queue: it holds 2^(n+1) entries of 32 bytes. Cost as for the command queue.
+    pub fq_log2sz_minus_1: u8,
+    /// Entries of the address-translation cache. A hit saves the whole page-table walk; each entry costs about 90
+    /// bits of storage and a share of the comparators.
+    pub iotlb_entries: u16,
+    /// Entries of the device-context cache. A hit saves the directory walk; each entry costs about 60 bits of storage
+    /// and a comparator.
+    pub context_entries: u16,
+    /// Requests that may wait for a walk while others pass. Each costs the storage of a request, about 80 bits.
+    pub miss_queue: u8,
+    /// Page-table walks in flight at the same time. Each costs a walker's state, about 150 bits, and a share of the
+    /// memory port's arbiter.
+    pub walkers: u8,
+    /// Writable bits of each icvec field: 2^n interrupt vectors. Costs the wires or message-table entries of the
+    /// vectors.
+    pub icvec_bits: u8,
+}
+
+impl Config {
+    /// The capabilities register, typed.
+    pub const fn capabilities(&self) -> Capabilities {
+        Capabilities::from_bits(self.capabilities)
+    }
+
+    /// fctl after reset, typed.
+    pub const fn fctl(&self) -> Fctl {
+        Fctl::from_bits(self.fctl)
+    }
+
+    /// Width in bits of the physical addresses the IOMMU itself can use (CAP-09).
+    pub const fn pas_bits(&self) -> u32 {
+        self.capabilities().pas() as u32
+    }
+
+    /// Width in bits of the page numbers the IOMMU itself can use: PPN bits above read 0 (DDTP-11).
+    pub const fn ppn_bits(&self) -> u32 {
+        self.pas_bits() - crate::PAGE_SHIFT
+    }
+
+    /// Format of the device contexts (DDT-01).
+    pub const fn dc_format(&self) -> Format {
+        Format::of(self.capabilities().msi_flat())
+    }
+
+    /// Device-id bits of the largest directory: wider ids are illegal in commands (DIR-07).
+    pub const fn device_id_bits(&self) -> u32 {
+        self.dc_format().device_id_bits(self.ddt_levels)
+    }
+
+    /// Whether ddtp accepts the mode (DDTP-03, DDTP-04).
+    pub const fn accepts_mode(&self, iommu_mode: u8) -> bool {
+        match iommu_mode {
+            0 | 1 => true,
+            2..=4 => {
+                let levels = iommu_mode - 1;
+                levels == self.ddt_levels || levels < self.ddt_levels && self.ddt_all_levels
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Smallest build with Sv39: profile `cu39`, for an iCE40 HX8K together with the demo system.
+pub const TINY: Config = Config {
+    name: "tiny",
+    capabilities: 0x0000_0020_1000_0210,
+    fctl: 0x2,
+    fctl_writable: 0,
+    ddt_levels: 1,
+    ddt_all_levels: true,
+    cq_log2sz_minus_1: 7,
+    fq_log2sz_minus_1: 7,
+    iotlb_entries: 8,
+    context_entries: 4,
+    miss_queue: 4,
+    walkers: 1,
+    icvec_bits: 0,
+};
+
+/// Every named configuration.
+pub const CONFIGS: &[Config] = &[TINY];
+
+/// The configuration of that name.
+pub fn config(name: &str) -> Option<&'static Config> {
+    CONFIGS.iter().find(|c| c.name == name)
+}

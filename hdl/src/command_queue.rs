@@ -1,0 +1,411 @@
+//! The invalidation queue (the specification's command queue): fetches, checks and executes one command at a time.
+//!
+//! ```text
+//! Idle ─► Data (two doublewords) ─► Decode ─┬─► invalidation: takes its turn in the lookup pipeline
+//!                                          ├─► Drain ─► Store ─► Answer: IOFENCE.C
+//!                                          └─► illegal, or fetch failed: error bit, `cqh` stays
+//! ```
+//!
+//! Timing: L+4 cycles per invalidation (L cycles from read request to first data).
+//! Invariants: `advance` (cqh) is given only for a command that is complete, or that is certain to act before anything
+//! later; an IOFENCE.C is passed only when its effects are visible (FEN-02, HW6); commands run in order, one at a time.
+
+use crate::types::*;
+use crate::widen::unsigned_cast_to;
+use rust_hdl::prelude::*;
+
+/// States of the command queue.
+#[derive(LogicState, Debug, Copy, Clone, PartialEq)]
+pub enum CommandState {
+    /// Asks for the next command while there is one.
+    Idle,
+    /// Takes its two doublewords.
+    Data,
+    /// Checks it and executes what needs no waiting.
+    Decode,
+    /// IOFENCE.C: waits for everything before it.
+    Drain,
+    /// Stores DATA.
+    Store,
+    /// Waits for the store's answer.
+    Answer,
+}
+
+/// `X` queue index bits.
+#[derive(LogicBlock)]
+pub struct CommandQueue<const X: usize> {
+    /// Clock.
+    pub clock: Signal<In, Clock>,
+    /// Back to Idle.
+    pub reset: Signal<In, Bit>,
+    /// There is a command and nothing forbids its fetch (CQ-02, CQ-04).
+    pub go: Signal<In, Bit>,
+    /// cqb.PPN.
+    pub base: Signal<In, Bits<28>>,
+    /// cqh.
+    pub head: Signal<In, Bits<X>>,
+    /// A command is in work: the queue is not off yet (CQCSR-03).
+    pub active: Signal<Out, Bit>,
+    /// cqh moves on.
+    pub advance: Signal<Out, Bit>,
+    /// Set cqcsr.cqmf.
+    pub memory_fault: Signal<Out, Bit>,
+    /// Set cqcsr.cmd_ill.
+    pub illegal: Signal<Out, Bit>,
+    /// Set cqcsr.fence_w_ip.
+    pub fence_wire: Signal<Out, Bit>,
+
+    /// Memory read wanted.
+    pub ar_valid: Signal<Out, Bit>,
+    /// It is taken.
+    pub ar_ready: Signal<In, Bit>,
+    /// Page number.
+    pub ar_frame: Signal<Out, Bits<28>>,
+    /// Offset in the page.
+    pub ar_off: Signal<Out, Bits<12>>,
+    /// Read data for this block.
+    pub r_valid: Signal<In, Bit>,
+    /// The doubleword.
+    pub r_data: Signal<In, Bits<64>>,
+    /// Its status.
+    pub r_status: Signal<In, Bits<2>>,
+    /// The second one.
+    pub r_last: Signal<In, Bit>,
+
+    /// An invalidation wants into the pipeline.
+    pub op_valid: Signal<Out, Bit>,
+    /// It is taken.
+    pub op_ready: Signal<In, Bit>,
+    /// Which.
+    pub op: Signal<Out, PipeOp>,
+    /// Its operands.
+    pub op_arg: Signal<Out, Req>,
+
+    /// IOFENCE.C: everything before it is to be finished ...
+    pub drain_valid: Signal<Out, Bit>,
+    /// ... device reads too (PR) ...
+    pub drain_reads: Signal<Out, Bit>,
+    /// ... device writes too (PW) ...
+    pub drain_writes: Signal<Out, Bit>,
+    /// ... and is.
+    pub drain_done: Signal<In, Bit>,
+
+    /// Store wanted.
+    pub w_valid: Signal<Out, Bit>,
+    /// It is taken.
+    pub w_ready: Signal<In, Bit>,
+    /// Page number.
+    pub w_frame: Signal<Out, Bits<28>>,
+    /// Offset in the page, 8-byte aligned.
+    pub w_off: Signal<Out, Bits<12>>,
+    /// DATA, in both halves.
+    pub w_data: Signal<Out, Bits<64>>,
+    /// It goes to the upper half.
+    pub w_upper: Signal<Out, Bit>,
+    /// The store's answer.
+    pub b_valid: Signal<In, Bit>,
+    /// It failed.
+    pub b_error: Signal<In, Bit>,
+
+    state: DFF<CommandState>,
+    word0: DFF<Bits<64>>,
+    word1: DFF<Bits<64>>,
+    second: DFF<Bit>,
+    asked: DFF<Bit>,
+    failed: DFF<Bit>,
+
+    w0: Signal<Local, Bits<64>>,
+    w1: Signal<Local, Bits<64>>,
+    opcode: Signal<Local, Bits<7>>,
+    func3: Signal<Local, Bits<3>>,
+    address: Signal<Local, Iova>,
+    address_word: Signal<Local, Bits<64>>,
+    inval_bad: Signal<Local, Bit>,
+    fence_bad: Signal<Local, Bit>,
+    dir_bad: Signal<Local, Bit>,
+    did_wide: Signal<Local, Bit>,
+    has_effect: Signal<Local, Bit>,
+    done: Signal<Local, Bit>,
+    store_far: Signal<Local, Bit>,
+    data_low: Signal<Local, Bits<32>>,
+    data_wide: Signal<Local, Bits<64>>,
+    store_off: Signal<Local, Bits<10>>,
+    store_off_wide: Signal<Local, Bits<12>>,
+
+    inval_reserved0: Constant<Bits<64>>,
+    inval_reserved1: Constant<Bits<64>>,
+    fence_reserved0: Constant<Bits<64>>,
+    fence_reserved1: Constant<Bits<64>>,
+    dir_reserved0: Constant<Bits<64>>,
+    pid_mask: Constant<Bits<64>>,
+    pid_wide_mask: Constant<Bits<64>>,
+    did_wide_mask: Constant<Bits<64>>,
+    store_far_mask: Constant<Bits<64>>,
+    frame_mask: Constant<Bits<28>>,
+    quad_mask: Constant<Bits<12>>,
+}
+
+impl<const X: usize> CommandQueue<X> {
+    /// A command queue for physical addresses of `pas` bits and device ids of `did` bits.
+    #[must_use]
+    pub fn new(pas: u32, did: u32) -> Self {
+        let frame_mask = (1u64 << (pas - 12)) - 1;
+        Self {
+            clock: Default::default(),
+            reset: Default::default(),
+            go: Default::default(),
+            base: Default::default(),
+            head: Default::default(),
+            active: Default::default(),
+            advance: Default::default(),
+            memory_fault: Default::default(),
+            illegal: Default::default(),
+            fence_wire: Default::default(),
+            ar_valid: Default::default(),
+            ar_ready: Default::default(),
+            ar_frame: Default::default(),
+            ar_off: Default::default(),
+            r_valid: Default::default(),
+            r_data: Default::default(),
+            r_status: Default::default(),
+            r_last: Default::default(),
+            op_valid: Default::default(),
+            op_ready: Default::default(),
+            op: Default::default(),
+            op_arg: Default::default(),
+            drain_valid: Default::default(),
+            drain_reads: Default::default(),
+            drain_writes: Default::default(),
+            drain_done: Default::default(),
+            w_valid: Default::default(),
+            w_ready: Default::default(),
+            w_frame: Default::default(),
+            w_off: Default::default(),
+            w_data: Default::default(),
+            w_upper: Default::default(),
+            b_valid: Default::default(),
+            b_error: Default::default(),
+            state: Default::default(),
+            word0: Default::default(),
+            word1: Default::default(),
+            second: Default::default(),
+            asked: Default::default(),
+            failed: Default::default(),
+            w0: Default::default(),
+            w1: Default::default(),
+            opcode: Default::default(),
+            func3: Default::default(),
+            address: Default::default(),
+            address_word: Default::default(),
+            inval_bad: Default::default(),
+            fence_bad: Default::default(),
+            dir_bad: Default::default(),
+            did_wide: Default::default(),
+            has_effect: Default::default(),
+            done: Default::default(),
+            store_far: Default::default(),
+            data_low: Default::default(),
+            data_wide: Default::default(),
+            store_off: Default::default(),
+            store_off_wide: Default::default(),
+            // INV-01; NL (34) and S (dw1 bit 9) are reserved without their capability (INV-23, INV-26).
+            inval_reserved0: Constant::new(0xf000_0ffc_0000_0800u64.into()),
+            inval_reserved1: Constant::new(0xc000_0000_0000_03ffu64.into()),
+            // FEN-01.
+            fence_reserved0: Constant::new(0x0000_0000_ffff_c000u64.into()),
+            fence_reserved1: Constant::new(0xc000_0000_0000_0000u64.into()),
+            // DIR-01.
+            dir_reserved0: Constant::new(0x0000_00fd_0000_0c00u64.into()),
+            pid_mask: Constant::new(0x0000_0000_ffff_f000u64.into()),
+            // A-22: without PD17 and PD20 a PID has 8 bits.
+            pid_wide_mask: Constant::new(0x0000_0000_fff0_0000u64.into()),
+            // DIR-07.
+            did_wide_mask: Constant::new((u64::MAX << (40 + did)).into()),
+            // Bit n of the doubleword is bit n + 2 of the address; 63:62 are reserved anyway.
+            store_far_mask: Constant::new((u64::MAX << (pas - 2)).into()),
+            frame_mask: Constant::new(frame_mask.into()),
+            quad_mask: Constant::new(0xff8u64.into()),
+        }
+    }
+}
+
+impl<const X: usize> Logic for CommandQueue<X> {
+    #[hdl_gen]
+    fn update(&mut self) {
+        dff_setup!(self, clock, state, word0, word1, second, asked, failed);
+
+        // Fields. The masks are tested on whole doublewords; the kernel has no cheaper way.
+        self.w0.next = self.word0.q.val();
+        self.w1.next = self.word1.q.val();
+        self.opcode.next = self.w0.val().get_bits::<7>(0);
+        self.func3.next = self.w0.val().get_bits::<3>(7);
+        self.inval_bad.next = ((self.w0.val() & self.inval_reserved0.val()) != 0)
+            | ((self.w1.val() & self.inval_reserved1.val()) != 0)
+            | (self.func3.val() > 1)
+            | ((self.func3.val() == 1) & self.w0.val().get_bit(32));
+        self.fence_bad.next = ((self.w0.val() & self.fence_reserved0.val()) != 0)
+            | ((self.w1.val() & self.fence_reserved1.val()) != 0)
+            | (self.func3.val() != 0);
+        self.did_wide.next =
+            self.w0.val().get_bit(33) & ((self.w0.val() & self.did_wide_mask.val()) != 0);
+        self.dir_bad.next = ((self.w0.val() & self.dir_reserved0.val()) != 0)
+            | (self.w1.val() != 0)
+            | self.did_wide.val()
+            | (self.func3.val() > 1)
+            | ((self.func3.val() == 0) & ((self.w0.val() & self.pid_mask.val()) != 0))
+            | ((self.func3.val() == 1)
+                & (!self.w0.val().get_bit(33)
+                    | ((self.w0.val() & self.pid_wide_mask.val()) != 0)));
+        // Without second stage and process contexts GVMA, VMA of a guest and INVAL_PDT find nothing (A-22, A-48).
+        self.has_effect.next = (self.func3.val() == 0)
+            & ((self.opcode.val() == 3) | !self.w0.val().get_bit(33));
+
+        // Operands of an invalidation. ADDR[63:12] stands at 61:10: two places up it is an address.
+        self.address_word.next = self.w1.val() << 2;
+        self.address.next = self.address_word.val().into();
+        self.op.next = PipeOp::InvalVma;
+        self.op_arg.next.off = 0.into();
+        self.op_arg.next.vpn0 = self.address.val().vpn0;
+        self.op_arg.next.vpn1 = self.address.val().vpn1;
+        self.op_arg.next.vpn2 = self.address.val().vpn2;
+        self.op_arg.next.hi = 0.into();
+        self.op_arg.next.tag = 0.into();
+        self.op_arg.next.did = self.w0.val().get_bits::<24>(40);
+        self.op_arg.next.pv = self.w0.val().get_bit(32);
+        self.op_arg.next.pid = self.w0.val().get_bits::<20>(12);
+        self.op_arg.next.sup = self.w0.val().get_bit(33);
+        self.op_arg.next.access = 0.into();
+        self.op_arg.next.kind = 0.into();
+        if self.w0.val().get_bit(10) {
+            self.op_arg.next.kind = 1.into();
+        }
+        if self.opcode.val() == 3 {
+            self.op.next = PipeOp::InvalDdt;
+        }
+        self.op_valid.next = false;
+
+        // Operands of IOFENCE.C.
+        self.drain_valid.next = false;
+        self.drain_reads.next = self.w0.val().get_bit(12);
+        self.drain_writes.next = self.w0.val().get_bit(13);
+        self.store_far.next = (self.w1.val() & self.store_far_mask.val()) != 0;
+        self.store_off.next = self.w1.val().get_bits::<10>(0);
+        self.store_off_wide.next = unsigned_cast_to::<12, 10>(self.store_off.val()) << 2;
+        self.data_low.next = self.w0.val().get_bits::<32>(32);
+        self.data_wide.next = unsigned_cast_to::<64, 32>(self.data_low.val());
+        self.w_valid.next = false;
+        self.w_frame.next = self.w1.val().get_bits::<28>(10) & self.frame_mask.val();
+        self.w_off.next = self.store_off_wide.val() & self.quad_mask.val();
+        self.w_data.next = (self.data_wide.val() << 32) | self.data_wide.val();
+        self.w_upper.next = self.store_off.val().get_bit(0);
+
+        self.active.next = true;
+        self.advance.next = false;
+        self.memory_fault.next = false;
+        self.illegal.next = false;
+        self.fence_wire.next = false;
+        self.done.next = false;
+        self.ar_valid.next = false;
+        self.ar_frame.next = self.base.val();
+        self.ar_off.next = unsigned_cast_to::<12, X>(self.head.val()) << 4;
+
+        match self.state.q.val() {
+            CommandState::Idle => {
+                self.active.next = false;
+                self.second.d.next = false;
+                self.failed.d.next = false;
+                // Once asked for, a command is fetched, whatever software does to cqen meanwhile.
+                self.asked.d.next = false;
+                if self.go.val() | self.asked.q.val() {
+                    self.active.next = true;
+                    self.ar_valid.next = true;
+                    self.asked.d.next = !self.ar_ready.val();
+                    if self.ar_ready.val() {
+                        self.state.d.next = CommandState::Data;
+                    }
+                }
+            }
+            CommandState::Data => {
+                if self.r_valid.val() {
+                    self.second.d.next = true;
+                    if self.second.q.val() {
+                        self.word1.d.next = self.r_data.val();
+                    } else {
+                        self.word0.d.next = self.r_data.val();
+                    }
+                    if self.r_status.val() != 0 {
+                        self.failed.d.next = true;
+                    }
+                    if self.r_last.val() {
+                        self.state.d.next = CommandState::Decode;
+                    }
+                }
+            }
+            CommandState::Decode => {
+                self.state.d.next = CommandState::Idle;
+                if self.failed.q.val() {
+                    self.memory_fault.next = true;
+                } else if (self.opcode.val() == 1) & !self.inval_bad.val() {
+                    self.op_valid.next = self.has_effect.val();
+                    self.done.next = self.op_ready.val() | !self.has_effect.val();
+                    if !self.done.val() {
+                        self.state.d.next = CommandState::Decode;
+                    }
+                } else if (self.opcode.val() == 3) & !self.dir_bad.val() {
+                    self.op_valid.next = self.has_effect.val();
+                    self.done.next = self.op_ready.val() | !self.has_effect.val();
+                    if !self.done.val() {
+                        self.state.d.next = CommandState::Decode;
+                    }
+                } else if (self.opcode.val() == 2) & !self.fence_bad.val() {
+                    self.state.d.next = CommandState::Drain;
+                } else {
+                    self.illegal.next = true;
+                }
+            }
+            CommandState::Drain => {
+                self.drain_valid.next = true;
+                if self.drain_done.val() {
+                    self.state.d.next = CommandState::Idle;
+                    if self.w0.val().get_bit(10) {
+                        self.state.d.next = CommandState::Store;
+                    } else {
+                        self.done.next = true;
+                        self.fence_wire.next = self.w0.val().get_bit(11);
+                    }
+                }
+            }
+            CommandState::Store => {
+                if self.store_far.val() {
+                    self.memory_fault.next = true;
+                    self.state.d.next = CommandState::Idle;
+                } else {
+                    self.w_valid.next = true;
+                    if self.w_ready.val() {
+                        self.state.d.next = CommandState::Answer;
+                    }
+                }
+            }
+            CommandState::Answer => {
+                if self.b_valid.val() {
+                    self.state.d.next = CommandState::Idle;
+                    if self.b_error.val() {
+                        self.memory_fault.next = true;
+                    } else {
+                        self.done.next = true;
+                        self.fence_wire.next = self.w0.val().get_bit(11);
+                    }
+                }
+            }
+            _ => {
+                self.state.d.next = CommandState::Idle;
+            }
+        }
+        self.advance.next = self.done.val();
+
+        if self.reset.val() {
+            self.state.d.next = CommandState::Idle;
+            self.asked.d.next = false;
+        }
+    }
+}

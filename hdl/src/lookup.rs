@@ -1,0 +1,591 @@
+//! The hit path: a request is accepted every cycle and answered two cycles later.
+//!
+//! ```text
+//! cycle        0            1                              2
+//!         req ──► stage 1: context cache, IOTLB tags ──► stage 2: IOTLB data, permission, address ──► rsp
+//!                                                        └─ miss ──► walker, or the miss queue while it is busy
+//! ```
+//!
+//! * **Stage 1** asks the context cache and, in the same cycle, the IOTLB tags (which are tagged by context slot).
+//! * **Stage 2** answers, or hands the request to the miss path. It judges nothing but "plainly allowed": whatever
+//!   else it may be — a permission that the cached leaf lacks, a mode that refuses, an unknown device — the walker
+//!   decides from memory. Faults therefore have one source, and a cached leaf can only ever allow (AD-11, MEM-05).
+//! * **Miss queue**: requests that find the walker busy. When it becomes idle the oldest one goes through the pipeline
+//!   again, for the walk before it may have brought its page; only then is it walked. A page is therefore never walked
+//!   into two entries. Room is reserved on acceptance, so stage 2 never waits for the queue.
+//! * **Maintenance** (`op`): invalidations and fences take a turn in the pipeline. An invalidation acts on the
+//!   caches in stage 1; requests before it have passed, requests behind it see its effect. While one is in the
+//!   pipeline `block_fill` keeps the walker from filling, and when it leaves, `mark_stale` tells the walker that the
+//!   walk in flight must not fill at all (HW2).
+//!
+//! The response port goes to the walker first; stage 2 then holds, and its answer cannot change while it waits.
+
+use crate::cells::{ContextTags, IotlbTags, SyncRam};
+use crate::fifo::Fifo;
+use crate::types::*;
+use rust_hdl::prelude::*;
+
+/// `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `D` device_id bits, `2^Q` queued misses
+/// (`Q1` = `Q` + 1).
+#[derive(LogicBlock)]
+pub struct Lookup<
+    const N: usize,
+    const I: usize,
+    const C: usize,
+    const S: usize,
+    const D: usize,
+    const Q: usize,
+    const Q1: usize,
+> {
+    /// Clock.
+    pub clock: Signal<In, Clock>,
+    /// Empties pipeline, queue and caches.
+    pub reset: Signal<In, Bit>,
+    /// ddtp.iommu_mode: 0 Off, 1 Bare, 2 1LVL.
+    pub mode: Signal<In, Bits<2>>,
+
+    /// Translation port: a request is offered.
+    pub req_valid: Signal<In, Bit>,
+    /// The request.
+    pub req: Signal<In, Req>,
+    /// It is taken at the end of this cycle.
+    pub req_ready: Signal<Out, Bit>,
+
+    /// A maintenance operation is offered.
+    pub op_valid: Signal<In, Bit>,
+    /// Which.
+    pub op: Signal<In, PipeOp>,
+    /// Its operands.
+    pub op_arg: Signal<In, Req>,
+    /// It is taken at the end of this cycle.
+    pub op_ready: Signal<Out, Bit>,
+    /// A fence leaves the pipeline.
+    pub fence_done: Signal<Out, Bit>,
+    /// The walk in flight must not fill.
+    pub mark_stale: Signal<Out, Bit>,
+    /// Nothing may be filled in this cycle.
+    pub block_fill: Signal<Out, Bit>,
+
+    /// Response port: an answer is offered.
+    pub rsp_valid: Signal<Out, Bit>,
+    /// It is taken.
+    pub rsp_ready: Signal<In, Bit>,
+    /// Tag of the request.
+    pub rsp_tag: Signal<Out, Bits<6>>,
+    /// Refused.
+    pub rsp_fault: Signal<Out, Bit>,
+    /// Page size: 0 4 KiB, 1 64 KiB, 2 2 MiB, 3 1 GiB.
+    pub rsp_size: Signal<Out, Bits<2>>,
+    /// Physical address, 0 with a fault.
+    pub rsp_spa: Signal<Out, Spa>,
+
+    /// The walker takes a request (only while `walk_idle`).
+    pub walk_start: Signal<Out, Bit>,
+    /// It can.
+    pub walk_idle: Signal<In, Bit>,
+    /// The request.
+    pub walk_req: Signal<Out, Req>,
+    /// ddtp was Off when it was looked up.
+    pub walk_off: Signal<Out, Bit>,
+    /// ddtp was Bare when it was looked up.
+    pub walk_bare: Signal<Out, Bit>,
+    /// Its device_id is wider than the directory (DDT-04).
+    pub walk_wide: Signal<Out, Bit>,
+    /// Its context was found ...
+    pub walk_hit: Signal<Out, Bit>,
+    /// ... in this slot ...
+    pub walk_slot: Signal<Out, Bits<S>>,
+    /// ... with this content.
+    pub walk_info: Signal<Out, Context>,
+
+    /// The walker offers an answer.
+    pub res_valid: Signal<In, Bit>,
+    /// It is taken.
+    pub res_ready: Signal<Out, Bit>,
+    /// Refused.
+    pub res_fault: Signal<In, Bit>,
+    /// SPA = IOVA.
+    pub res_identity: Signal<In, Bit>,
+    /// The leaf found.
+    pub res_leaf: Signal<In, Leaf>,
+    /// Its size.
+    pub res_size: Signal<In, Bits<2>>,
+    /// The request that it answers.
+    pub res_req: Signal<In, Req>,
+
+    /// Store a context.
+    pub ctx_fill: Signal<In, Bit>,
+    /// Where.
+    pub ctx_fill_slot: Signal<In, Bits<S>>,
+    /// Its PSCID; its device_id is that of `res_req`.
+    pub ctx_fill_pscid: Signal<In, Bits<20>>,
+    /// Its content.
+    pub ctx_fill_info: Signal<In, Context>,
+    /// Store `res_leaf` for the page of `res_req`.
+    pub tlb_fill: Signal<In, Bit>,
+    /// Where.
+    pub tlb_fill_index: Signal<In, Bits<I>>,
+    /// It is global.
+    pub tlb_fill_global: Signal<In, Bit>,
+    /// Slot of its context.
+    pub tlb_fill_slot: Signal<In, Bits<S>>,
+    /// Drop entry `tlb_fill_index`: it is about to be overwritten.
+    pub tlb_drop: Signal<In, Bit>,
+
+    /// Event: a new request found its context.
+    pub ev_context_hit: Signal<Out, Bit>,
+    /// Event: a new request did not find its context.
+    pub ev_context_miss: Signal<Out, Bit>,
+    /// Event: a new request found its page.
+    pub ev_iotlb_hit: Signal<Out, Bit>,
+    /// Event: a new request did not find its page.
+    pub ev_iotlb_miss: Signal<Out, Bit>,
+
+    contexts: ContextTags<C, S, D>,
+    tags: IotlbTags<N, I, C, S>,
+    data: SyncRam<Leaf, 8>,
+    misses: Fifo<Req, Q, Q1>,
+
+    // Stage 1
+    s1_valid: DFF<Bit>,
+    s1_op: DFF<PipeOp>,
+    s1_replay: DFF<Bit>,
+    s1: DFF<Req>,
+    s1_maint: Signal<Local, Bit>,
+    s1_vpn2: Signal<Local, Bits<9>>,
+    s1_wide: Signal<Local, Bit>,
+    s1_canonical: Signal<Local, Bit>,
+    s1_untranslated: Signal<Local, Bit>,
+    s1_bare: Signal<Local, Bit>,
+    s1_found: Signal<Local, Bit>,
+    s1_usable: Signal<Local, Bit>,
+
+    // Stage 2
+    s2_valid: DFF<Bit>,
+    s2_op: DFF<PipeOp>,
+    s2_replay: DFF<Bit>,
+    s2: DFF<Req>,
+    s2_off: DFF<Bit>,
+    s2_bare: DFF<Bit>,
+    s2_wide: DFF<Bit>,
+    s2_plain: DFF<Bit>,
+    s2_paged: DFF<Bit>,
+    s2_raced: DFF<Bit>,
+    s2_found: DFF<Bit>,
+    s2_slot: DFF<Bits<S>>,
+    s2_info: DFF<Context>,
+    s2_index: DFF<Bits<I>>,
+    s2_size: DFF<Bits<2>>,
+    s2_translate: Signal<Local, Bit>,
+    s2_maint: Signal<Local, Bit>,
+    s2_permitted: Signal<Local, Bit>,
+    s2_allowed: Signal<Local, Bit>,
+    s2_answers: Signal<Local, Bit>,
+    s2_misses: Signal<Local, Bit>,
+    s2_starts: Signal<Local, Bit>,
+    s2_counts: Signal<Local, Bit>,
+
+    // Acceptance
+    replaying: DFF<Bit>,
+    advance: Signal<Local, Bit>,
+    replay: Signal<Local, Bit>,
+    credit: Signal<Local, Bit>,
+    queued: Signal<Local, Bit>,
+
+    // Answer
+    out_leaf: Signal<Local, Leaf>,
+    out_size: Signal<Local, Bits<2>>,
+    out_identity: Signal<Local, Bit>,
+    out_req: Signal<Local, Req>,
+    out_fault: Signal<Local, Bit>,
+    out_hi: Signal<Local, Bits<25>>,
+    out_hi_low: Signal<Local, Bits<17>>,
+    out_vpn2: Signal<Local, Bits<9>>,
+    out_spa: Signal<Local, Spa>,
+
+    wide_mask: Constant<Bits<24>>,
+    hi_ones: Constant<Bits<25>>,
+    napot_kept: Constant<Bits<9>>,
+    napot_free: Constant<Bits<9>>,
+    spa_zero: Constant<Spa>,
+    level_two_left: Constant<Bits<Q1>>,
+    level_one_left: Constant<Bits<Q1>>,
+}
+
+impl<
+    const N: usize,
+    const I: usize,
+    const C: usize,
+    const S: usize,
+    const D: usize,
+    const Q: usize,
+    const Q1: usize,
+> Default for Lookup<N, I, C, S, D, Q, Q1>
+{
+    fn default() -> Self {
+        Self {
+            clock: Default::default(),
+            reset: Default::default(),
+            mode: Default::default(),
+            req_valid: Default::default(),
+            req: Default::default(),
+            req_ready: Default::default(),
+            op_valid: Default::default(),
+            op: Default::default(),
+            op_arg: Default::default(),
+            op_ready: Default::default(),
+            fence_done: Default::default(),
+            mark_stale: Default::default(),
+            block_fill: Default::default(),
+            rsp_valid: Default::default(),
+            rsp_ready: Default::default(),
+            rsp_tag: Default::default(),
+            rsp_fault: Default::default(),
+            rsp_size: Default::default(),
+            rsp_spa: Default::default(),
+            walk_start: Default::default(),
+            walk_idle: Default::default(),
+            walk_req: Default::default(),
+            walk_off: Default::default(),
+            walk_bare: Default::default(),
+            walk_wide: Default::default(),
+            walk_hit: Default::default(),
+            walk_slot: Default::default(),
+            walk_info: Default::default(),
+            res_valid: Default::default(),
+            res_ready: Default::default(),
+            res_fault: Default::default(),
+            res_identity: Default::default(),
+            res_leaf: Default::default(),
+            res_size: Default::default(),
+            res_req: Default::default(),
+            ctx_fill: Default::default(),
+            ctx_fill_slot: Default::default(),
+            ctx_fill_pscid: Default::default(),
+            ctx_fill_info: Default::default(),
+            tlb_fill: Default::default(),
+            tlb_fill_index: Default::default(),
+            tlb_fill_global: Default::default(),
+            tlb_fill_slot: Default::default(),
+            tlb_drop: Default::default(),
+            ev_context_hit: Default::default(),
+            ev_context_miss: Default::default(),
+            ev_iotlb_hit: Default::default(),
+            ev_iotlb_miss: Default::default(),
+            contexts: Default::default(),
+            tags: Default::default(),
+            data: Default::default(),
+            misses: Default::default(),
+            s1_valid: Default::default(),
+            s1_op: Default::default(),
+            s1_replay: Default::default(),
+            s1: Default::default(),
+            s1_maint: Default::default(),
+            s1_vpn2: Default::default(),
+            s1_wide: Default::default(),
+            s1_canonical: Default::default(),
+            s1_untranslated: Default::default(),
+            s1_bare: Default::default(),
+            s1_found: Default::default(),
+            s1_usable: Default::default(),
+            s2_valid: Default::default(),
+            s2_op: Default::default(),
+            s2_replay: Default::default(),
+            s2: Default::default(),
+            s2_off: Default::default(),
+            s2_bare: Default::default(),
+            s2_wide: Default::default(),
+            s2_plain: Default::default(),
+            s2_paged: Default::default(),
+            s2_raced: Default::default(),
+            s2_found: Default::default(),
+            s2_slot: Default::default(),
+            s2_info: Default::default(),
+            s2_index: Default::default(),
+            s2_size: Default::default(),
+            s2_translate: Default::default(),
+            s2_maint: Default::default(),
+            s2_permitted: Default::default(),
+            s2_allowed: Default::default(),
+            s2_answers: Default::default(),
+            s2_misses: Default::default(),
+            s2_starts: Default::default(),
+            s2_counts: Default::default(),
+            replaying: Default::default(),
+            advance: Default::default(),
+            replay: Default::default(),
+            credit: Default::default(),
+            queued: Default::default(),
+            out_leaf: Default::default(),
+            out_size: Default::default(),
+            out_identity: Default::default(),
+            out_req: Default::default(),
+            out_fault: Default::default(),
+            out_hi: Default::default(),
+            out_hi_low: Default::default(),
+            out_vpn2: Default::default(),
+            out_spa: Default::default(),
+            wide_mask: Constant::new(((0xff_ffffu64 >> D) << D).into()),
+            hi_ones: Constant::new(0x1ff_ffffu64.into()),
+            napot_kept: Constant::new(0x1f0u64.into()),
+            napot_free: Constant::new(0x00fu64.into()),
+            spa_zero: Constant::new(Spa::default()),
+            level_two_left: Constant::new(((1u64 << Q) - 2).into()),
+            level_one_left: Constant::new(((1u64 << Q) - 1).into()),
+        }
+    }
+}
+
+impl<
+    const N: usize,
+    const I: usize,
+    const C: usize,
+    const S: usize,
+    const D: usize,
+    const Q: usize,
+    const Q1: usize,
+> Logic for Lookup<N, I, C, S, D, Q, Q1>
+{
+    #[hdl_gen]
+    fn update(&mut self) {
+        dff_setup!(
+            self, clock, s1_valid, s1_op, s1_replay, s1, s2_valid, s2_op, s2_replay, s2, s2_off,
+            s2_bare, s2_wide, s2_plain, s2_paged, s2_raced, s2_found, s2_slot, s2_info, s2_index,
+            s2_size, replaying
+        );
+        clock!(self, clock, contexts, tags, data, misses);
+        self.contexts.reset.next = self.reset.val();
+        self.tags.reset.next = self.reset.val();
+        self.misses.reset.next = self.reset.val();
+
+        // Stage 1: what the caches know of the request.
+        self.s1_vpn2.next = self.s1.q.val().vpn2;
+        self.s1_wide.next = (self.s1.q.val().did & self.wide_mask.val()) != 0;
+        self.s1_canonical.next = ((self.s1.q.val().hi == 0) & !self.s1_vpn2.val().get_bit(8))
+            | ((self.s1.q.val().hi == self.hi_ones.val()) & self.s1_vpn2.val().get_bit(8));
+        self.s1_untranslated.next = self.s1.q.val().kind == 0;
+        self.s1_bare.next = self.mode.val() == 1;
+        self.contexts.did.next = self.s1.q.val().did;
+        self.contexts.pscid.next = self.s1.q.val().pid;
+        self.tags.vpn2.next = self.s1.q.val().vpn2;
+        self.tags.vpn1.next = self.s1.q.val().vpn1;
+        self.tags.vpn0.next = self.s1.q.val().vpn0;
+        self.tags.slots.next = self.contexts.slots.val();
+        self.s1_found.next =
+            (self.mode.val() == 2) & self.contexts.hit.val() & !self.s1_wide.val();
+        // TRN-06, TRN-07: no context here has EN_ATS, so only untranslated requests are usable.
+        self.s1_usable.next = self.s1_found.val()
+            & self.s1_untranslated.val()
+            & (!self.s1.q.val().pv | self.contexts.info.val().pdtv);
+
+        // Maintenance acts on the caches while it is in stage 1, as often as it stays there.
+        self.s1_maint.next = self.s1_valid.q.val() & (self.s1_op.q.val() != PipeOp::Translate);
+        self.contexts.kill.next = false;
+        self.contexts.kill_all.next = false;
+        self.tags.inval.next = false;
+        self.tags.inval_av.next = self.s1.q.val().kind == 1;
+        self.tags.inval_pv.next = self.s1.q.val().pv;
+        if self.s1_valid.q.val() {
+            match self.s1_op.q.val() {
+                PipeOp::InvalDdt => {
+                    self.contexts.kill.next = self.s1.q.val().sup;
+                    self.contexts.kill_all.next = !self.s1.q.val().sup;
+                }
+                PipeOp::InvalVma => {
+                    self.tags.inval.next = true;
+                    self.tags.slots.next = self.contexts.same_pscid.val();
+                }
+                _ => {}
+            }
+        }
+
+        // Stage 2: allowed, or a miss.
+        self.s2_translate.next = self.s2_valid.q.val() & (self.s2_op.q.val() == PipeOp::Translate);
+        self.s2_maint.next = self.s2_valid.q.val() & (self.s2_op.q.val() != PipeOp::Translate);
+        self.s2_permitted.next = ((self.s2.q.val().access == 0) & self.data.rd.val().r)
+            | ((self.s2.q.val().access == 1) & self.data.rd.val().w)
+            | ((self.s2.q.val().access == 2) & self.data.rd.val().x);
+        self.s2_allowed.next = self.s2_plain.q.val()
+            | (self.s2_paged.q.val() & self.s2_permitted.val());
+        self.s2_answers.next = self.s2_translate.val() & self.s2_allowed.val();
+        self.s2_misses.next = self.s2_translate.val() & !self.s2_allowed.val();
+        self.queued.next = self.misses.level.val() != 0;
+        // A miss whose lookup a fill may have overtaken looks up again, in its turn.
+        self.s2_starts.next = self.s2_misses.val()
+            & self.walk_idle.val()
+            & (self.s2_replay.q.val()
+                | (!self.queued.val() & !self.replaying.q.val() & !self.s2_raced.q.val()));
+        self.walk_start.next = self.s2_starts.val();
+        self.walk_req.next = self.s2.q.val();
+        self.walk_off.next = self.s2_off.q.val();
+        self.walk_bare.next = self.s2_bare.q.val();
+        self.walk_wide.next = self.s2_wide.q.val();
+        self.walk_hit.next = self.s2_found.q.val();
+        self.walk_slot.next = self.s2_slot.q.val();
+        self.walk_info.next = self.s2_info.q.val();
+        self.misses.push.next = self.s2_misses.val() & !self.s2_starts.val();
+        self.misses.data_in.next = self.s2.q.val();
+        self.tags.kill.next = self.s2_misses.val() & self.s2_paged.q.val();
+        self.tags.kill_index.next = self.s2_index.q.val();
+        self.fence_done.next =
+            self.s2_valid.q.val() & (self.s2_op.q.val() == PipeOp::Fence);
+        self.mark_stale.next = self.s2_maint.val();
+        self.block_fill.next = self.s1_maint.val() | self.s2_maint.val();
+
+        // The pipeline moves unless stage 2 has an answer that is not taken.
+        self.res_ready.next = self.rsp_ready.val();
+        self.advance.next =
+            !self.s2_answers.val() | (self.rsp_ready.val() & !self.res_valid.val());
+
+        // Acceptance: maintenance, then the oldest queued miss, then the port.
+        self.replay.next = self.walk_idle.val() & self.queued.val() & !self.replaying.q.val();
+        self.credit.next = true;
+        if self.misses.level.val() == self.level_two_left.val() {
+            self.credit.next = !(self.s1_valid.q.val() & self.s2_valid.q.val());
+        }
+        if self.misses.level.val() == self.level_one_left.val() {
+            self.credit.next = !(self.s1_valid.q.val() | self.s2_valid.q.val());
+        }
+        if self.misses.level.val() > self.level_one_left.val() {
+            self.credit.next = false;
+        }
+        self.op_ready.next = self.advance.val();
+        self.req_ready.next = self.advance.val()
+            & !self.op_valid.val()
+            & !self.replay.val()
+            & self.credit.val();
+        self.misses.pop.next = false;
+        if self.s2_replay.q.val() & self.s2_valid.q.val() & self.advance.val() {
+            self.replaying.d.next = false;
+        }
+        if self.advance.val() {
+            self.s1_valid.d.next = false;
+            self.s1_replay.d.next = false;
+            self.s1_op.d.next = PipeOp::Translate;
+            self.s1.d.next = self.req.val();
+            if self.op_valid.val() {
+                self.s1_valid.d.next = true;
+                self.s1_op.d.next = self.op.val();
+                self.s1.d.next = self.op_arg.val();
+            } else if self.replay.val() {
+                self.s1_valid.d.next = true;
+                self.s1_replay.d.next = true;
+                self.s1.d.next = self.misses.data_out.val();
+                self.misses.pop.next = true;
+                self.replaying.d.next = true;
+            } else if self.req_valid.val() & self.credit.val() {
+                self.s1_valid.d.next = true;
+            }
+            self.s2_valid.d.next = self.s1_valid.q.val();
+            self.s2_op.d.next = self.s1_op.q.val();
+            self.s2_replay.d.next = self.s1_replay.q.val();
+            self.s2.d.next = self.s1.q.val();
+            self.s2_off.d.next = self.mode.val() == 0;
+            self.s2_bare.d.next = self.s1_bare.val();
+            self.s2_wide.d.next = self.s1_wide.val();
+            self.s2_plain.d.next = (self.s1_bare.val() & self.s1_untranslated.val())
+                | (self.s1_usable.val() & !self.contexts.info.val().paged);
+            self.s2_paged.d.next = self.s1_usable.val()
+                & self.contexts.info.val().paged
+                & self.s1_canonical.val()
+                & self.tags.hit.val();
+            self.s2_raced.d.next = self.ctx_fill.val() | self.tlb_fill.val();
+            self.s2_found.d.next = self.s1_found.val();
+            self.s2_slot.d.next = self.contexts.slot.val();
+            self.s2_info.d.next = self.contexts.info.val();
+            self.s2_index.d.next = self.tags.index.val();
+            self.s2_size.d.next = self.tags.size.val();
+        }
+        self.data.re.next = self.advance.val();
+        self.data.ra.next = bit_cast::<8, I>(self.tags.index.val());
+
+        // Fills.
+        self.contexts.fill.next = self.ctx_fill.val();
+        self.contexts.fill_slot.next = self.ctx_fill_slot.val();
+        self.contexts.fill_did.next = self.res_req.val().did;
+        self.contexts.fill_pscid.next = self.ctx_fill_pscid.val();
+        self.contexts.fill_info.next = self.ctx_fill_info.val();
+        self.tags.flush.next = self.contexts.gone.val();
+        self.tags.drop.next = self.tlb_drop.val();
+        self.tags.drop_index.next = self.tlb_fill_index.val();
+        self.tags.fill.next = self.tlb_fill.val();
+        self.tags.fill_index.next = self.tlb_fill_index.val();
+        self.tags.fill_vpn2.next = self.res_req.val().vpn2;
+        self.tags.fill_vpn1.next = self.res_req.val().vpn1;
+        self.tags.fill_vpn0.next = self.res_req.val().vpn0;
+        self.tags.fill_size.next = self.res_size.val();
+        self.tags.fill_global.next = self.tlb_fill_global.val();
+        self.tags.fill_slot.next = self.tlb_fill_slot.val();
+        self.data.we.next = self.tlb_fill.val();
+        self.data.wa.next = bit_cast::<8, I>(self.tlb_fill_index.val());
+        self.data.wd.next = self.res_leaf.val();
+
+        // The answer: page number by page size, offset and inner page bits from the IOVA.
+        self.out_leaf.next = self.data.rd.val();
+        self.out_size.next = self.s2_size.q.val();
+        self.out_identity.next = self.s2_plain.q.val();
+        self.out_req.next = self.s2.q.val();
+        self.out_fault.next = false;
+        if self.res_valid.val() {
+            self.out_leaf.next = self.res_leaf.val();
+            self.out_size.next = self.res_size.val();
+            self.out_identity.next = self.res_identity.val();
+            self.out_req.next = self.res_req.val();
+            self.out_fault.next = self.res_fault.val();
+        }
+        self.out_hi.next = self.out_req.val().hi;
+        self.out_hi_low.next = self.out_hi.val().get_bits::<17>(0);
+        self.out_vpn2.next = self.out_req.val().vpn2;
+        self.out_spa.next.off = self.out_req.val().off;
+        self.out_spa.next.p0 = self.out_leaf.val().p0;
+        self.out_spa.next.p1 = self.out_leaf.val().p1;
+        self.out_spa.next.p2 = self.out_leaf.val().p2;
+        self.out_spa.next.hi = 0.into();
+        if self.out_size.val() == 1 {
+            self.out_spa.next.p0 = (self.out_leaf.val().p0 & self.napot_kept.val())
+                | (self.out_req.val().vpn0 & self.napot_free.val());
+        }
+        if self.out_size.val() > 1 {
+            self.out_spa.next.p0 = self.out_req.val().vpn0;
+        }
+        if self.out_size.val() == 3 {
+            self.out_spa.next.p1 = self.out_req.val().vpn1;
+        }
+        if self.out_identity.val() {
+            self.out_spa.next.p0 = self.out_req.val().vpn0;
+            self.out_spa.next.p1 = self.out_req.val().vpn1;
+            self.out_spa.next.p2 = (bit_cast::<26, 17>(self.out_hi_low.val()) << 9)
+                | bit_cast::<26, 9>(self.out_vpn2.val());
+            self.out_spa.next.hi = self.out_hi.val().get_bits::<8>(17);
+        }
+        if self.out_fault.val() {
+            self.out_spa.next = self.spa_zero.val();
+        }
+        self.rsp_valid.next = self.res_valid.val() | self.s2_answers.val();
+        self.rsp_tag.next = self.out_req.val().tag;
+        self.rsp_fault.next = self.out_fault.val();
+        self.rsp_spa.next = self.out_spa.val();
+        self.rsp_size.next = self.out_size.val();
+        if self.out_identity.val() | self.out_fault.val() {
+            self.rsp_size.next = 0.into();
+        }
+
+        // Events count each request once, when its first lookup leaves.
+        self.s2_counts.next = self.s2_translate.val()
+            & self.advance.val()
+            & !self.s2_replay.q.val()
+            & !(self.s2_off.q.val() | self.s2_bare.q.val() | self.s2_wide.q.val());
+        self.ev_context_hit.next = self.s2_counts.val() & self.s2_found.q.val();
+        self.ev_context_miss.next = self.s2_counts.val() & !self.s2_found.q.val();
+        self.ev_iotlb_hit.next = self.s2_counts.val()
+            & self.s2_paged.q.val()
+            & self.s2_permitted.val();
+        self.ev_iotlb_miss.next = self.s2_counts.val() & !self.s2_allowed.val();
+
+        if self.reset.val() {
+            self.s1_valid.d.next = false;
+            self.s2_valid.d.next = false;
+            self.replaying.d.next = false;
+        }
+    }
+}

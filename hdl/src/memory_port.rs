@@ -1,0 +1,277 @@
+//! The memory port: brings the accesses of the walker and the queues to one read and one write channel.
+//!
+//! Reads: the walker goes before the command queue; a request that has been offered stays until it is taken. Data comes
+//! back with the requester's id (0 walker, 1 command queue), so that both can have a read in flight.
+//! Writes: one burst at a time, from its first beat to its answer; the fence goes before fault records, so that a storm
+//! of faults cannot hold up an IOFENCE.C.
+//! Timing: everything here is combinational; the registers only remember who was promised the port.
+
+use crate::types::MemAddr;
+use rust_hdl::prelude::*;
+
+/// See the module.
+#[derive(LogicBlock)]
+pub struct MemoryPort {
+    /// Clock.
+    pub clock: Signal<In, Clock>,
+    /// Forgets promises.
+    pub reset: Signal<In, Bit>,
+
+    /// Walker: read wanted.
+    pub walk_valid: Signal<In, Bit>,
+    /// Taken.
+    pub walk_ready: Signal<Out, Bit>,
+    /// Page number.
+    pub walk_frame: Signal<In, Bits<28>>,
+    /// Offset.
+    pub walk_off: Signal<In, Bits<12>>,
+    /// Directory: four doublewords.
+    pub walk_ddt: Signal<In, Bit>,
+    /// Data for the walker.
+    pub walk_r_valid: Signal<Out, Bit>,
+
+    /// Command queue: read of two doublewords wanted.
+    pub cmd_valid: Signal<In, Bit>,
+    /// Taken.
+    pub cmd_ready: Signal<Out, Bit>,
+    /// Page number.
+    pub cmd_frame: Signal<In, Bits<28>>,
+    /// Offset.
+    pub cmd_off: Signal<In, Bits<12>>,
+    /// Data for the command queue.
+    pub cmd_r_valid: Signal<Out, Bit>,
+
+    /// Fence: write of one word wanted.
+    pub fence_valid: Signal<In, Bit>,
+    /// Taken.
+    pub fence_ready: Signal<Out, Bit>,
+    /// Page number.
+    pub fence_frame: Signal<In, Bits<28>>,
+    /// Offset, 8-byte aligned.
+    pub fence_off: Signal<In, Bits<12>>,
+    /// Data.
+    pub fence_data: Signal<In, Bits<64>>,
+    /// It is the upper word.
+    pub fence_upper: Signal<In, Bit>,
+    /// Answer for the fence.
+    pub fence_b_valid: Signal<Out, Bit>,
+
+    /// Fault queue: write wanted.
+    pub fault_valid: Signal<In, Bit>,
+    /// Taken.
+    pub fault_ready: Signal<Out, Bit>,
+    /// Page number.
+    pub fault_frame: Signal<In, Bits<28>>,
+    /// Offset.
+    pub fault_off: Signal<In, Bits<12>>,
+    /// Data.
+    pub fault_data: Signal<In, Bits<64>>,
+    /// Last doubleword.
+    pub fault_last: Signal<In, Bit>,
+    /// Answer for the fault queue.
+    pub fault_b_valid: Signal<Out, Bit>,
+
+    /// Read request.
+    pub ar_valid: Signal<Out, Bit>,
+    /// Taken.
+    pub ar_ready: Signal<In, Bit>,
+    /// Byte address.
+    pub ar_addr: Signal<Out, Bits<56>>,
+    /// Doublewords, less one.
+    pub ar_len: Signal<Out, Bits<3>>,
+    /// 0 walker, 1 command queue.
+    pub ar_id: Signal<Out, Bit>,
+    /// 0 directory, 1 page table, 2 command.
+    pub ar_purpose: Signal<Out, Bits<3>>,
+    /// Read data.
+    pub r_valid: Signal<In, Bit>,
+    /// Whose.
+    pub r_id: Signal<In, Bit>,
+
+    /// Write beat.
+    pub w_valid: Signal<Out, Bit>,
+    /// Taken.
+    pub w_ready: Signal<In, Bit>,
+    /// Byte address of the beat.
+    pub w_addr: Signal<Out, Bits<56>>,
+    /// Data.
+    pub w_data: Signal<Out, Bits<64>>,
+    /// Byte enables.
+    pub w_strobe: Signal<Out, Bits<8>>,
+    /// Last beat.
+    pub w_last: Signal<Out, Bit>,
+    /// 3 fault record, 4 fence.
+    pub w_purpose: Signal<Out, Bits<3>>,
+    /// Answer to the burst.
+    pub b_valid: Signal<In, Bit>,
+
+    read_held: DFF<Bit>,
+    read_cmd: DFF<Bit>,
+    writing: DFF<Bit>,
+    write_fault: DFF<Bit>,
+    answering: DFF<Bit>,
+
+    choose_cmd: Signal<Local, Bit>,
+    choose_fault: Signal<Local, Bit>,
+    write_open: Signal<Local, Bit>,
+    ar: Signal<Local, MemAddr>,
+    w: Signal<Local, MemAddr>,
+    no_address: Constant<MemAddr>,
+    all_bytes: Constant<Bits<8>>,
+    low_bytes: Constant<Bits<8>>,
+    high_bytes: Constant<Bits<8>>,
+}
+
+impl Default for MemoryPort {
+    fn default() -> Self {
+        Self {
+            clock: Default::default(),
+            reset: Default::default(),
+            walk_valid: Default::default(),
+            walk_ready: Default::default(),
+            walk_frame: Default::default(),
+            walk_off: Default::default(),
+            walk_ddt: Default::default(),
+            walk_r_valid: Default::default(),
+            cmd_valid: Default::default(),
+            cmd_ready: Default::default(),
+            cmd_frame: Default::default(),
+            cmd_off: Default::default(),
+            cmd_r_valid: Default::default(),
+            fence_valid: Default::default(),
+            fence_ready: Default::default(),
+            fence_frame: Default::default(),
+            fence_off: Default::default(),
+            fence_data: Default::default(),
+            fence_upper: Default::default(),
+            fence_b_valid: Default::default(),
+            fault_valid: Default::default(),
+            fault_ready: Default::default(),
+            fault_frame: Default::default(),
+            fault_off: Default::default(),
+            fault_data: Default::default(),
+            fault_last: Default::default(),
+            fault_b_valid: Default::default(),
+            ar_valid: Default::default(),
+            ar_ready: Default::default(),
+            ar_addr: Default::default(),
+            ar_len: Default::default(),
+            ar_id: Default::default(),
+            ar_purpose: Default::default(),
+            r_valid: Default::default(),
+            r_id: Default::default(),
+            w_valid: Default::default(),
+            w_ready: Default::default(),
+            w_addr: Default::default(),
+            w_data: Default::default(),
+            w_strobe: Default::default(),
+            w_last: Default::default(),
+            w_purpose: Default::default(),
+            b_valid: Default::default(),
+            read_held: Default::default(),
+            read_cmd: Default::default(),
+            writing: Default::default(),
+            write_fault: Default::default(),
+            answering: Default::default(),
+            choose_cmd: Default::default(),
+            choose_fault: Default::default(),
+            write_open: Default::default(),
+            ar: Default::default(),
+            w: Default::default(),
+            no_address: Constant::new(MemAddr::default()),
+            all_bytes: Constant::new(0xffu64.into()),
+            low_bytes: Constant::new(0x0fu64.into()),
+            high_bytes: Constant::new(0xf0u64.into()),
+        }
+    }
+}
+
+impl Logic for MemoryPort {
+    #[hdl_gen]
+    fn update(&mut self) {
+        dff_setup!(self, clock, read_held, read_cmd, writing, write_fault, answering);
+
+        // Reads.
+        self.choose_cmd.next = !self.walk_valid.val();
+        if self.read_held.q.val() {
+            self.choose_cmd.next = self.read_cmd.q.val();
+        }
+        self.ar_valid.next = self.walk_valid.val() | self.cmd_valid.val();
+        self.ar.next = self.no_address.val();
+        self.ar.next.frame = self.walk_frame.val();
+        self.ar.next.off = self.walk_off.val();
+        self.ar_len.next = 0.into();
+        self.ar_purpose.next = 1.into();
+        if self.walk_ddt.val() {
+            self.ar_len.next = 3.into();
+            self.ar_purpose.next = 0.into();
+        }
+        self.walk_ready.next = self.ar_ready.val() & !self.choose_cmd.val();
+        self.cmd_ready.next = self.ar_ready.val() & self.choose_cmd.val();
+        if self.choose_cmd.val() {
+            self.ar.next.frame = self.cmd_frame.val();
+            self.ar.next.off = self.cmd_off.val();
+            self.ar_len.next = 1.into();
+            self.ar_purpose.next = 2.into();
+        }
+        self.ar_addr.next = self.ar.val().into();
+        self.ar_id.next = self.choose_cmd.val();
+        self.read_held.d.next = self.ar_valid.val() & !self.ar_ready.val();
+        self.read_cmd.d.next = self.choose_cmd.val();
+        self.walk_r_valid.next = self.r_valid.val() & !self.r_id.val();
+        self.cmd_r_valid.next = self.r_valid.val() & self.r_id.val();
+
+        // Writes.
+        self.choose_fault.next = !self.fence_valid.val();
+        if self.writing.q.val() | self.answering.q.val() {
+            self.choose_fault.next = self.write_fault.q.val();
+        }
+        self.write_open.next = !self.answering.q.val();
+        self.w_valid.next = self.write_open.val() & self.fence_valid.val();
+        self.w.next = self.no_address.val();
+        self.w.next.frame = self.fence_frame.val();
+        self.w.next.off = self.fence_off.val();
+        self.w_data.next = self.fence_data.val();
+        self.w_last.next = true;
+        self.w_purpose.next = 4.into();
+        self.w_strobe.next = self.low_bytes.val();
+        if self.fence_upper.val() {
+            self.w_strobe.next = self.high_bytes.val();
+        }
+        if self.choose_fault.val() {
+            self.w_valid.next = self.write_open.val() & self.fault_valid.val();
+            self.w.next.frame = self.fault_frame.val();
+            self.w.next.off = self.fault_off.val();
+            self.w_data.next = self.fault_data.val();
+            self.w_last.next = self.fault_last.val();
+            self.w_purpose.next = 3.into();
+            self.w_strobe.next = self.all_bytes.val();
+        }
+        self.w_addr.next = self.w.val().into();
+        self.fence_ready.next =
+            self.write_open.val() & self.w_ready.val() & !self.choose_fault.val();
+        self.fault_ready.next =
+            self.write_open.val() & self.w_ready.val() & self.choose_fault.val();
+        if self.w_valid.val() {
+            self.writing.d.next = true;
+            self.write_fault.d.next = self.choose_fault.val();
+            if self.w_ready.val() & self.w_last.val() {
+                self.writing.d.next = false;
+                self.answering.d.next = true;
+            }
+        }
+        if self.answering.q.val() & self.b_valid.val() {
+            self.answering.d.next = false;
+        }
+        self.fence_b_valid.next =
+            self.answering.q.val() & self.b_valid.val() & !self.write_fault.q.val();
+        self.fault_b_valid.next =
+            self.answering.q.val() & self.b_valid.val() & self.write_fault.q.val();
+
+        if self.reset.val() {
+            self.read_held.d.next = false;
+            self.writing.d.next = false;
+            self.answering.d.next = false;
+        }
+    }
+}

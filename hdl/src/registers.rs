@@ -1,0 +1,578 @@
+//! The register file: what software sees, and the state bits behind it.
+//!
+//! Port: `valid` with `write`, `offset`, `wide` and `wdata` is held until `done`; `rdata` is valid with `done`, in the
+//! cycle after the access took effect. Two cycles per access, in every state of the rest (HW8).
+//! Access rules: 8-byte accesses to 8-byte registers, 4-byte ones to either half and to 4-byte registers; anything else
+//! is dropped and reads 0, as do offsets without a register (REG-06, REG-07).
+//! Events from the queues win over software's clearing of the same bit, so none is lost.
+
+use crate::widen::unsigned_cast_to;
+use rust_hdl::prelude::*;
+
+/// `X` queue index bits.
+#[derive(LogicBlock)]
+pub struct Registers<const X: usize> {
+    /// Clock.
+    pub clock: Signal<In, Clock>,
+    /// Reset values of group 6.
+    pub reset: Signal<In, Bit>,
+
+    /// An access is offered.
+    pub valid: Signal<In, Bit>,
+    /// It writes.
+    pub write: Signal<In, Bit>,
+    /// Byte offset.
+    pub offset: Signal<In, Bits<12>>,
+    /// 8 bytes.
+    pub wide: Signal<In, Bit>,
+    /// Data; a 4-byte access uses the low half.
+    pub wdata: Signal<In, Bits<64>>,
+    /// It ends with this cycle.
+    pub done: Signal<Out, Bit>,
+    /// What it read; a 4-byte access uses the low half.
+    pub rdata: Signal<Out, Bits<64>>,
+
+    /// ddtp.iommu_mode.
+    pub ddtp_mode: Signal<Out, Bits<2>>,
+    /// ddtp.PPN.
+    pub ddtp_frame: Signal<Out, Bits<28>>,
+    /// ddtp.busy: a drain is wanted.
+    pub ddtp_busy: Signal<Out, Bit>,
+    /// It is complete.
+    pub ddtp_done: Signal<In, Bit>,
+
+    /// A command may be fetched.
+    pub cq_go: Signal<Out, Bit>,
+    /// cqb.PPN.
+    pub cq_frame: Signal<Out, Bits<28>>,
+    /// cqh.
+    pub cq_head: Signal<Out, Bits<X>>,
+    /// A command is in work.
+    pub cq_active: Signal<In, Bit>,
+    /// cqh moves on.
+    pub cq_advance: Signal<In, Bit>,
+    /// Set cqmf.
+    pub cq_memory_fault: Signal<In, Bit>,
+    /// Set cmd_ill.
+    pub cq_illegal: Signal<In, Bit>,
+    /// Set fence_w_ip.
+    pub cq_fence_wire: Signal<In, Bit>,
+
+    /// fqcsr.fqen.
+    pub fq_enabled: Signal<Out, Bit>,
+    /// fqof or fqmf.
+    pub fq_failed: Signal<Out, Bit>,
+    /// fqb.PPN.
+    pub fq_frame: Signal<Out, Bits<28>>,
+    /// fqh.
+    pub fq_head: Signal<Out, Bits<X>>,
+    /// fqt.
+    pub fq_tail: Signal<Out, Bits<X>>,
+    /// Index mask.
+    pub fq_mask: Signal<Out, Bits<X>>,
+    /// Records are on their way.
+    pub fq_active: Signal<In, Bit>,
+    /// fqt moves on.
+    pub fq_advance: Signal<In, Bit>,
+    /// Set fqof.
+    pub fq_overflow: Signal<In, Bit>,
+    /// Set fqmf.
+    pub fq_memory_fault: Signal<In, Bit>,
+
+    /// The interrupt wire.
+    pub irq: Signal<Out, Bit>,
+
+    acked: DFF<Bit>,
+    read_lo: DFF<Bits<32>>,
+    read_hi: DFF<Bits<32>>,
+    mode: DFF<Bits<2>>,
+    busy: DFF<Bit>,
+    ddt_lo: DFF<Bits<22>>,
+    ddt_hi: DFF<Bits<6>>,
+    cqb_size: DFF<Bits<5>>,
+    cqb_lo: DFF<Bits<22>>,
+    cqb_hi: DFF<Bits<6>>,
+    cqh: DFF<Bits<X>>,
+    cqt: DFF<Bits<X>>,
+    cqen: DFF<Bit>,
+    cie: DFF<Bit>,
+    cqmf: DFF<Bit>,
+    cmd_ill: DFF<Bit>,
+    fence_w_ip: DFF<Bit>,
+    fqb_size: DFF<Bits<5>>,
+    fqb_lo: DFF<Bits<22>>,
+    fqb_hi: DFF<Bits<6>>,
+    fqh: DFF<Bits<X>>,
+    fqt: DFF<Bits<X>>,
+    fqen: DFF<Bit>,
+    fie: DFF<Bit>,
+    fqmf: DFF<Bit>,
+    fqof: DFF<Bit>,
+    cip: DFF<Bit>,
+    fip: DFF<Bit>,
+
+    access: Signal<Local, Bit>,
+    low: Signal<Local, Bit>,
+    high: Signal<Local, Bit>,
+    narrow: Signal<Local, Bit>,
+    first: Signal<Local, Bit>,
+    second: Signal<Local, Bit>,
+    row: Signal<Local, Bits<9>>,
+    wlo: Signal<Local, Bits<32>>,
+    whi: Signal<Local, Bits<32>>,
+    new_mode: Signal<Local, Bits<4>>,
+    new_size: Signal<Local, Bits<5>>,
+    new_lo: Signal<Local, Bits<22>>,
+    new_hi: Signal<Local, Bits<6>>,
+    new_index: Signal<Local, Bits<X>>,
+    cq_mask: Signal<Local, Bits<X>>,
+    cq_span: Signal<Local, Bits<X>>,
+    cq_next: Signal<Local, Bits<X>>,
+    fq_span: Signal<Local, Bits<X>>,
+    fq_index_mask: Signal<Local, Bits<X>>,
+    fq_next: Signal<Local, Bits<X>>,
+    cq_on: Signal<Local, Bit>,
+    cq_off_busy: Signal<Local, Bit>,
+    fq_off_busy: Signal<Local, Bit>,
+    cq_error: Signal<Local, Bit>,
+    fq_on: Signal<Local, Bit>,
+    fq_error: Signal<Local, Bit>,
+    value: Signal<Local, Bits<32>>,
+    value_hi: Signal<Local, Bits<32>>,
+
+    capabilities_lo: Constant<Bits<32>>,
+    capabilities_hi: Constant<Bits<32>>,
+    fctl_value: Constant<Bits<32>>,
+    lo_mask: Constant<Bits<22>>,
+    hi_mask: Constant<Bits<6>>,
+    largest: Constant<Bits<5>>,
+    two: Constant<Bits<X>>,
+    one: Constant<Bits<X>>,
+}
+
+impl<const X: usize> Registers<X> {
+    /// Registers that show `capabilities` and `fctl`; queues of at most `2^X` entries.
+    #[must_use]
+    pub fn new(capabilities: u64, fctl: u32) -> Self {
+        let pas = (capabilities >> 32) & 0x3f;
+        let frame_mask = (1u64 << (pas - 12)) - 1;
+        Self {
+            clock: Default::default(),
+            reset: Default::default(),
+            valid: Default::default(),
+            write: Default::default(),
+            offset: Default::default(),
+            wide: Default::default(),
+            wdata: Default::default(),
+            done: Default::default(),
+            rdata: Default::default(),
+            ddtp_mode: Default::default(),
+            ddtp_frame: Default::default(),
+            ddtp_busy: Default::default(),
+            ddtp_done: Default::default(),
+            cq_go: Default::default(),
+            cq_frame: Default::default(),
+            cq_head: Default::default(),
+            cq_active: Default::default(),
+            cq_advance: Default::default(),
+            cq_memory_fault: Default::default(),
+            cq_illegal: Default::default(),
+            cq_fence_wire: Default::default(),
+            fq_enabled: Default::default(),
+            fq_failed: Default::default(),
+            fq_frame: Default::default(),
+            fq_head: Default::default(),
+            fq_tail: Default::default(),
+            fq_mask: Default::default(),
+            fq_active: Default::default(),
+            fq_advance: Default::default(),
+            fq_overflow: Default::default(),
+            fq_memory_fault: Default::default(),
+            irq: Default::default(),
+            acked: Default::default(),
+            read_lo: Default::default(),
+            read_hi: Default::default(),
+            mode: Default::default(),
+            busy: Default::default(),
+            ddt_lo: Default::default(),
+            ddt_hi: Default::default(),
+            cqb_size: Default::default(),
+            cqb_lo: Default::default(),
+            cqb_hi: Default::default(),
+            cqh: Default::default(),
+            cqt: Default::default(),
+            cqen: Default::default(),
+            cie: Default::default(),
+            cqmf: Default::default(),
+            cmd_ill: Default::default(),
+            fence_w_ip: Default::default(),
+            fqb_size: Default::default(),
+            fqb_lo: Default::default(),
+            fqb_hi: Default::default(),
+            fqh: Default::default(),
+            fqt: Default::default(),
+            fqen: Default::default(),
+            fie: Default::default(),
+            fqmf: Default::default(),
+            fqof: Default::default(),
+            cip: Default::default(),
+            fip: Default::default(),
+            access: Default::default(),
+            low: Default::default(),
+            high: Default::default(),
+            narrow: Default::default(),
+            first: Default::default(),
+            second: Default::default(),
+            row: Default::default(),
+            wlo: Default::default(),
+            whi: Default::default(),
+            new_mode: Default::default(),
+            new_size: Default::default(),
+            new_lo: Default::default(),
+            new_hi: Default::default(),
+            new_index: Default::default(),
+            cq_mask: Default::default(),
+            cq_span: Default::default(),
+            cq_next: Default::default(),
+            fq_span: Default::default(),
+            fq_index_mask: Default::default(),
+            fq_next: Default::default(),
+            cq_on: Default::default(),
+            cq_off_busy: Default::default(),
+            fq_off_busy: Default::default(),
+            cq_error: Default::default(),
+            fq_on: Default::default(),
+            fq_error: Default::default(),
+            value: Default::default(),
+            value_hi: Default::default(),
+            capabilities_lo: Constant::new((capabilities & 0xffff_ffff).into()),
+            capabilities_hi: Constant::new((capabilities >> 32).into()),
+            fctl_value: Constant::new(u64::from(fctl).into()),
+            lo_mask: Constant::new((frame_mask & 0x3f_ffff).into()),
+            hi_mask: Constant::new((frame_mask >> 22).into()),
+            largest: Constant::new((X as u64 - 1).into()),
+            two: Constant::new(2u64.into()),
+            one: Constant::new(1u64.into()),
+        }
+    }
+}
+
+impl<const X: usize> Logic for Registers<X> {
+    #[hdl_gen]
+    fn update(&mut self) {
+        dff_setup!(
+            self, clock, acked, read_lo, read_hi, mode, busy, ddt_lo, ddt_hi, cqb_size, cqb_lo,
+            cqb_hi, cqh, cqt, cqen, cie, cqmf, cmd_ill, fence_w_ip, fqb_size, fqb_lo, fqb_hi, fqh,
+            fqt, fqen, fie, fqmf, fqof, cip, fip
+        );
+
+        // Which word is meant. `low` and `high`: this access touches that half of an 8-byte register;
+        // `first` and `second`: it is a 4-byte access to that half.
+        self.access.next = self.valid.val() & !self.acked.q.val();
+        self.acked.d.next = self.access.val();
+        self.row.next = self.offset.val().get_bits::<9>(3);
+        self.narrow.next =
+            !self.wide.val() & !(self.offset.val().get_bit(0) | self.offset.val().get_bit(1));
+        self.first.next = self.narrow.val() & !self.offset.val().get_bit(2);
+        self.second.next = self.narrow.val() & self.offset.val().get_bit(2);
+        self.low.next = self.first.val()
+            | (self.wide.val()
+                & !(self.offset.val().get_bit(0)
+                    | self.offset.val().get_bit(1)
+                    | self.offset.val().get_bit(2)));
+        self.high.next = self.second.val() | (self.wide.val() & self.low.val());
+        self.wlo.next = self.wdata.val().get_bits::<32>(0);
+        self.whi.next = self.wlo.val();
+        if self.wide.val() {
+            self.whi.next = self.wdata.val().get_bits::<32>(32);
+        }
+
+        // Legal values of what is written (REG-11).
+        self.new_mode.next = self.wlo.val().get_bits::<4>(0);
+        self.new_size.next = self.wlo.val().get_bits::<5>(0);
+        if self.new_size.val() > self.largest.val() {
+            self.new_size.next = self.largest.val();
+        }
+        self.new_lo.next = self.wlo.val().get_bits::<22>(10) & self.lo_mask.val();
+        self.new_hi.next = self.whi.val().get_bits::<6>(0) & self.hi_mask.val();
+        self.new_index.next = self.wlo.val().get_bits::<X>(0);
+
+        // Queue state.
+        self.cq_span.next = self.two.val() << self.cqb_size.q.val();
+        self.cq_mask.next = self.cq_span.val() - self.one.val();
+        self.cq_next.next = self.cqh.q.val() + self.one.val();
+        self.fq_span.next = self.two.val() << self.fqb_size.q.val();
+        self.fq_index_mask.next = self.fq_span.val() - self.one.val();
+        self.fq_next.next = self.fqt.q.val() + self.one.val();
+        self.cq_on.next = self.cqen.q.val() | self.cq_active.val();
+        self.fq_on.next = self.fqen.q.val() | self.fq_active.val();
+        self.cq_off_busy.next = !self.cqen.q.val() & self.cq_active.val();
+        self.fq_off_busy.next = !self.fqen.q.val() & self.fq_active.val();
+        self.cq_error.next = self.cqmf.q.val() | self.cmd_ill.q.val();
+        self.fq_error.next = self.fqmf.q.val() | self.fqof.q.val();
+
+        // To the blocks.
+        self.ddtp_mode.next = self.mode.q.val();
+        self.ddtp_frame.next = (unsigned_cast_to::<28, 6>(self.ddt_hi.q.val()) << 22)
+            | unsigned_cast_to::<28, 22>(self.ddt_lo.q.val());
+        self.ddtp_busy.next = self.busy.q.val();
+        self.cq_go.next = self.cqen.q.val()
+            & !self.cq_error.val()
+            & (self.cqh.q.val() != self.cqt.q.val());
+        self.cq_frame.next = (unsigned_cast_to::<28, 6>(self.cqb_hi.q.val()) << 22)
+            | unsigned_cast_to::<28, 22>(self.cqb_lo.q.val());
+        self.cq_head.next = self.cqh.q.val();
+        self.fq_enabled.next = self.fqen.q.val();
+        self.fq_failed.next = self.fq_error.val();
+        self.fq_frame.next = (unsigned_cast_to::<28, 6>(self.fqb_hi.q.val()) << 22)
+            | unsigned_cast_to::<28, 22>(self.fqb_lo.q.val());
+        self.fq_head.next = self.fqh.q.val();
+        self.fq_tail.next = self.fqt.q.val();
+        self.fq_mask.next = self.fq_index_mask.val();
+        self.irq.next = self.cip.q.val() | self.fip.q.val();
+        self.done.next = self.acked.q.val();
+        self.rdata.next = (unsigned_cast_to::<64, 32>(self.read_hi.q.val()) << 32)
+            | unsigned_cast_to::<64, 32>(self.read_lo.q.val());
+
+        // Reads and writes by doubleword. Offsets are those of REG-01, divided by 8.
+        self.value.next = 0.into();
+        self.value_hi.next = 0.into();
+        match self.row.val().index() {
+            0 => {
+                self.value.next = self.capabilities_lo.val();
+                self.value_hi.next = self.capabilities_hi.val();
+            }
+            1 => {
+                if !self.wide.val() {
+                    self.value.next = self.fctl_value.val();
+                }
+            }
+            2 => {
+                self.value.next = (unsigned_cast_to::<32, 22>(self.ddt_lo.q.val()) << 10)
+                    | (unsigned_cast_to::<32, 1>(self.busy.q.val().into()) << 4)
+                    | unsigned_cast_to::<32, 2>(self.mode.q.val());
+                self.value_hi.next = unsigned_cast_to::<32, 6>(self.ddt_hi.q.val());
+            }
+            3 => {
+                self.value.next = (unsigned_cast_to::<32, 22>(self.cqb_lo.q.val()) << 10)
+                    | unsigned_cast_to::<32, 5>(self.cqb_size.q.val());
+                self.value_hi.next = unsigned_cast_to::<32, 6>(self.cqb_hi.q.val());
+            }
+            4 => {
+                if !self.wide.val() {
+                    self.value.next = unsigned_cast_to::<32, X>(self.cqh.q.val());
+                    self.value_hi.next = unsigned_cast_to::<32, X>(self.cqt.q.val());
+                }
+            }
+            5 => {
+                self.value.next = (unsigned_cast_to::<32, 22>(self.fqb_lo.q.val()) << 10)
+                    | unsigned_cast_to::<32, 5>(self.fqb_size.q.val());
+                self.value_hi.next = unsigned_cast_to::<32, 6>(self.fqb_hi.q.val());
+            }
+            6 => {
+                if !self.wide.val() {
+                    self.value.next = unsigned_cast_to::<32, X>(self.fqh.q.val());
+                    self.value_hi.next = unsigned_cast_to::<32, X>(self.fqt.q.val());
+                }
+            }
+            9 => {
+                if !self.wide.val() {
+                    self.value.next = unsigned_cast_to::<32, 1>(self.cqen.q.val().into())
+                        | (unsigned_cast_to::<32, 1>(self.cie.q.val().into()) << 1)
+                        | (unsigned_cast_to::<32, 1>(self.cqmf.q.val().into()) << 8)
+                        | (unsigned_cast_to::<32, 1>(self.cmd_ill.q.val().into()) << 10)
+                        | (unsigned_cast_to::<32, 1>(self.fence_w_ip.q.val().into()) << 11)
+                        | (unsigned_cast_to::<32, 1>(self.cq_on.val().into()) << 16)
+                        | (unsigned_cast_to::<32, 1>(self.cq_off_busy.val().into()) << 17);
+                    self.value_hi.next = unsigned_cast_to::<32, 1>(self.fqen.q.val().into())
+                        | (unsigned_cast_to::<32, 1>(self.fie.q.val().into()) << 1)
+                        | (unsigned_cast_to::<32, 1>(self.fqmf.q.val().into()) << 8)
+                        | (unsigned_cast_to::<32, 1>(self.fqof.q.val().into()) << 9)
+                        | (unsigned_cast_to::<32, 1>(self.fq_on.val().into()) << 16)
+                        | (unsigned_cast_to::<32, 1>(self.fq_off_busy.val().into()) << 17);
+                }
+            }
+            10 => {
+                if !self.wide.val() {
+                    self.value_hi.next = unsigned_cast_to::<32, 1>(self.cip.q.val().into())
+                        | (unsigned_cast_to::<32, 1>(self.fip.q.val().into()) << 1);
+                }
+            }
+            _ => {}
+        }
+        self.read_lo.d.next = 0.into();
+        self.read_hi.d.next = 0.into();
+        if self.access.val() & !self.write.val() {
+            if self.low.val() {
+                self.read_lo.d.next = self.value.val();
+            }
+            if self.second.val() {
+                self.read_lo.d.next = self.value_hi.val();
+            }
+            if self.wide.val() & self.high.val() {
+                self.read_hi.d.next = self.value_hi.val();
+            }
+        }
+
+        // Pending bits follow their conditions (INT-02, INT-03, INT-06, INT-07); software's clearing below comes
+        // first in the equation and the condition second.
+        if self.access.val() & self.write.val() {
+            match self.row.val().index() {
+                2 => {
+                    // DDTP-04..DDTP-06: an unsupported mode, a write while busy and 1LVL over 1LVL change nothing.
+                    if !self.busy.q.val() {
+                        if self.low.val()
+                            & (self.new_mode.val() < 3)
+                            & !((self.new_mode.val() == 2) & (self.mode.q.val() == 2))
+                        {
+                            self.mode.d.next = self.new_mode.val().get_bits::<2>(0);
+                            self.ddt_lo.d.next = self.new_lo.val();
+                            self.busy.d.next = true;
+                            if self.high.val() {
+                                self.ddt_hi.d.next = self.new_hi.val();
+                            }
+                        }
+                        if self.second.val() & (self.mode.q.val() != 2) {
+                            self.ddt_hi.d.next = self.new_hi.val();
+                        }
+                    }
+                }
+                3 => {
+                    if !self.cq_on.val() {
+                        if self.low.val() {
+                            self.cqb_size.d.next = self.new_size.val();
+                            self.cqb_lo.d.next = self.new_lo.val();
+                            self.cqt.d.next = 0.into();
+                        }
+                        if self.high.val() {
+                            self.cqb_hi.d.next = self.new_hi.val();
+                        }
+                    }
+                }
+                4 => {
+                    if self.second.val() {
+                        self.cqt.d.next = self.new_index.val() & self.cq_mask.val();
+                    }
+                }
+                5 => {
+                    if !self.fq_on.val() {
+                        if self.low.val() {
+                            self.fqb_size.d.next = self.new_size.val();
+                            self.fqb_lo.d.next = self.new_lo.val();
+                            self.fqh.d.next = 0.into();
+                        }
+                        if self.high.val() {
+                            self.fqb_hi.d.next = self.new_hi.val();
+                        }
+                    }
+                }
+                6 => {
+                    if self.first.val() {
+                        self.fqh.d.next = self.new_index.val() & self.fq_index_mask.val();
+                    }
+                }
+                9 => {
+                    // CQCSR-01, CQCSR-02, CQCSR-04; FQCSR likewise.
+                    if self.first.val() & !self.cq_off_busy.val() {
+                        self.cqen.d.next = self.wlo.val().get_bit(0);
+                        self.cie.d.next = self.wlo.val().get_bit(1);
+                        if self.wlo.val().get_bit(8) {
+                            self.cqmf.d.next = false;
+                        }
+                        if self.wlo.val().get_bit(10) {
+                            self.cmd_ill.d.next = false;
+                        }
+                        if self.wlo.val().get_bit(11) {
+                            self.fence_w_ip.d.next = false;
+                        }
+                        if self.wlo.val().get_bit(0) & !self.cqen.q.val() {
+                            self.cqh.d.next = 0.into();
+                            self.cqmf.d.next = false;
+                            self.cmd_ill.d.next = false;
+                            self.fence_w_ip.d.next = false;
+                        }
+                    }
+                    if self.second.val() & !self.fq_off_busy.val() {
+                        self.fqen.d.next = self.wlo.val().get_bit(0);
+                        self.fie.d.next = self.wlo.val().get_bit(1);
+                        if self.wlo.val().get_bit(8) {
+                            self.fqmf.d.next = false;
+                        }
+                        if self.wlo.val().get_bit(9) {
+                            self.fqof.d.next = false;
+                        }
+                        if self.wlo.val().get_bit(0) & !self.fqen.q.val() {
+                            self.fqt.d.next = 0.into();
+                            self.fqmf.d.next = false;
+                            self.fqof.d.next = false;
+                        }
+                    }
+                }
+                10 => {
+                    if self.second.val() {
+                        if self.wlo.val().get_bit(0) {
+                            self.cip.d.next = false;
+                        }
+                        if self.wlo.val().get_bit(1) {
+                            self.fip.d.next = false;
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+
+        // Events of the queues.
+        if self.ddtp_done.val() {
+            self.busy.d.next = false;
+        }
+        if self.cq_advance.val() {
+            self.cqh.d.next = self.cq_next.val() & self.cq_mask.val();
+        }
+        if self.cq_memory_fault.val() {
+            self.cqmf.d.next = true;
+        }
+        if self.cq_illegal.val() {
+            self.cmd_ill.d.next = true;
+        }
+        if self.cq_fence_wire.val() {
+            self.fence_w_ip.d.next = true;
+        }
+        if self.fq_advance.val() {
+            self.fqt.d.next = self.fq_next.val() & self.fq_index_mask.val();
+        }
+        if self.fq_memory_fault.val() {
+            self.fqmf.d.next = true;
+        }
+        if self.fq_overflow.val() {
+            self.fqof.d.next = true;
+        }
+        if self.cie.q.val() & (self.cq_error.val() | self.fence_w_ip.q.val()) {
+            self.cip.d.next = true;
+        }
+        if self.fie.q.val() & (self.fq_error.val() | self.fq_advance.val()) {
+            self.fip.d.next = true;
+        }
+
+        if self.reset.val() {
+            self.acked.d.next = false;
+            self.mode.d.next = 0.into();
+            self.busy.d.next = false;
+            self.cqh.d.next = 0.into();
+            self.cqt.d.next = 0.into();
+            self.cqen.d.next = false;
+            self.cie.d.next = false;
+            self.cqmf.d.next = false;
+            self.cmd_ill.d.next = false;
+            self.fence_w_ip.d.next = false;
+            self.fqh.d.next = 0.into();
+            self.fqt.d.next = 0.into();
+            self.fqen.d.next = false;
+            self.fie.d.next = false;
+            self.fqmf.d.next = false;
+            self.fqof.d.next = false;
+            self.cip.d.next = false;
+            self.fip.d.next = false;
+        }
+    }
+}

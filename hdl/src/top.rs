@@ -1,0 +1,446 @@
+//! The whole core: blocks and the wires between them.
+//!
+//! ```text
+//!  translation port ─► lookup ─────────────────────────────► response port
+//!                        │ ▲ fills, answers
+//!                 misses ▼ │
+//!                       walker ─────► memory port ◄───── command queue ◄─┐
+//!                        │ records        ▲                   │ invalidations, fences
+//!                        └──► fault queue ┘       drain ◄─────┤
+//!  register port ─► registers ◄─► all                └────────┴──► lookup
+//! ```
+//!
+//! This file decides nothing: it names the ports, joins the blocks and gives the pipeline's maintenance turn to the
+//! drain before the command queue (HW9: a change of ddtp gets through whatever the command queue does).
+
+use crate::command_queue::CommandQueue;
+use crate::drain::Drain;
+use crate::fault_queue::FaultQueue;
+use crate::lookup::Lookup;
+use crate::memory_port::MemoryPort;
+use crate::registers::Registers;
+use crate::types::*;
+use crate::walker::Walker;
+use portcullis_regmap::config::Config;
+use rust_hdl::prelude::*;
+
+/// The core. `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `D` device_id bits, `2^Q` queued misses
+/// (`Q1` = `Q` + 1), queues of up to `2^X` entries, `2^F` records between walker and memory (`F1` = `F` + 1).
+#[derive(LogicBlock)]
+pub struct Iommu<
+    const N: usize,
+    const I: usize,
+    const C: usize,
+    const S: usize,
+    const D: usize,
+    const Q: usize,
+    const Q1: usize,
+    const X: usize,
+    const F: usize,
+    const F1: usize,
+> {
+    /// Clock; everything happens at its rising edge.
+    pub clock: Signal<In, Clock>,
+    /// Synchronous reset.
+    pub reset: Signal<In, Bit>,
+
+    /// Translation port: a request is offered; hold it until `req_ready`.
+    pub req_valid: Signal<In, Bit>,
+    /// It is taken at the end of this cycle.
+    pub req_ready: Signal<Out, Bit>,
+    /// Returned with the response; unique among the requests in flight.
+    pub req_tag: Signal<In, Bits<6>>,
+    /// device_id.
+    pub req_device_id: Signal<In, Bits<24>>,
+    /// A process_id is valid.
+    pub req_process_valid: Signal<In, Bit>,
+    /// process_id.
+    pub req_process_id: Signal<In, Bits<20>>,
+    /// Supervisor privilege asked for.
+    pub req_privileged: Signal<In, Bit>,
+    /// 0 read, 1 write, 2 execute.
+    pub req_access: Signal<In, Bits<2>>,
+    /// 0 untranslated, 1 translated, 2 ATS translation request.
+    pub req_kind: Signal<In, Bits<2>>,
+    /// IOVA.
+    pub req_iova: Signal<In, Bits<64>>,
+
+    /// Response port: an answer is offered, and stays until `rsp_ready`.
+    pub rsp_valid: Signal<Out, Bit>,
+    /// It is taken at the end of this cycle.
+    pub rsp_ready: Signal<In, Bit>,
+    /// Tag of the request; answers overtake one another.
+    pub rsp_tag: Signal<Out, Bits<6>>,
+    /// Refused: answer the device with an error.
+    pub rsp_fault: Signal<Out, Bit>,
+    /// Page size: 0 4 KiB, 1 64 KiB, 2 2 MiB, 3 1 GiB.
+    pub rsp_size: Signal<Out, Bits<2>>,
+    /// System physical address; 0 with a fault.
+    pub rsp_pa: Signal<Out, Bits<64>>,
+
+    /// Register port: an access is offered; hold it until `reg_done`.
+    pub reg_valid: Signal<In, Bit>,
+    /// It writes.
+    pub reg_write: Signal<In, Bit>,
+    /// Byte offset in the register page.
+    pub reg_offset: Signal<In, Bits<12>>,
+    /// 8 bytes instead of 4.
+    pub reg_wide: Signal<In, Bit>,
+    /// Data; a 4-byte access uses the low half.
+    pub reg_wdata: Signal<In, Bits<64>>,
+    /// The access ends with this cycle.
+    pub reg_done: Signal<Out, Bit>,
+    /// What it read; a 4-byte access uses the low half.
+    pub reg_rdata: Signal<Out, Bits<64>>,
+
+    /// Memory port: a read is asked for, and stays until `mem_ar_ready`.
+    pub mem_ar_valid: Signal<Out, Bit>,
+    /// It is taken.
+    pub mem_ar_ready: Signal<In, Bit>,
+    /// Byte address, 8-byte aligned; a burst never crosses 4 KiB.
+    pub mem_ar_addr: Signal<Out, Bits<56>>,
+    /// Doublewords wanted, less one.
+    pub mem_ar_len: Signal<Out, Bits<3>>,
+    /// Returned with the data: 0 walker, 1 command queue.
+    pub mem_ar_id: Signal<Out, Bit>,
+    /// 0 device directory, 1 page table, 2 command.
+    pub mem_ar_purpose: Signal<Out, Bits<3>>,
+    /// Read data; always taken. In order for one id.
+    pub mem_r_valid: Signal<In, Bit>,
+    /// The doubleword.
+    pub mem_r_data: Signal<In, Bits<64>>,
+    /// Whose.
+    pub mem_r_id: Signal<In, Bit>,
+    /// Last of the burst.
+    pub mem_r_last: Signal<In, Bit>,
+    /// 0 good, 1 access fault, 2 poisoned.
+    pub mem_r_status: Signal<In, Bits<2>>,
+    /// A doubleword is to be written; stays until `mem_w_ready`.
+    pub mem_w_valid: Signal<Out, Bit>,
+    /// It is taken.
+    pub mem_w_ready: Signal<In, Bit>,
+    /// Byte address of this doubleword.
+    pub mem_w_addr: Signal<Out, Bits<56>>,
+    /// Data.
+    pub mem_w_data: Signal<Out, Bits<64>>,
+    /// Byte enables.
+    pub mem_w_strobe: Signal<Out, Bits<8>>,
+    /// Last of the burst; one answer follows.
+    pub mem_w_last: Signal<Out, Bit>,
+    /// 3 fault record, 4 IOFENCE.C data.
+    pub mem_w_purpose: Signal<Out, Bits<3>>,
+    /// The burst has been written, visibly to all; always taken.
+    pub mem_b_valid: Signal<In, Bit>,
+    /// It has not: access fault.
+    pub mem_b_error: Signal<In, Bit>,
+
+    /// Device reads granted so far are to become globally visible; held until `sync_ack`.
+    pub sync_reads: Signal<Out, Bit>,
+    /// Likewise device writes.
+    pub sync_writes: Signal<Out, Bit>,
+    /// They are, as asked.
+    pub sync_ack: Signal<In, Bit>,
+
+    /// Interrupt wire 0, level.
+    pub irq: Signal<Out, Bit>,
+    /// Event: a request found its context in the cache.
+    pub ev_context_hit: Signal<Out, Bit>,
+    /// Event: it did not.
+    pub ev_context_miss: Signal<Out, Bit>,
+    /// Event: a request found its page in the IOTLB.
+    pub ev_iotlb_hit: Signal<Out, Bit>,
+    /// Event: it did not.
+    pub ev_iotlb_miss: Signal<Out, Bit>,
+    /// Event: a walk started.
+    pub ev_walk: Signal<Out, Bit>,
+
+    lookup: Lookup<N, I, C, S, D, Q, Q1>,
+    walker: Walker<I, S>,
+    commands: CommandQueue<X>,
+    faults: FaultQueue<X, F, F1>,
+    registers: Registers<X>,
+    memory: MemoryPort,
+    drain: Drain,
+    iova: Signal<Local, Iova>,
+}
+
+impl<
+    const N: usize,
+    const I: usize,
+    const C: usize,
+    const S: usize,
+    const D: usize,
+    const Q: usize,
+    const Q1: usize,
+    const X: usize,
+    const F: usize,
+    const F1: usize,
+> Iommu<N, I, C, S, D, Q, Q1, X, F, F1>
+{
+    /// The core of a configuration, whose sizes the type must repeat (see [`crate::Tiny`]).
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            clock: Default::default(),
+            reset: Default::default(),
+            req_valid: Default::default(),
+            req_ready: Default::default(),
+            req_tag: Default::default(),
+            req_device_id: Default::default(),
+            req_process_valid: Default::default(),
+            req_process_id: Default::default(),
+            req_privileged: Default::default(),
+            req_access: Default::default(),
+            req_kind: Default::default(),
+            req_iova: Default::default(),
+            rsp_valid: Default::default(),
+            rsp_ready: Default::default(),
+            rsp_tag: Default::default(),
+            rsp_fault: Default::default(),
+            rsp_size: Default::default(),
+            rsp_pa: Default::default(),
+            reg_valid: Default::default(),
+            reg_write: Default::default(),
+            reg_offset: Default::default(),
+            reg_wide: Default::default(),
+            reg_wdata: Default::default(),
+            reg_done: Default::default(),
+            reg_rdata: Default::default(),
+            mem_ar_valid: Default::default(),
+            mem_ar_ready: Default::default(),
+            mem_ar_addr: Default::default(),
+            mem_ar_len: Default::default(),
+            mem_ar_id: Default::default(),
+            mem_ar_purpose: Default::default(),
+            mem_r_valid: Default::default(),
+            mem_r_data: Default::default(),
+            mem_r_id: Default::default(),
+            mem_r_last: Default::default(),
+            mem_r_status: Default::default(),
+            mem_w_valid: Default::default(),
+            mem_w_ready: Default::default(),
+            mem_w_addr: Default::default(),
+            mem_w_data: Default::default(),
+            mem_w_strobe: Default::default(),
+            mem_w_last: Default::default(),
+            mem_w_purpose: Default::default(),
+            mem_b_valid: Default::default(),
+            mem_b_error: Default::default(),
+            sync_reads: Default::default(),
+            sync_writes: Default::default(),
+            sync_ack: Default::default(),
+            irq: Default::default(),
+            ev_context_hit: Default::default(),
+            ev_context_miss: Default::default(),
+            ev_iotlb_hit: Default::default(),
+            ev_iotlb_miss: Default::default(),
+            ev_walk: Default::default(),
+            lookup: Default::default(),
+            walker: Walker::new(config.pas_bits()),
+            commands: CommandQueue::new(config.pas_bits(), D as u32),
+            faults: Default::default(),
+            registers: Registers::new(config.capabilities, config.fctl),
+            memory: Default::default(),
+            drain: Default::default(),
+            iova: Default::default(),
+        }
+    }
+}
+
+impl<
+    const N: usize,
+    const I: usize,
+    const C: usize,
+    const S: usize,
+    const D: usize,
+    const Q: usize,
+    const Q1: usize,
+    const X: usize,
+    const F: usize,
+    const F1: usize,
+> Logic for Iommu<N, I, C, S, D, Q, Q1, X, F, F1>
+{
+    #[hdl_gen]
+    fn update(&mut self) {
+        clock!(self, clock, lookup, walker, commands, faults, registers, memory, drain);
+        self.lookup.reset.next = self.reset.val();
+        self.walker.reset.next = self.reset.val();
+        self.commands.reset.next = self.reset.val();
+        self.faults.reset.next = self.reset.val();
+        self.registers.reset.next = self.reset.val();
+        self.memory.reset.next = self.reset.val();
+        self.drain.reset.next = self.reset.val();
+
+
+        // Translation and response ports.
+        self.iova.next = self.req_iova.val().into();
+        self.lookup.req.next.off = self.iova.val().off;
+        self.lookup.req.next.vpn0 = self.iova.val().vpn0;
+        self.lookup.req.next.vpn1 = self.iova.val().vpn1;
+        self.lookup.req.next.vpn2 = self.iova.val().vpn2;
+        self.lookup.req.next.hi = self.iova.val().hi;
+        self.lookup.req.next.tag = self.req_tag.val();
+        self.lookup.req.next.did = self.req_device_id.val();
+        self.lookup.req.next.pv = self.req_process_valid.val();
+        self.lookup.req.next.pid = self.req_process_id.val();
+        self.lookup.req.next.sup = self.req_privileged.val();
+        self.lookup.req.next.access = self.req_access.val();
+        self.lookup.req.next.kind = self.req_kind.val();
+        self.lookup.req_valid.next = self.req_valid.val();
+        self.req_ready.next = self.lookup.req_ready.val();
+        self.rsp_valid.next = self.lookup.rsp_valid.val();
+        self.lookup.rsp_ready.next = self.rsp_ready.val();
+        self.rsp_tag.next = self.lookup.rsp_tag.val();
+        self.rsp_fault.next = self.lookup.rsp_fault.val();
+        self.rsp_size.next = self.lookup.rsp_size.val();
+        self.rsp_pa.next = self.lookup.rsp_spa.val().into();
+        self.lookup.mode.next = self.registers.ddtp_mode.val();
+
+        // Misses and answers.
+        self.walker.start.next = self.lookup.walk_start.val();
+        self.walker.req.next = self.lookup.walk_req.val();
+        self.walker.off.next = self.lookup.walk_off.val();
+        self.walker.bare.next = self.lookup.walk_bare.val();
+        self.walker.wide.next = self.lookup.walk_wide.val();
+        self.walker.found.next = self.lookup.walk_hit.val();
+        self.walker.slot.next = self.lookup.walk_slot.val();
+        self.walker.info.next = self.lookup.walk_info.val();
+        self.walker.mark_stale.next = self.lookup.mark_stale.val();
+        self.walker.block_fill.next = self.lookup.block_fill.val();
+        self.walker.res_ready.next = self.lookup.res_ready.val();
+        self.lookup.walk_idle.next = self.walker.idle.val();
+        self.lookup.res_valid.next = self.walker.res_valid.val();
+        self.lookup.res_fault.next = self.walker.res_fault.val();
+        self.lookup.res_identity.next = self.walker.res_identity.val();
+        self.lookup.res_leaf.next = self.walker.res_leaf.val();
+        self.lookup.res_size.next = self.walker.res_size.val();
+        self.lookup.res_req.next = self.walker.res_req.val();
+        self.lookup.ctx_fill.next = self.walker.ctx_fill.val();
+        self.lookup.ctx_fill_slot.next = self.walker.ctx_fill_slot.val();
+        self.lookup.ctx_fill_pscid.next = self.walker.ctx_fill_pscid.val();
+        self.lookup.ctx_fill_info.next = self.walker.ctx_fill_info.val();
+        self.lookup.tlb_fill.next = self.walker.tlb_fill.val();
+        self.lookup.tlb_fill_index.next = self.walker.tlb_fill_index.val();
+        self.lookup.tlb_fill_global.next = self.walker.tlb_fill_global.val();
+        self.lookup.tlb_fill_slot.next = self.walker.tlb_fill_slot.val();
+        self.lookup.tlb_drop.next = self.walker.tlb_drop.val();
+        self.walker.ddt_root.next = self.registers.ddtp_frame.val();
+
+        // Fault records.
+        self.faults.record_valid.next = self.walker.record_valid.val();
+        self.faults.record.next = self.walker.record.val();
+        self.walker.record_ready.next = self.faults.ready.val();
+        self.faults.enabled.next = self.registers.fq_enabled.val();
+        self.faults.failed.next = self.registers.fq_failed.val();
+        self.faults.base.next = self.registers.fq_frame.val();
+        self.faults.head.next = self.registers.fq_head.val();
+        self.faults.tail.next = self.registers.fq_tail.val();
+        self.faults.mask.next = self.registers.fq_mask.val();
+        self.registers.fq_active.next = self.faults.active.val();
+        self.registers.fq_advance.next = self.faults.advance.val();
+        self.registers.fq_overflow.next = self.faults.overflow.val();
+        self.registers.fq_memory_fault.next = self.faults.memory_fault.val();
+
+        // Commands.
+        self.commands.go.next = self.registers.cq_go.val();
+        self.commands.base.next = self.registers.cq_frame.val();
+        self.commands.head.next = self.registers.cq_head.val();
+        self.registers.cq_active.next = self.commands.active.val();
+        self.registers.cq_advance.next = self.commands.advance.val();
+        self.registers.cq_memory_fault.next = self.commands.memory_fault.val();
+        self.registers.cq_illegal.next = self.commands.illegal.val();
+        self.registers.cq_fence_wire.next = self.commands.fence_wire.val();
+
+        // Fences and changes of ddtp.
+        self.drain.ddtp_valid.next = self.registers.ddtp_busy.val();
+        self.registers.ddtp_done.next = self.drain.ddtp_done.val();
+        self.drain.fence_valid.next = self.commands.drain_valid.val();
+        self.drain.fence_reads.next = self.commands.drain_reads.val();
+        self.drain.fence_writes.next = self.commands.drain_writes.val();
+        self.commands.drain_done.next = self.drain.fence_done.val();
+        self.drain.passed.next = self.lookup.fence_done.val();
+        self.drain.stale.next = self.walker.stale.val();
+        self.sync_reads.next = self.drain.sync_reads.val();
+        self.sync_writes.next = self.drain.sync_writes.val();
+        self.drain.sync_ack.next = self.sync_ack.val();
+
+        // The maintenance turn of the pipeline.
+        self.lookup.op_valid.next = self.drain.op_valid.val() | self.commands.op_valid.val();
+        self.lookup.op.next = self.commands.op.val();
+        self.lookup.op_arg.next = self.commands.op_arg.val();
+        self.drain.op_ready.next = self.lookup.op_ready.val();
+        self.commands.op_ready.next = self.lookup.op_ready.val();
+        if self.drain.op_valid.val() {
+            self.lookup.op.next = self.drain.op.val();
+            self.commands.op_ready.next = false;
+        }
+
+        // Register port.
+        self.registers.valid.next = self.reg_valid.val();
+        self.registers.write.next = self.reg_write.val();
+        self.registers.offset.next = self.reg_offset.val();
+        self.registers.wide.next = self.reg_wide.val();
+        self.registers.wdata.next = self.reg_wdata.val();
+        self.reg_done.next = self.registers.done.val();
+        self.reg_rdata.next = self.registers.rdata.val();
+        self.irq.next = self.registers.irq.val();
+
+        // Memory port.
+        self.memory.walk_valid.next = self.walker.ar_valid.val();
+        self.memory.walk_frame.next = self.walker.ar_frame.val();
+        self.memory.walk_off.next = self.walker.ar_off.val();
+        self.memory.walk_ddt.next = self.walker.ar_ddt.val();
+        self.walker.ar_ready.next = self.memory.walk_ready.val();
+        self.walker.r_valid.next = self.memory.walk_r_valid.val();
+        self.memory.cmd_valid.next = self.commands.ar_valid.val();
+        self.memory.cmd_frame.next = self.commands.ar_frame.val();
+        self.memory.cmd_off.next = self.commands.ar_off.val();
+        self.memory.fence_valid.next = self.commands.w_valid.val();
+        self.memory.fence_frame.next = self.commands.w_frame.val();
+        self.memory.fence_off.next = self.commands.w_off.val();
+        self.memory.fence_data.next = self.commands.w_data.val();
+        self.memory.fence_upper.next = self.commands.w_upper.val();
+        self.commands.ar_ready.next = self.memory.cmd_ready.val();
+        self.commands.r_valid.next = self.memory.cmd_r_valid.val();
+        self.commands.w_ready.next = self.memory.fence_ready.val();
+        self.commands.b_valid.next = self.memory.fence_b_valid.val();
+        self.memory.fault_valid.next = self.faults.w_valid.val();
+        self.memory.fault_frame.next = self.faults.w_frame.val();
+        self.memory.fault_off.next = self.faults.w_off.val();
+        self.memory.fault_data.next = self.faults.w_data.val();
+        self.memory.fault_last.next = self.faults.w_last.val();
+        self.faults.w_ready.next = self.memory.fault_ready.val();
+        self.faults.b_valid.next = self.memory.fault_b_valid.val();
+        self.walker.r_data.next = self.mem_r_data.val();
+        self.walker.r_status.next = self.mem_r_status.val();
+        self.walker.r_last.next = self.mem_r_last.val();
+        self.commands.r_data.next = self.mem_r_data.val();
+        self.commands.r_status.next = self.mem_r_status.val();
+        self.commands.r_last.next = self.mem_r_last.val();
+        self.commands.b_error.next = self.mem_b_error.val();
+        self.faults.b_error.next = self.mem_b_error.val();
+        self.mem_ar_valid.next = self.memory.ar_valid.val();
+        self.mem_ar_addr.next = self.memory.ar_addr.val();
+        self.mem_ar_len.next = self.memory.ar_len.val();
+        self.mem_ar_id.next = self.memory.ar_id.val();
+        self.mem_ar_purpose.next = self.memory.ar_purpose.val();
+        self.mem_w_valid.next = self.memory.w_valid.val();
+        self.mem_w_addr.next = self.memory.w_addr.val();
+        self.mem_w_data.next = self.memory.w_data.val();
+        self.mem_w_strobe.next = self.memory.w_strobe.val();
+        self.mem_w_last.next = self.memory.w_last.val();
+        self.mem_w_purpose.next = self.memory.w_purpose.val();
+        self.memory.ar_ready.next = self.mem_ar_ready.val();
+        self.memory.r_valid.next = self.mem_r_valid.val();
+        self.memory.r_id.next = self.mem_r_id.val();
+        self.memory.w_ready.next = self.mem_w_ready.val();
+        self.memory.b_valid.next = self.mem_b_valid.val();
+
+        // Events.
+        self.ev_context_hit.next = self.lookup.ev_context_hit.val();
+        self.ev_context_miss.next = self.lookup.ev_context_miss.val();
+        self.ev_iotlb_hit.next = self.lookup.ev_iotlb_hit.val();
+        self.ev_iotlb_miss.next = self.lookup.ev_iotlb_miss.val();
+        self.ev_walk.next = self.lookup.walk_start.val();
+    }
+}

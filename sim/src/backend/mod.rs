@@ -1,0 +1,52 @@
+//! What can simulate the core, by name.
+
+pub mod rtl;
+
+use portcullis_regmap::Config;
+
+use crate::core::Core;
+
+/// A way to simulate the core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Backend {
+    /// The Rust HDL itself, cycle by cycle.
+    #[default]
+    Rtl,
+    /// The golden behavioural model.
+    Model,
+    /// The generated Verilog under Verilator.
+    Verilog,
+}
+
+/// Makes cores of one back end. Tests put their own behind the commands.
+pub type Factory<'a> = &'a (dyn Fn(&'static Config) -> Result<Box<dyn Core>, String> + Sync);
+
+impl Backend {
+    /// Whether this version has the back end.
+    ///
+    /// # Errors
+    /// One line that says what is missing and what to do.
+    pub fn available(self) -> Result<(), String> {
+        match self {
+            Self::Rtl => Ok(()),
+            Self::Model => Err(not_built("model")),
+            Self::Verilog => Err(not_built("verilog")),
+        }
+    }
+
+    /// A new core.
+    ///
+    /// # Errors
+    /// One line that says why there is none.
+    pub fn core(self, config: &'static Config) -> Result<Box<dyn Core>, String> {
+        self.available()?;
+        match config.name {
+            "tiny" => Ok(Box::new(rtl::Rtl::tiny()?)),
+            other => Err(format!("back end rtl cannot build configuration {other}: use tiny")),
+        }
+    }
+}
+
+fn not_built(name: &str) -> String {
+    format!("back end {name} is not built yet in this version: use --backend rtl")
+}
