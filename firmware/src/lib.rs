@@ -1,8 +1,151 @@
-//! Driver of the Portcullis RISC-V IOMMU: DMA ownership, domains, attach and detach.
+//! Driver of the Portcullis RISC-V IOMMU: DMA ownership, domains, attach and detach, without `std` and without `alloc`.
+//!
+//! * [`Iommu`] starts the hardware and knows devices and their groups; before a device is added it is blocked.
+//! * [`Group::claim`] takes the DMA of a group for an [`Owner`]; on return nothing passes.
+//! * [`OwnedGroup::attach`] moves a [`PagingDomain`] in, [`OwnedGroup::detach`] moves it out.
+//! * [`PagingDomain`] maps and unmaps: strictly, gathered, or deferred until a flush.
+//! * The machine is behind the traits of [`platform`].
+//!
+//! ```
+//! use portcullis::{DeviceId, DomainConfig, Error, Iommu, Iova, Owner, Perm, PhysAddr, platform::Platform};
+//!
+//! fn demo<P: Platform>(iommu: &Iommu<P>, buffer: PhysAddr) -> Result<(), Error> {
+//!     let nic = DeviceId(5);
+//!     iommu.add_device(nic.into())?;
+//!     let owned = iommu.group(nic)?.claim(&Owner::new(1)?)?;
+//!     let domain = iommu.paging_domain(DomainConfig::default())?;
+//!     let owned = owned.attach(domain).map_err(|e| e.error)?;
+//!     // SAFETY: the buffer is used by nobody else until it is unmapped.
+//!     unsafe { owned.domain().map(Iova(0x1000_0000), buffer, 4096, Perm::READ_WRITE)? };
+//!     owned.domain().unmap(Iova(0x1000_0000), 4096)?;
+//!     let (owned, _domain) = owned.detach();
+//!     owned.release();
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What does not compile
+//!
+//! Freeing a domain that is attached: attach has moved it.
+//! ```compile_fail,E0382
+//! # use portcullis::{Blocked, OwnedGroup, PagingDomain, platform::Platform};
+//! fn f<'i, P: Platform>(owned: OwnedGroup<'i, P, 16, Blocked>, domain: PagingDomain<'i, P>) {
+//!     let attached = owned.attach(domain);
+//!     drop(domain);
+//! }
+//! ```
+//! Attaching without owning the group.
+//! ```compile_fail,E0599
+//! # use portcullis::{Group, PagingDomain, platform::Platform};
+//! fn f<'i, P: Platform>(group: Group<'i, P>, domain: PagingDomain<'i, P>) {
+//!     group.attach(domain);
+//! }
+//! ```
+//! Attaching a second domain, or the same one again.
+//! ```compile_fail,E0599
+//! # use portcullis::{Attached, OwnedGroup, PagingDomain, platform::Platform};
+//! fn f<'i, P: Platform>(owned: OwnedGroup<'i, P, 16, Attached<PagingDomain<'i, P>>>, other: PagingDomain<'i, P>) {
+//!     owned.attach(other);
+//! }
+//! ```
+//! Detaching what is not attached.
+//! ```compile_fail,E0599
+//! # use portcullis::{Blocked, OwnedGroup, platform::Platform};
+//! fn f<P: Platform>(owned: OwnedGroup<'_, P, 16, Blocked>) {
+//!     owned.detach();
+//! }
+//! ```
+//! Exchanging the attached domain behind the guard's back.
+//! ```compile_fail,E0596
+//! # use portcullis::{Attached, OwnedGroup, PagingDomain, platform::Platform};
+//! fn f<'i, P: Platform>(
+//!     mut owned: OwnedGroup<'i, P, 16, Attached<PagingDomain<'i, P>>>,
+//!     mut other: PagingDomain<'i, P>,
+//! ) {
+//!     let mut inside = owned.domain();
+//!     core::mem::swap(&mut *inside, &mut other);
+//! }
+//! ```
+//! Using a group after releasing it.
+//! ```compile_fail,E0382
+//! # use portcullis::{Blocked, OwnedGroup, PagingDomain, platform::Platform};
+//! fn f<'i, P: Platform>(owned: OwnedGroup<'i, P, 16, Blocked>, domain: PagingDomain<'i, P>) {
+//!     owned.release();
+//!     owned.attach(domain);
+//! }
+//! ```
+//! Keeping a domain longer than its IOMMU.
+//! ```compile_fail,E0505
+//! # use portcullis::{DomainConfig, Iommu, platform::Platform};
+//! fn f<P: Platform>(iommu: Iommu<P>) {
+//!     let domain = iommu.paging_domain(DomainConfig::default());
+//!     drop(iommu);
+//!     drop(domain);
+//! }
+//! ```
+//! Mapping without vouching for the memory.
+//! ```compile_fail,E0133
+//! # use portcullis::{Iova, PagingDomain, Perm, PhysAddr, platform::Platform};
+//! fn f<P: Platform>(domain: &PagingDomain<'_, P>) {
+//!     let _ = domain.map(Iova(0x1000), PhysAddr(0x1000), 4096, Perm::READ);
+//! }
+//! ```
+//! Identity without a token, and a token without `unsafe`.
+//! ```compile_fail,E0133
+//! # use portcullis::{Blocked, Identity, OwnedGroup, TrustToken, platform::Platform};
+//! fn f<P: Platform>(owned: OwnedGroup<'_, P, 16, Blocked>) {
+//!     let token = TrustToken::new();
+//!     let _ = owned.attach(Identity(&token));
+//! }
+//! ```
+//! A target of one's own making.
+//! ```compile_fail,E0277
+//! # use portcullis::{Attach, platform::Platform};
+//! struct Mine;
+//! impl<P: Platform, const N: usize> Attach<P, N> for Mine {}
+//! ```
+//! Detaching while an unmap still waits for its invalidation.
+//! ```compile_fail,E0505
+//! # use portcullis::{Attached, OwnedGroup, PagingDomain, platform::Platform};
+//! fn f<'i, P: Platform>(owned: OwnedGroup<'i, P, 16, Attached<PagingDomain<'i, P>>>) {
+//!     let gather = owned.domain().gather();
+//!     let _ = owned.detach();
+//!     let _ = gather.sync();
+//! }
+//! ```
+//! Use from two threads at once.
+//! ```compile_fail,E0277
+//! # use portcullis::{Iommu, platform::Platform};
+//! fn shared<T: Sync>(_: &T) {}
+//! fn f<P: Platform + Sync>(iommu: &Iommu<P>) {
+//!     shared(iommu);
+//! }
+//! ```
+
 #![no_std]
-#![deny(missing_docs)]
+#![forbid(clippy::undocumented_unsafe_blocks)]
+
+mod directory;
+mod domain;
 mod error;
+mod fault;
+mod gather;
+mod group;
+mod hw;
+mod iommu;
+mod own;
 pub mod platform;
+mod pool;
+mod queue;
+mod start;
+mod table;
 mod types;
+
+pub use domain::{Deferred, PagingDomain};
 pub use error::Error;
+pub use fault::{Drained, FaultRecord, Faults};
+pub use gather::Gather;
+pub use group::{Group, Status};
+pub use iommu::{InitError, Iommu, Polled};
+pub use own::{Attach, AttachError, Attached, Blocked, Identity, OwnedGroup};
 pub use types::*;

@@ -28,21 +28,21 @@ pub trait Registers {
     /// The transport failed; the write may have happened.
     fn write32(&mut self, offset: u16, value: u32) -> Result<(), Self::Error>;
 
-    /// Reads 8 bytes. As two halves: high, low, high again until both highs agree, since the low half of a counter
-    /// may carry between the reads.
+    /// Reads 8 bytes. As two halves: high, low, and high again, since the low half of a counter may carry in between;
+    /// then low is read once more.
     ///
     /// # Errors
     /// The transport failed.
     fn read64(&mut self, offset: u16) -> Result<u64, Self::Error> {
-        let mut high = self.read32(offset + 4)?;
-        loop {
-            let low = self.read32(offset)?;
-            let again = self.read32(offset + 4)?;
-            if again == high {
-                return Ok(u64::from(high) << 32 | u64::from(low));
-            }
-            high = again;
-        }
+        let before = self.read32(offset + 4)?;
+        let low = self.read32(offset)?;
+        let high = self.read32(offset + 4)?;
+        let low = if before == high {
+            low
+        } else {
+            self.read32(offset)?
+        };
+        Ok(u64::from(high) << 32 | u64::from(low))
     }
 
     /// Writes 8 bytes. As two halves: high first, because the low halves hold the mode, size and go bits that act.

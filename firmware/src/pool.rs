@@ -6,7 +6,7 @@
 use portcullis_regmap::PAGE_SIZE;
 
 use crate::PhysAddr;
-use crate::hw::{Fault, Mem};
+use crate::hw::{Fail, Hw};
 use crate::platform::Platform;
 
 /// Chunks on record. With full chunks of 64 frames this is 16 MiB of tables: 8 GiB mapped by 4 KiB pages.
@@ -39,16 +39,29 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn new(chunk_frames: u32, pas_bits: u32) -> Self {
         let limit = 1u64.checked_shl(pas_bits).unwrap_or(u64::MAX);
-        Pool { chunks: [None; CHUNKS], chunk_frames: u64::from(chunk_frames.clamp(1, 64)), limit }
+        Pool {
+            chunks: [None; CHUNKS],
+            chunk_frames: u64::from(chunk_frames.clamp(1, 64)),
+            limit,
+        }
     }
 
     /// Whether any byte of the range belongs to the driver.
     pub(crate) fn overlaps(&self, pa: PhysAddr, bytes: u64) -> bool {
         let end = pa.0.saturating_add(bytes);
-        self.chunks.iter().flatten().any(|c| pa.0 < c.base + c.frames * PAGE_SIZE && c.base < end)
+        self.chunks
+            .iter()
+            .flatten()
+            .any(|c| pa.0 < c.base + c.frames * PAGE_SIZE && c.base < end)
     }
 
-    fn add<P: Platform>(&mut self, p: &mut P, bytes: u64, align: u64, whole: bool) -> Option<&mut Chunk> {
+    fn add<P: Platform>(
+        &mut self,
+        p: &mut P,
+        bytes: u64,
+        align: u64,
+        whole: bool,
+    ) -> Option<&mut Chunk> {
         let slot = self.chunks.iter_mut().find(|c| c.is_none())?;
         let (size, align) = (usize::try_from(bytes).ok()?, usize::try_from(align).ok()?);
         let pa = p.alloc(size, align)?;
@@ -58,7 +71,12 @@ impl Pool {
             return None;
         }
         let frames = bytes / PAGE_SIZE;
-        let chunk = slot.insert(Chunk { base: pa.0, frames, free: 0, whole });
+        let chunk = slot.insert(Chunk {
+            base: pa.0,
+            frames,
+            free: 0,
+            whole,
+        });
         if !whole {
             chunk.free = chunk.all_free();
         }
@@ -66,14 +84,18 @@ impl Pool {
     }
 
     /// Contiguous memory for good: a queue or the root of the directory.
-    pub(crate) fn take<P: Platform>(&mut self, p: &mut P, bytes: u64, align: u64) -> Option<PhysAddr> {
+    pub(crate) fn take<P: Platform>(
+        &mut self,
+        p: &mut P,
+        bytes: u64,
+        align: u64,
+    ) -> Option<PhysAddr> {
         self.add(p, bytes, align, true).map(|c| PhysAddr(c.base))
     }
 
     /// One frame, content arbitrary.
     pub(crate) fn frame<P: Platform>(&mut self, p: &mut P) -> Option<PhysAddr> {
-        let found = self.chunks.iter_mut().flatten().position(|c| c.free != 0);
-        if found.is_none() {
+        if !self.chunks.iter().flatten().any(|c| c.free != 0) {
             let mut frames = self.chunk_frames;
             while self.add(p, frames * PAGE_SIZE, PAGE_SIZE, false).is_none() {
                 if frames == 1 {
@@ -93,7 +115,9 @@ impl Pool {
     pub(crate) fn free<P: Platform>(&mut self, p: &mut P, pa: PhysAddr) {
         for slot in &mut self.chunks {
             let Some(chunk) = slot else { continue };
-            let Some(offset) = pa.0.checked_sub(chunk.base) else { continue };
+            let Some(offset) = pa.0.checked_sub(chunk.base) else {
+                continue;
+            };
             let index = offset / PAGE_SIZE;
             if index >= chunk.frames || chunk.whole {
                 continue;
@@ -138,26 +162,30 @@ impl PageList {
         self.head.is_none()
     }
 
-    pub(crate) fn push<P: Platform>(&mut self, mem: &mut Mem<'_, P>, pa: PhysAddr) -> Result<(), Fault> {
+    pub(crate) fn push<P: Platform>(&mut self, hw: &mut Hw<P>, pa: PhysAddr) -> Result<(), Fail> {
         let link = self.head.map_or(0, |next| next.0 | LINK);
-        mem.store_invalid(pa, link)?;
+        hw.store_invalid(pa, link)?;
         self.head = Some(pa);
         Ok(())
     }
 
     /// Takes the last one pushed, its first doubleword zeroed.
-    pub(crate) fn pop<P: Platform>(&mut self, mem: &mut Mem<'_, P>) -> Result<Option<PhysAddr>, Fault> {
+    pub(crate) fn pop<P: Platform>(&mut self, hw: &mut Hw<P>) -> Result<Option<PhysAddr>, Fail> {
         let Some(pa) = self.head else { return Ok(None) };
-        let link = mem.load(pa)?;
-        mem.store_invalid(pa, 0)?;
+        let link = hw.load(pa)?;
+        hw.store_invalid(pa, 0)?;
         self.head = (link & LINK != 0).then_some(PhysAddr(link & !LINK));
         Ok(Some(pa))
     }
 
     /// Moves all of `other` here.
-    pub(crate) fn append<P: Platform>(&mut self, mem: &mut Mem<'_, P>, other: &mut PageList) -> Result<(), Fault> {
-        while let Some(pa) = other.pop(mem)? {
-            self.push(mem, pa)?;
+    pub(crate) fn append<P: Platform>(
+        &mut self,
+        hw: &mut Hw<P>,
+        other: &mut PageList,
+    ) -> Result<(), Fail> {
+        while let Some(pa) = other.pop(hw)? {
+            self.push(hw, pa)?;
         }
         Ok(())
     }

@@ -107,7 +107,9 @@ impl Owner {
     /// # Errors
     /// [`Error::Invalid`] for 0, which stands for nobody.
     pub fn new(number: u64) -> Result<Self, Error> {
-        core::num::NonZeroU64::new(number).map(Owner).ok_or(Error::Invalid)
+        core::num::NonZeroU64::new(number)
+            .map(Owner)
+            .ok_or(Error::Invalid)
     }
 }
 
@@ -132,7 +134,7 @@ pub enum DefaultDomainType {
     /// Nowhere.
     #[default]
     Blocked,
-    /// A paging domain of the group itself, empty at first.
+    /// A paging domain of the group itself, in which nothing is mapped: as good as blocked, but reported as page faults.
     Dma,
     /// IOVA = physical address.
     Identity(TrustToken),
@@ -149,7 +151,10 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Timeouts { command_us: 100_000, register_us: 100_000 }
+        Timeouts {
+            command_us: 100_000,
+            register_us: 100_000,
+        }
     }
 }
 

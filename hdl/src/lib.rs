@@ -15,6 +15,7 @@
 
 pub mod cells;
 pub mod command_queue;
+pub mod cosim;
 pub mod drain;
 pub mod emit;
 pub mod fault_queue;
@@ -24,6 +25,7 @@ pub mod memory_port;
 pub mod registers;
 pub mod top;
 pub mod types;
+pub mod verilog;
 pub mod walker;
 pub mod widen;
 

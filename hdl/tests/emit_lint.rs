@@ -165,7 +165,7 @@ trap!(reads_nothing, Rule::ReadsNothing, { a: Ib, y: O<4> }
 enum Three {
     One,
     Two,
-    Three,
+    Last,
 }
 
 trap!(match_without_default, Rule::MatchDefault, { s: Signal<In, Three>, y: O<2> }
@@ -175,7 +175,7 @@ fn update(&mut self) {
     match self.s.val() {
         Three::One => { self.y.next = 1.into(); }
         Three::Two => { self.y.next = 2.into(); }
-        Three::Three => { self.y.next = 3.into(); }
+        Three::Last => { self.y.next = 3.into(); }
     }
 });
 
@@ -185,6 +185,7 @@ fn update(&mut self) {
     self.y.next = 0.into();
     match self.s.val().index() {
         0x10 => { self.y.next = 1.into(); }
+        3 => { self.y.next = 2.into(); }
         _ => {}
     }
 });

@@ -1,5 +1,6 @@
 //! What the generator prints: merged modules, names without `$`, exact widths, direct connections.
 
+use portcullis_hdl::cosim::words::Words;
 use portcullis_hdl::emit::{Header, emit, emit_with_header};
 use rust_hdl::prelude::*;
 
@@ -248,4 +249,44 @@ fn header_is_a_comment() {
 #[test]
 fn output_does_not_depend_on_chance() {
     assert_eq!(verilog(), verilog());
+}
+
+/// The default of `at` must not be seen before its final value: rings of such glimpses never come to rest.
+#[test]
+fn watched_signals_change_once() {
+    let v = verilog();
+    let top = module(&v, "core_tiny");
+    assert_eq!(top.matches(" at = at_next;").count(), 1, "{top}");
+    assert!(top.contains("reg [1:0] at_next;"), "{top}");
+    assert!(top.contains("at_next = 2'h1;"), "{top}");
+    // A register looks at `d` only at the clock edge.
+    assert!(!top.contains("phase_d_next"), "{top}");
+}
+
+#[test]
+fn expressions() {
+    let mut uut = Words::default();
+    uut.connect_all();
+    let v = emit(&uut, "words").unwrap_or_else(|e| panic!("{e}"));
+    for line in [
+        "assign carry_dropped = {8'h0, a + b};",
+        "assign cut = (a[3:0] ^ mask[3:0]) - b[3:0];",
+        "assign shifted = a >> n;",
+        "assign joined = ({16'h0, sum} << 16) | ({16'h0, b} << 8) | {23'h0, f};",
+        "assign reduced = (|a) & ~(&b) & (^sum);",
+        "assign compared = ((a & mask) < b) | (sum >= 8'h7f);",
+        "assign part = wide[{3'h0, n} +: 8];",
+        "assign inserted = (wide & ~(40'h1 << n)) | ({39'h0, f} << n);",
+        "assign nested = f && (n == 3'h3 || ~f);",
+        "bits_3_next = bits_2;",
+        "bits_3_next = bits_2 + 4'h1;",
+        "assign count = bits_8;",
+        "assign moved = (wide << 7) ^ (wide >> 33);",
+        "assign flipped = {a[7:4], f, a[2:0]};",
+        "halves_next[7:4] = halves_next[3:0];",
+        "3'h5: begin",
+        "total_d = total_q + {60'h0, wide};",
+    ] {
+        assert!(v.contains(line), "no `{line}` in\n{v}");
+    }
 }

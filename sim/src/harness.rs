@@ -12,11 +12,13 @@
 //!   without a request, a malformed burst are failures too.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::core::{Access, Core, Inputs, Kind, Outputs, ReadRequest, RegAccess, Request, Response, SyncRequest};
+use crate::core::{
+    Access, Core, Inputs, Kind, Outputs, ReadRequest, RegAccess, Request, Response, SyncRequest,
+};
+use crate::failure::Failure;
 use crate::memory::{Memory, Traffic};
 
 /// Cycles after which something unanswered is a hang.
@@ -25,88 +27,6 @@ pub const WATCHDOG: u64 = 1_000_000;
 const RESET_CYCLES: u32 = 4;
 /// The port's tags have six bits.
 const TAGS: u8 = 64;
-
-/// Why a simulation cannot go on: always a defect of the simulated hardware.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// A translation request got no answer.
-    Request {
-        /// The request.
-        request: Request,
-        /// Cycle in which it was first offered.
-        offered: u64,
-        /// Cycle in which the port took it, if it did.
-        issued: Option<u64>,
-        /// Now.
-        cycle: u64,
-    },
-    /// A register access got no answer.
-    Register {
-        /// The access.
-        access: RegAccess,
-        /// Cycle in which it was first offered.
-        since: u64,
-        /// Now.
-        cycle: u64,
-    },
-    /// The core waits for visibility of device accesses that do not end.
-    Sync {
-        /// Cycle in which it first asked.
-        since: u64,
-        /// Now.
-        cycle: u64,
-    },
-    /// The core broke the contract of a port.
-    Contract {
-        /// What it did.
-        what: String,
-        /// Now.
-        cycle: u64,
-    },
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Request {
-                request,
-                offered,
-                issued,
-                cycle,
-            } => {
-                write!(
-                    f,
-                    "hang: no answer to the translation request of device {:#x} for {:#x} {} cycles after it was \
-                     offered in cycle {offered}",
-                    request.device_id,
-                    request.iova,
-                    cycle - offered
-                )?;
-                match issued {
-                    Some(issued) => write!(f, " (taken in cycle {issued})"),
-                    None => write!(f, " (never taken)"),
-                }
-            }
-            Self::Register { access, since, cycle } => write!(
-                f,
-                "hang: no answer to the register {} at {:#x} {} cycles after it was offered in cycle {since}",
-                if access.write { "write" } else { "read" },
-                access.offset,
-                cycle - since
-            ),
-            Self::Sync { since, cycle } => write!(
-                f,
-                "hang: device accesses not visible {} cycles after the core asked in cycle {since}",
-                cycle - since
-            ),
-            Self::Contract { what, cycle } => {
-                write!(f, "the core broke the contract of a port in cycle {cycle}: {what}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
 
 /// A request with its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -484,7 +404,8 @@ impl Harness {
         let cycle = self.cycle;
         let tag = usize::from(response.tag);
         let flight = self.flights.get(tag).copied().flatten();
-        let Some((flight, issued)) = flight.and_then(|flight| Some((flight, flight.issued?))) else {
+        let Some((flight, issued)) = flight.and_then(|flight| Some((flight, flight.issued?)))
+        else {
             return Err(Failure::Contract {
                 what: format!("a response with tag {tag} that no request in flight has"),
                 cycle,
@@ -561,7 +482,11 @@ impl Harness {
     /// Looks for a request that waits too long. The requests in flight are scanned only when the oldest one known at
     /// the last scan would be late, so this costs nothing per cycle.
     fn check_requests(&mut self) -> Result<(), Failure> {
-        let oldest = self.flights.iter().flatten().min_by_key(|flight| flight.offered);
+        let oldest = self
+            .flights
+            .iter()
+            .flatten()
+            .min_by_key(|flight| flight.offered);
         let Some(flight) = oldest else {
             self.check_at = u64::MAX;
             return Ok(());

@@ -1,10 +1,19 @@
-//! Cycle-accurate simulator of the Portcullis RISC-V IOMMU.
+//! Cycle-accurate simulator of the Portcullis RISC-V IOMMU, and everything behind the command `portcullis`.
+//!
+//! [`harness`] steps a [`core::Core`] beside its [`memory`]; [`backend`] makes cores. [`trace`], [`plan`] and
+//! [`replay`] are the main job, with the driver on [`platform`]; [`play`] is the scripting interface.
 
 pub mod backend;
+pub mod cli;
 pub mod core;
+pub mod failure;
 pub mod harness;
+pub mod html;
 pub mod memory;
 pub mod output;
 pub mod plan;
+pub mod platform;
 pub mod play;
+pub mod replay;
+pub mod report;
 pub mod trace;

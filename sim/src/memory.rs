@@ -279,7 +279,11 @@ impl Memory {
             .find(|rule| {
                 rule.first <= last
                     && addr <= rule.last
-                    && (if write { rule.on.writes() } else { rule.on.reads() })
+                    && (if write {
+                        rule.on.writes()
+                    } else {
+                        rule.on.reads()
+                    })
             })
             .map_or(MemStatus::Ok, |rule| rule.status)
     }
@@ -329,7 +333,7 @@ impl Memory {
             self.accept_read(cycle, request)?;
         }
         if let Some(beat) = outputs.w {
-            if beat.addr % 8 != 0 {
+            if !beat.addr.is_multiple_of(8) {
                 return Err(format!("write to unaligned address {:#x}", beat.addr));
             }
             self.beats.push_back(beat);
@@ -353,7 +357,7 @@ impl Memory {
         if beats == 0 || beats > MAX_BEATS {
             return Err(format!("read of {beats} beats"));
         }
-        if request.addr % 8 != 0 {
+        if !request.addr.is_multiple_of(8) {
             return Err(format!("read from unaligned address {:#x}", request.addr));
         }
         self.traffic.reads[purpose_index(request.purpose)] += 1;
@@ -366,7 +370,13 @@ impl Memory {
             data: [0; MAX_BEATS],
             status: [MemStatus::Ok; MAX_BEATS],
         };
-        for (beat, (data, status)) in burst.data.iter_mut().zip(&mut burst.status).take(beats).enumerate() {
+        for (beat, (data, status)) in burst
+            .data
+            .iter_mut()
+            .zip(&mut burst.status)
+            .take(beats)
+            .enumerate()
+        {
             let addr = request.addr.wrapping_add(8 * beat as u64);
             if !self.faults.is_empty() {
                 *status = self.status(addr, false);

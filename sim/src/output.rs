@@ -24,7 +24,8 @@ impl AtomicFile {
     /// # Errors
     /// The path cannot be written; the message names it.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         if path.is_dir() {
             return Err(named(io::Error::other("is a directory, not a file")));
         }
@@ -57,7 +58,9 @@ impl AtomicFile {
     /// # Errors
     /// The file cannot be written; the message names it.
     pub fn commit(mut self, content: &[u8]) -> io::Result<()> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.target.display()));
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("{}: {error}", self.target.display()))
+        };
         self.file.write_all(content).map_err(named)?;
         if let Some(temporary) = &self.temporary {
             fs::rename(temporary, &self.target).map_err(named)?;

@@ -10,11 +10,11 @@
 //!   Best first, one domain for each device; a device that is left over may share a domain that explains all its
 //!   changes. See [`associate`].
 //! * **Page invalidation.** The pages of it that are mapped are unmapped strictly at that line. Pages that no DMA
-//!   touched have no mapping in the replay, so they are only counted.
+//!   touched have no mapping in the replay and no entry in any cache, so they are only counted.
 //! * **Domain-wide or global invalidation** (a drain of the flush queue). Two kinds of pages are unmapped, deferred,
 //!   right before the first drain that follows their last use: those next touched with another target, which must
 //!   have been unmapped there, and those never touched again, which the drain is as likely to be for. The drain then
-//!   flushes, whether or not a page was found for it: the machine did flush there.
+//!   flushes, whether or not a page was found for it: the machine did flush there, and lost what it had cached.
 //! * **A change without any invalidation in between** cannot come from a correct system. The page is unmapped and
 //!   flushed all the same, as an extra flush that the log does not have.
 //! * **Direction.** VT-d lines do not say whether the device read or wrote; touches then alternate.
@@ -133,7 +133,8 @@ impl Mappings {
     fn leading(&mut self, iova: u64, target: u64) -> Option<&mut Mapping> {
         let (base, mapping) = self.0.range_mut(..=iova).next_back()?;
         let offset = iova - base;
-        (offset < mapping.len && mapping.target.checked_add(offset) == Some(target)).then_some(mapping)
+        (offset < mapping.len && mapping.target.checked_add(offset) == Some(target))
+            .then_some(mapping)
     }
 }
 
@@ -141,8 +142,15 @@ impl Mappings {
 #[must_use]
 pub fn plan(trace: &Trace) -> Plan {
     let devices = associate(trace);
-    let index: HashMap<u32, usize> = devices.iter().enumerate().map(|(at, device)| (device.id, at)).collect();
-    let drains: Vec<Vec<usize>> = devices.iter().map(|device| drains_of(trace, device.domain)).collect();
+    let index: HashMap<u32, usize> = devices
+        .iter()
+        .enumerate()
+        .map(|(at, device)| (device.id, at))
+        .collect();
+    let drains: Vec<Vec<usize>> = devices
+        .iter()
+        .map(|device| drains_of(trace, device.domain))
+        .collect();
     let mut planner = Planner {
         plan: Plan::default(),
         mapped: devices.iter().map(|_| Mappings::default()).collect(),
@@ -164,7 +172,9 @@ pub fn plan(trace: &Trace) -> Plan {
                     planner.touch(at, event.line, *device, (iova, target, size), access);
                 }
             }
-            EventKind::Pages { domain, addr, last } => planner.pages(event.line, domain, addr, last),
+            EventKind::Pages { domain, addr, last } => {
+                planner.pages(event.line, domain, addr, last)
+            }
             EventKind::Drain { domain } => planner.drain(at, event.line, domain),
         }
     }
@@ -206,7 +216,7 @@ impl Planner {
         (iova, target, size): (u64, u64, u64),
         access: Option<Access>,
     ) {
-        let access = access.unwrap_or(if self.plan.touches % 2 == 0 {
+        let access = access.unwrap_or(if self.plan.touches.is_multiple_of(2) {
             Access::Read
         } else {
             Access::Write
@@ -359,7 +369,10 @@ fn merged(mut extents: Vec<Extent>) -> Vec<Extent> {
     let mut runs: Vec<Extent> = Vec::with_capacity(extents.len());
     for extent in extents {
         match runs.last_mut() {
-            Some(run) if run.device == extent.device && run.iova.checked_add(run.len) == Some(extent.iova) => {
+            Some(run)
+                if run.device == extent.device
+                    && run.iova.checked_add(run.len) == Some(extent.iova) =>
+            {
                 run.len += extent.len;
             }
             _ => runs.push(extent),
@@ -416,7 +429,9 @@ pub fn associate(trace: &Trace) -> Vec<Device> {
     // Stable, so that equals stay in the order of their appearance in the log.
     fits.sort_by_key(|fit| (fit.unexplained, u64::MAX - fit.support));
     for fit in &fits {
-        let taken = devices.iter().any(|device| device.domain == Some(fit.domain));
+        let taken = devices
+            .iter()
+            .any(|device| device.domain == Some(fit.domain));
         if !taken && devices[fit.device].domain.is_none() {
             devices[fit.device].domain = Some(fit.domain);
         }
@@ -477,10 +492,11 @@ fn fit(trace: &Trace, device: usize, id: u32, domain: Domain) -> Fit {
                     mapped.0.remove(&iova);
                 }
             }
-            EventKind::Drain { domain } if concerns(domain) => drained = Some((at, domain.is_some())),
+            EventKind::Drain { domain } if concerns(domain) => {
+                drained = Some((at, domain.is_some()))
+            }
             _ => {}
         }
     }
     fit
 }
-

@@ -9,24 +9,25 @@
 //! * `wait` reads 8 bytes if the mask or the value needs them, else 4.
 //! * errors carry nothing but `error` and `line`, and change nothing.
 
+mod ops;
+
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
 
 use portcullis_regmap::Config;
-use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde_json::{Map, Value, json};
 
 use crate::backend::Factory;
-use crate::core::{Access, Kind, MemStatus, RegAccess, Request};
-use crate::harness::{Failure, Finished, Harness};
-use crate::memory::{FaultOn, Memory, PURPOSES, Timing, purpose_name};
+use crate::core::{MemStatus, RegAccess};
+use crate::failure::Failure;
+use crate::harness::{Finished, Harness};
+use crate::memory::{FaultOn, Memory, PURPOSES, purpose_name};
+use ops::{FaultField, MemoryFields, Number, OnField, Op, Pace, RequestFields, timing};
 
 /// Longest line that is read.
 const MAX_LINE: u64 = 16 << 20;
 /// Most bytes that `mem_read` returns.
 const MAX_READ: u64 = 1 << 20;
-/// Largest value of each timing parameter of the memory.
-const MAX_TIMING: u64 = 100_000;
 
 /// Why a run ended before its input did.
 #[derive(Debug)]
@@ -51,179 +52,6 @@ impl std::error::Error for PlayError {}
 impl From<io::Error> for PlayError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
-    }
-}
-
-/// A JSON integer or a string `"0x..."`.
-#[derive(Clone, Copy, Debug)]
-struct Number(u64);
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Numbers;
-        impl Visitor<'_> for Numbers {
-            type Value = Number;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an integer from 0 to 2^64 - 1 or a string \"0x...\"")
-            }
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Number, E> {
-                Ok(Number(value))
-            }
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Number, E> {
-                u64::try_from(value)
-                    .map(Number)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(value), &self))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Number, E> {
-                text.strip_prefix("0x")
-                    .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
-                    .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-                    .map(Number)
-                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
-            }
-        }
-        deserializer.deserialize_any(Numbers)
-    }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
-enum Op {
-    Reset {
-        config: Option<String>,
-        mem: Option<MemoryFields>,
-    },
-    MemWrite {
-        addr: Number,
-        data: String,
-    },
-    MemRead {
-        addr: Number,
-        len: Number,
-    },
-    MemFault {
-        addr: Number,
-        len: Number,
-        kind: FaultField,
-        on: OnField,
-    },
-    RegWrite {
-        offset: Number,
-        size: Number,
-        value: Number,
-    },
-    RegRead {
-        offset: Number,
-        size: Number,
-    },
-    Translate {
-        reqs: Vec<RequestFields>,
-        #[serde(default)]
-        pace: Pace,
-    },
-    Step {
-        cycles: Number,
-    },
-    Wait {
-        offset: Number,
-        mask: Number,
-        value: Number,
-        timeout: Number,
-    },
-    Stats {},
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MemoryFields {
-    latency: Option<Number>,
-    interval: Option<Number>,
-    jitter: Option<Number>,
-    seed: Option<Number>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum FaultField {
-    Access,
-    Corrupt,
-    None,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum OnField {
-    Read,
-    Write,
-    Both,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RequestFields {
-    device_id: Number,
-    process_id: Option<Number>,
-    #[serde(rename = "priv", default)]
-    privileged: bool,
-    access: AccessField,
-    #[serde(default)]
-    kind: KindField,
-    iova: Number,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum AccessField {
-    R,
-    W,
-    X,
-}
-
-#[derive(Default, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum KindField {
-    #[default]
-    Untranslated,
-    Translated,
-    Ats,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Pace {
-    #[default]
-    Pipelined,
-    Serial,
-}
-
-impl RequestFields {
-    fn request(&self) -> Result<Request, String> {
-        let narrow = |name: &str, number: Number, bits: u32| {
-            u32::try_from(number.0)
-                .ok()
-                .filter(|value| value >> bits == 0)
-                .ok_or_else(|| format!("{name} {:#x} has more than {bits} bits", number.0))
-        };
-        Ok(Request {
-            tag: 0,
-            device_id: narrow("device_id", self.device_id, 24)?,
-            process_id: self
-                .process_id
-                .map(|number| narrow("process_id", number, 20))
-                .transpose()?,
-            privileged: self.privileged,
-            access: match self.access {
-                AccessField::R => Access::Read,
-                AccessField::W => Access::Write,
-                AccessField::X => Access::Exec,
-            },
-            kind: match self.kind {
-                KindField::Untranslated => Kind::Untranslated,
-                KindField::Translated => Kind::Translated,
-                KindField::Ats => Kind::Ats,
-            },
-            iova: self.iova.0,
-        })
     }
 }
 
@@ -253,8 +81,15 @@ type Answer = Result<Map<String, Value>, Refusal>;
 ///
 /// # Errors
 /// See [`PlayError`]; the conversation partner has been answered before.
-pub fn play(mut input: impl BufRead, mut output: impl Write, factory: Factory<'_>) -> Result<(), PlayError> {
-    let mut session = Session { factory, harness: None };
+pub fn play(
+    mut input: impl BufRead,
+    mut output: impl Write,
+    factory: Factory<'_>,
+) -> Result<(), PlayError> {
+    let mut session = Session {
+        factory,
+        harness: None,
+    };
     let mut number: u64 = 0;
     let mut line = Vec::new();
     loop {
@@ -265,16 +100,19 @@ pub fn play(mut input: impl BufRead, mut output: impl Write, factory: Factory<'_
         number += 1;
         let answer = if line.len() as u64 == MAX_LINE && line.last() != Some(&b'\n') {
             skip_line(&mut input)?;
-            Err(Refusal::Line(format!("a line longer than {MAX_LINE} bytes")))
+            Err(Refusal::Line(format!(
+                "a line longer than {MAX_LINE} bytes"
+            )))
         } else {
             session.line(&line)
         };
         let (answer, failure) = match answer {
             Ok(answer) => (Value::Object(answer), None),
             Err(Refusal::Line(cause)) => (json!({ "error": cause, "line": number }), None),
-            Err(Refusal::Hardware(failure)) => {
-                (json!({ "error": failure.to_string(), "line": number }), Some(failure))
-            }
+            Err(Refusal::Hardware(failure)) => (
+                json!({ "error": failure.to_string(), "line": number }),
+                Some(failure),
+            ),
         };
         writeln!(output, "{answer}")?;
         output.flush()?;
@@ -314,7 +152,10 @@ impl Session<'_> {
         let mut answer = if let Op::Reset { config, mem } = op {
             self.reset(config.as_deref(), mem)?
         } else {
-            let harness = self.harness.as_mut().ok_or_else(|| "the first op must be reset".to_owned())?;
+            let harness = self
+                .harness
+                .as_mut()
+                .ok_or_else(|| "the first op must be reset".to_owned())?;
             perform(harness, op)?
         };
         if let Some(harness) = &self.harness {
@@ -341,31 +182,15 @@ impl Session<'_> {
 /// One line with the names that exist.
 pub fn named_config(name: &str) -> Result<&'static Config, String> {
     portcullis_regmap::config(name).ok_or_else(|| {
-        let names: Vec<&str> = portcullis_regmap::CONFIGS.iter().map(|config| config.name).collect();
-        format!("unknown configuration `{name}`: choose one of {}", names.join(", "))
+        let names: Vec<&str> = portcullis_regmap::CONFIGS
+            .iter()
+            .map(|config| config.name)
+            .collect();
+        format!(
+            "unknown configuration `{name}`: choose one of {}",
+            names.join(", ")
+        )
     })
-}
-
-fn timing(mem: Option<MemoryFields>) -> Result<Timing, String> {
-    let mut timing = Timing::default();
-    let Some(mem) = mem else {
-        return Ok(timing);
-    };
-    let set = |name: &str, field: &mut u64, value: Option<Number>, least: u64| {
-        let Some(Number(value)) = value else {
-            return Ok(());
-        };
-        if !(least..=MAX_TIMING).contains(&value) {
-            return Err(format!("{name} {value} is not from {least} to {MAX_TIMING}"));
-        }
-        *field = value;
-        Ok(())
-    };
-    set("latency", &mut timing.latency, mem.latency, 1)?;
-    set("interval", &mut timing.interval, mem.interval, 1)?;
-    set("jitter", &mut timing.jitter, mem.jitter, 0)?;
-    timing.seed = mem.seed.map_or(0, |seed| seed.0);
-    Ok(timing)
 }
 
 fn perform(harness: &mut Harness, op: Op) -> Answer {
@@ -380,14 +205,23 @@ fn perform(harness: &mut Harness, op: Op) -> Answer {
         }
         Op::MemRead { addr, len } => {
             if len.0 > MAX_READ {
-                return Err(format!("len {} is more than {MAX_READ} bytes: read in pieces", len.0).into());
+                return Err(format!(
+                    "len {} is more than {MAX_READ} bytes: read in pieces",
+                    len.0
+                )
+                .into());
             }
             in_memory(addr.0, len.0)?;
             let mut data = vec![0; usize::try_from(len.0).unwrap_or(0)];
             harness.memory().read(addr.0, &mut data);
             Ok(object([("data", hex(&data).into())]))
         }
-        Op::MemFault { addr, len, kind, on } => {
+        Op::MemFault {
+            addr,
+            len,
+            kind,
+            on,
+        } => {
             in_memory(addr.0, len.0)?;
             let status = match kind {
                 FaultField::Access => MemStatus::Access,
@@ -402,7 +236,11 @@ fn perform(harness: &mut Harness, op: Op) -> Answer {
             harness.memory_mut().set_fault(addr.0, len.0, on, status);
             Ok(Map::new())
         }
-        Op::RegWrite { offset, size, value } => {
+        Op::RegWrite {
+            offset,
+            size,
+            value,
+        } => {
             let access = register(offset, size, Some(value))?;
             harness.register(access)?;
             Ok(Map::new())
@@ -429,7 +267,10 @@ fn perform(harness: &mut Harness, op: Op) -> Answer {
                 let read = harness.register(access)?;
                 let met = read & mask.0 == value.0;
                 if met || harness.cycle() - start >= timeout.0 {
-                    return Ok(object([("value", word(read)), ("timed_out", (!met).into())]));
+                    return Ok(object([
+                        ("value", word(read)),
+                        ("timed_out", (!met).into()),
+                    ]));
                 }
             }
         }
@@ -439,7 +280,10 @@ fn perform(harness: &mut Harness, op: Op) -> Answer {
 
 fn translate(harness: &mut Harness, reqs: &[RequestFields], pace: Pace) -> Answer {
     // All are checked before the first is issued: a line that cannot be understood changes nothing.
-    let requests = reqs.iter().map(RequestFields::request).collect::<Result<Vec<_>, _>>()?;
+    let requests = reqs
+        .iter()
+        .map(RequestFields::request)
+        .collect::<Result<Vec<_>, _>>()?;
     let mut first = None;
     for request in &requests {
         let id = harness.submit(*request);
@@ -452,7 +296,9 @@ fn translate(harness: &mut Harness, reqs: &[RequestFields], pace: Pace) -> Answe
     let first = first.unwrap_or(0);
     let mut rsps = vec![Value::Null; requests.len()];
     while let Some(finished) = harness.take_finished() {
-        let slot = usize::try_from(finished.id - first).ok().and_then(|at| rsps.get_mut(at));
+        let slot = usize::try_from(finished.id - first)
+            .ok()
+            .and_then(|at| rsps.get_mut(at));
         if let Some(slot) = slot {
             *slot = response(&finished);
         }
@@ -523,12 +369,17 @@ fn stats(harness: &Harness) -> Map<String, Value> {
 fn in_memory(addr: u64, len: u64) -> Result<(), String> {
     match len.checked_sub(1).map(|rest| addr.checked_add(rest)) {
         None | Some(Some(_)) => Ok(()),
-        Some(None) => Err(format!("{len} bytes from {addr:#x} reach beyond the last address")),
+        Some(None) => Err(format!(
+            "{len} bytes from {addr:#x} reach beyond the last address"
+        )),
     }
 }
 
 fn object<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
-    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    fields
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 fn word(value: u64) -> Value {
@@ -538,12 +389,14 @@ fn word(value: u64) -> Value {
 fn hex(data: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let nibbles = data.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    nibbles.map(|nibble| char::from(DIGITS[usize::from(nibble)])).collect()
+    nibbles
+        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
+        .collect()
 }
 
 fn bytes(hex: &str) -> Result<Vec<u8>, String> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
-    if hex.len() % 2 != 0 {
+    if !hex.len().is_multiple_of(2) {
         return Err("data has an odd number of hex digits".to_owned());
     }
     let pairs = hex.as_bytes().chunks_exact(2);

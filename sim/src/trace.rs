@@ -143,7 +143,12 @@ impl TraceError {
 /// Name of a device id as the logs write it.
 #[must_use]
 pub fn device_name(device: u32) -> String {
-    format!("{:02x}:{:02x}.{:x}", device >> 8, (device >> 3) & 0x1f, device & 7)
+    format!(
+        "{:02x}:{:02x}.{:x}",
+        device >> 8,
+        (device >> 3) & 0x1f,
+        device & 7
+    )
 }
 
 /// Parses a whole log.
@@ -291,7 +296,8 @@ impl<'a> Words<'a> {
         let parse = || {
             let (bus, rest) = word.split_once(':')?;
             let (device, function) = rest.split_once('.')?;
-            let (bus, device, function) = (hex_digits(bus)?, hex_digits(device)?, hex_digits(function)?);
+            let (bus, device, function) =
+                (hex_digits(bus)?, hex_digits(device)?, hex_digits(function)?);
             (bus <= bus_max && device < 32 && function < 8)
                 .then(|| u32::try_from(bus << 8 | device << 3 | function).ok())?
         };
@@ -384,7 +390,12 @@ impl<'a> Words<'a> {
             .ok()
             .filter(|mask| *mask < 52)
             .map(|mask| PAGE << mask)
-            .ok_or_else(|| format!("{}: 2^{mask:#x} pages are more than there are addresses", self.kind))?;
+            .ok_or_else(|| {
+                format!(
+                    "{}: 2^{mask:#x} pages are more than there are addresses",
+                    self.kind
+                )
+            })?;
         let addr = addr & !(size - 1);
         Ok(EventKind::Pages {
             domain: Some(Domain::Vtd(domain)),
@@ -463,6 +474,7 @@ fn covered(addr: u64, range: bool) -> (u64, u64) {
 }
 
 fn hex_digits(text: &str) -> Option<u64> {
-    let hex = !text.is_empty() && text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let hex =
+        !text.is_empty() && text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     hex.then(|| u64::from_str_radix(text, 16).ok())?
 }

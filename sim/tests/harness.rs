@@ -3,7 +3,8 @@
 mod support;
 
 use portcullis_sim::core::{Access, Kind, RegAccess, Request};
-use portcullis_sim::harness::{Failure, Harness};
+use portcullis_sim::failure::Failure;
+use portcullis_sim::harness::Harness;
 use portcullis_sim::memory::{Memory, Timing};
 use support::{Defects, broken};
 
@@ -24,11 +25,24 @@ fn request(access: Access, iova: u64) -> Request {
 }
 
 fn harness(defects: Defects) -> Harness {
-    Harness::new(broken(defects), Memory::new(Timing { latency: 10, ..Timing::default() }))
+    Harness::new(
+        broken(defects),
+        Memory::new(Timing {
+            latency: 10,
+            ..Timing::default()
+        }),
+    )
 }
 
 fn write(harness: &mut Harness, offset: u16, data: u64, wide: bool) {
-    harness.register(RegAccess { write: true, offset, wide, data }).expect("register");
+    harness
+        .register(RegAccess {
+            write: true,
+            offset,
+            wide,
+            data,
+        })
+        .expect("register");
 }
 
 /// Device 1 has the page 0x5000 at 0x8000_0000; the command queue is on.
@@ -54,14 +68,20 @@ fn a_translation_reports_when_it_was_issued_and_answered() {
     let third = harness.submit(request(Access::Read, 0x6000));
     harness.finish_requests().expect("answers");
     let done: Vec<_> = std::iter::from_fn(|| harness.take_finished()).collect();
-    assert_eq!(done.iter().map(|one| one.id).collect::<Vec<_>>(), [first, second, third]);
+    assert_eq!(
+        done.iter().map(|one| one.id).collect::<Vec<_>>(),
+        [first, second, third]
+    );
     assert_eq!(done[0].response.pa, 0x8000_0123);
     assert_eq!((done[0].issued, done[1].response.pa), (start, 0x8000_0fff));
     assert_eq!(done[1].latency(), 2);
     assert!(done[2].response.fault);
     let counters = harness.counters();
     assert_eq!((counters.context_hits, counters.context_misses), (2, 1));
-    assert_eq!((counters.iotlb_hits, counters.iotlb_misses, counters.walks), (1, 2, 2));
+    assert_eq!(
+        (counters.iotlb_hits, counters.iotlb_misses, counters.walks),
+        (1, 2, 2)
+    );
 }
 
 #[test]
@@ -74,7 +94,11 @@ fn more_requests_than_tags_are_all_answered() {
     harness.finish_requests().expect("answers");
     let done: Vec<_> = std::iter::from_fn(|| harness.take_finished()).collect();
     assert_eq!(done.len(), 300);
-    assert!(done.iter().enumerate().all(|(at, one)| one.response.pa == 0x8000_0000 + at as u64));
+    assert!(
+        done.iter()
+            .enumerate()
+            .all(|(at, one)| one.response.pa == 0x8000_0000 + at as u64)
+    );
 }
 
 /// Cycles from a granted access to the end of a fence behind it.
@@ -88,7 +112,14 @@ fn fence_after(access: Access, word: u64) -> u64 {
     let answered = harness.take_finished().expect("answer").answered;
     write(&mut harness, CQT, 1, false);
     loop {
-        let head = harness.register(RegAccess { write: false, offset: 32, wide: false, data: 0 }).expect("register");
+        let head = harness
+            .register(RegAccess {
+                write: false,
+                offset: 32,
+                wide: false,
+                data: 0,
+            })
+            .expect("register");
         if head == 1 {
             return harness.cycle() - answered;
         }
@@ -107,24 +138,54 @@ fn a_fence_waits_for_the_accesses_it_names() {
 
 #[test]
 fn the_watchdog_names_what_hangs() {
-    for (defects, taken) in [(Defects { mute: true, ..Defects::default() }, true), (
-        Defects { deaf: true, ..Defects::default() },
-        false,
-    )] {
+    for (defects, taken) in [
+        (
+            Defects {
+                mute: true,
+                ..Defects::default()
+            },
+            true,
+        ),
+        (
+            Defects {
+                deaf: true,
+                ..Defects::default()
+            },
+            false,
+        ),
+    ] {
         let mut harness = harness(defects);
         harness.set_watchdog(1000);
         harness.submit(request(Access::Read, 0x5000));
         let failure = harness.finish_requests().expect_err("hang");
         assert_eq!(harness.cycle(), 1000);
         let text = failure.to_string();
-        assert!(text.contains("0x5000") && text.contains(if taken { "(taken" } else { "never taken" }), "{text}");
+        assert!(
+            text.contains("0x5000") && text.contains(if taken { "(taken" } else { "never taken" }),
+            "{text}"
+        );
         assert!(!text.contains('\n'));
     }
-    let mut frozen = harness(Defects { frozen_registers: true, ..Defects::default() });
+    let mut frozen = harness(Defects {
+        frozen_registers: true,
+        ..Defects::default()
+    });
     frozen.set_watchdog(1000);
-    let access = RegAccess { write: false, offset: 32, wide: false, data: 0 };
+    let access = RegAccess {
+        write: false,
+        offset: 32,
+        wide: false,
+        data: 0,
+    };
     let failure = frozen.register(access).expect_err("hang");
-    assert_eq!(failure, Failure::Register { access, since: 0, cycle: 1000 });
+    assert_eq!(
+        failure,
+        Failure::Register {
+            access,
+            since: 0,
+            cycle: 1000
+        }
+    );
     let mut slow = harness(Defects::default());
     set_up(&mut slow);
     slow.set_watchdog(1000);
@@ -150,16 +211,34 @@ fn late_answers_are_no_hang() {
 
 #[test]
 fn broken_handshakes_are_reported() {
-    let mut wrong = harness(Defects { wrong_tag: true, ..Defects::default() });
+    let mut wrong = harness(Defects {
+        wrong_tag: true,
+        ..Defects::default()
+    });
     wrong.submit(request(Access::Read, 0));
-    assert!(matches!(wrong.finish_requests(), Err(Failure::Contract { .. })));
-    let timing = Timing { interval: 50, ..Timing::default() };
-    let mut restless = Harness::new(broken(Defects { restless: true, ..Defects::default() }), Memory::new(timing));
+    assert!(matches!(
+        wrong.finish_requests(),
+        Err(Failure::Contract { .. })
+    ));
+    let timing = Timing {
+        interval: 50,
+        ..Timing::default()
+    };
+    let mut restless = Harness::new(
+        broken(Defects {
+            restless: true,
+            ..Defects::default()
+        }),
+        Memory::new(timing),
+    );
     set_up(&mut restless);
     // The second read comes before the memory takes another one.
     restless.submit(request(Access::Read, 0x5000));
     restless.submit(request(Access::Read, 0x5000));
-    assert!(matches!(restless.finish_requests(), Err(Failure::Contract { .. })));
+    assert!(matches!(
+        restless.finish_requests(),
+        Err(Failure::Contract { .. })
+    ));
 }
 
 #[test]
@@ -172,7 +251,10 @@ fn held_responses_wait() {
     assert_eq!(harness.outstanding(), 1);
     harness.hold_responses(false);
     harness.finish_requests().expect("answer");
-    assert_eq!(harness.take_finished().expect("answer").answered, harness.cycle() - 1);
+    assert_eq!(
+        harness.take_finished().expect("answer").answered,
+        harness.cycle() - 1
+    );
 }
 
 #[test]

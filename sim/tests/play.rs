@@ -20,7 +20,9 @@ fn answers(script: &[u8]) -> Vec<Value> {
 fn lines(out: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(out).expect("UTF-8");
     assert!(text.is_empty() || text.ends_with('\n'));
-    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
 }
 
 /// Answers of lines that follow a reset.
@@ -45,7 +47,9 @@ const SET_UP: [&str; 8] = [
 
 #[test]
 fn the_first_lines_of_the_readme() {
-    let got = answers(b"{\"op\":\"reset\",\"config\":\"tiny\"}\n{\"op\":\"reg_read\",\"offset\":0,\"size\":8}\n");
+    let got = answers(
+        b"{\"op\":\"reset\",\"config\":\"tiny\"}\n{\"op\":\"reg_read\",\"offset\":0,\"size\":8}\n",
+    );
     assert_eq!(
         got[0],
         json!({"config": "tiny", "capabilities": "0x0000002010000210", "cycle": 0, "irq": 0})
@@ -72,17 +76,29 @@ fn a_whole_conversation() {
     let got = after_reset(&script.iter().map(String::as_str).collect::<Vec<_>>());
     for answer in &got {
         assert!(answer["error"].is_null(), "{answer}");
-        assert!(answer["cycle"].is_u64() && answer["irq"].is_u64(), "{answer}");
+        assert!(
+            answer["cycle"].is_u64() && answer["irq"].is_u64(),
+            "{answer}"
+        );
     }
     let rsps = &got[8]["rsps"];
     assert_eq!(rsps[0]["pa"], "0x0000000080000678");
-    assert_eq!((&rsps[0]["status"], &rsps[0]["size"]), (&json!("ok"), &json!(4096)));
+    assert_eq!(
+        (&rsps[0]["status"], &rsps[0]["size"]),
+        (&json!("ok"), &json!(4096))
+    );
     assert_eq!(rsps[1]["pa"], "0x0000000080000000");
     assert_eq!(
-        rsps[1]["answered"].as_u64().zip(rsps[1]["issued"].as_u64()).map(|(to, from)| to - from),
+        rsps[1]["answered"]
+            .as_u64()
+            .zip(rsps[1]["issued"].as_u64())
+            .map(|(to, from)| to - from),
         Some(2)
     );
-    assert_eq!((&rsps[2]["status"], &rsps[2]["size"]), (&json!("fault"), &json!(0)));
+    assert_eq!(
+        (&rsps[2]["status"], &rsps[2]["size"]),
+        (&json!("fault"), &json!(0))
+    );
     assert_eq!(rsps[2]["pa"], "0x0000000000000000");
     let stats = &got[9];
     assert_eq!(stats["reads"]["ddt"], 1);
@@ -90,16 +106,28 @@ fn a_whole_conversation() {
     for purpose in ["ddt", "pdt", "pte", "msi", "command", "fault", "fence"] {
         assert!(stats["reads"][purpose].is_u64() && stats["writes"][purpose].is_u64());
     }
-    assert_eq!((&stats["walks"], &stats["hits"]["iotlb"], &stats["misses"]["context"]), (
-        &json!(2),
-        &json!(1),
-        &json!(1)
-    ));
+    assert_eq!(
+        (
+            &stats["walks"],
+            &stats["hits"]["iotlb"],
+            &stats["misses"]["context"]
+        ),
+        (&json!(2), &json!(1), &json!(1))
+    );
     assert_eq!(got[10]["data"], "d700002000000000");
-    assert_eq!(got[11]["cycle"].as_u64(), got[10]["cycle"].as_u64().map(|cycle| cycle + 100));
-    assert_eq!((&got[12]["timed_out"], &got[12]["value"]), (&json!(false), &json!("0x0000000000040002")));
+    assert_eq!(
+        got[11]["cycle"].as_u64(),
+        got[10]["cycle"].as_u64().map(|cycle| cycle + 100)
+    );
+    assert_eq!(
+        (&got[12]["timed_out"], &got[12]["value"]),
+        (&json!(false), &json!("0x0000000000040002"))
+    );
     assert_eq!(got[13]["timed_out"], true);
-    assert_eq!((&got[14]["timed_out"], &got[14]["value"]), (&json!(false), &json!("0x0000002010000210")));
+    assert_eq!(
+        (&got[14]["timed_out"], &got[14]["value"]),
+        (&json!(false), &json!("0x0000002010000210"))
+    );
 }
 
 #[test]
@@ -111,7 +139,10 @@ fn serial_requests_follow_answers() {
     let got = after_reset(&script);
     let rsps = got.last().map(|answer| &answer["rsps"]).expect("answer");
     assert!(rsps[1]["issued"].as_u64() > rsps[0]["answered"].as_u64());
-    assert_eq!(after_reset(&[r#"{"op":"translate","reqs":[]}"#])[0]["rsps"], json!([]));
+    assert_eq!(
+        after_reset(&[r#"{"op":"translate","reqs":[]}"#])[0]["rsps"],
+        json!([])
+    );
 }
 
 #[test]
@@ -134,10 +165,18 @@ fn nothing_but_reset_is_understood_first() {
     let got = answers(b"{\"op\":\"stats\"}\n{\"op\":\"reset\",\"config\":\"huge\"}\n{\"op\":\"step\",\"cycles\":1}\n");
     for (at, answer) in got.iter().enumerate() {
         assert_eq!(answer["line"], at + 1);
-        assert_eq!(answer.as_object().map(serde_json::Map::len), Some(2), "{answer}");
+        assert_eq!(
+            answer.as_object().map(serde_json::Map::len),
+            Some(2),
+            "{answer}"
+        );
     }
     assert_eq!(got[0]["error"], "the first op must be reset");
-    assert!(got[1]["error"].as_str().is_some_and(|text| text.contains("`huge`") && text.contains("tiny")));
+    assert!(
+        got[1]["error"]
+            .as_str()
+            .is_some_and(|text| text.contains("`huge`") && text.contains("tiny"))
+    );
 }
 
 #[test]
@@ -213,12 +252,20 @@ fn an_endless_line_is_refused_and_skipped() {
     play(BufReader::new(long.chain(rest)), &mut out, &fake).expect("no hang");
     let got = lines(&out);
     assert_eq!(got.len(), 2);
-    assert_eq!((&got[0]["line"], &got[1]["config"]), (&json!(1), &json!("tiny")));
+    assert_eq!(
+        (&got[0]["line"], &got[1]["config"]),
+        (&json!(1), &json!("tiny"))
+    );
 }
 
 #[test]
 fn a_hang_ends_the_run_with_one_error() {
-    let mute = |_: &'static _| Ok::<Box<dyn Core>, String>(broken(Defects { mute: true, ..Defects::default() }));
+    let mute = |_: &'static _| {
+        Ok::<Box<dyn Core>, String>(broken(Defects {
+            mute: true,
+            ..Defects::default()
+        }))
+    };
     let script = concat!(
         "{\"op\":\"reset\"}\n",
         "{\"op\":\"translate\",\"reqs\":[{\"device_id\":1,\"access\":\"r\",\"iova\":0}]}\n",
@@ -229,7 +276,11 @@ fn a_hang_ends_the_run_with_one_error() {
     assert!(matches!(error, PlayError::Hardware(_)));
     let got = lines(&out);
     assert_eq!(got.len(), 2);
-    assert!(got[1]["error"].as_str().is_some_and(|text| text.starts_with("hang")));
+    assert!(
+        got[1]["error"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("hang"))
+    );
 }
 
 proptest! {

@@ -34,16 +34,29 @@ fn vtd_lines() {
             access: None
         })
     );
-    let pages = |addr, last| Some(EventKind::Pages { domain: Some(Domain::Vtd(3)), addr, last });
-    let line = |mask| format!("vtd_inv_desc_iotlb_pages iotlb invalidate domain 0x3 addr 0xffffd000 mask {mask}");
+    let pages = |addr, last| {
+        Some(EventKind::Pages {
+            domain: Some(Domain::Vtd(3)),
+            addr,
+            last,
+        })
+    };
+    let line = |mask| {
+        format!("vtd_inv_desc_iotlb_pages iotlb invalidate domain 0x3 addr 0xffffd000 mask {mask}")
+    };
     assert_eq!(event(&line("0x0")), pages(0xffff_d000, 0xffff_dfff));
     assert_eq!(event(&line("0x4")), pages(0xffff_0000, 0xffff_ffff));
     assert_eq!(event(&line("0x33")), pages(0, (1 << 63) - 1));
     assert_eq!(
         event("vtd_inv_desc_iotlb_domain iotlb invalidate whole domain 0x4"),
-        Some(EventKind::Drain { domain: Some(Domain::Vtd(4)) })
+        Some(EventKind::Drain {
+            domain: Some(Domain::Vtd(4))
+        })
     );
-    assert_eq!(event("vtd_inv_desc_iotlb_global iotlb invalidate global"), Some(EventKind::Drain { domain: None }));
+    assert_eq!(
+        event("vtd_inv_desc_iotlb_global iotlb invalidate global"),
+        Some(EventKind::Drain { domain: None })
+    );
     let trace = parsed(&[
         DMA,
         "vtd_inv_desc_cc_global context invalidate globally",
@@ -54,7 +67,14 @@ fn vtd_lines() {
         "vtd_inv_desc_iotlb_pagesque nonsense",
     ]);
     assert_eq!((trace.events.len(), trace.lines.dma), (1, 1));
-    assert_eq!((trace.lines.contexts, trace.lines.fences, trace.lines.skipped), (2, 1, 3));
+    assert_eq!(
+        (
+            trace.lines.contexts,
+            trace.lines.fences,
+            trace.lines.skipped
+        ),
+        (2, 1, 3)
+    );
 }
 
 #[test]
@@ -73,27 +93,52 @@ fn riscv_lines() {
     let dma = event("riscv_iommu_dma 01:02.3: translate ffff:1f.7 #1048575 WR 0x0 -> 0x0");
     assert!(matches!(
         dma,
-        Some(EventKind::Dma { device: 0xff_ffff, process: 0xf_ffff, access: Some(Access::Write), .. })
+        Some(EventKind::Dma {
+            device: 0xff_ffff,
+            process: 0xf_ffff,
+            access: Some(Access::Write),
+            ..
+        })
     ));
     let command = |words: &str| event(&format!("riscv_iommu_cmd (null): command {words}"));
     assert_eq!(command("0x1 0x0"), Some(EventKind::Drain { domain: None }));
     let domain = Some(Domain::Pscid(None, 5));
-    assert_eq!(command("0x100005001 0x0"), Some(EventKind::Drain { domain }));
+    assert_eq!(
+        command("0x100005001 0x0"),
+        Some(EventKind::Drain { domain })
+    );
     assert_eq!(
         command("0x100005401 0x1400"),
-        Some(EventKind::Pages { domain, addr: 0x5000, last: 0x5fff })
+        Some(EventKind::Pages {
+            domain,
+            addr: 0x5000,
+            last: 0x5fff
+        })
     );
     // S=1 and page number 0b...0111: 16 pages
     assert_eq!(
         command("0x100005401 0x5e00"),
-        Some(EventKind::Pages { domain, addr: 0x1_0000, last: 0x1_ffff })
+        Some(EventKind::Pages {
+            domain,
+            addr: 0x1_0000,
+            last: 0x1_ffff
+        })
     );
     // S=1 and all ones: everything
     assert_eq!(
         command("0x401 0x3ffffffffffffe00"),
-        Some(EventKind::Pages { domain: None, addr: 0, last: u64::MAX })
+        Some(EventKind::Pages {
+            domain: None,
+            addr: 0,
+            last: u64::MAX
+        })
     );
-    assert_eq!(command("0x700200000081 0x0"), Some(EventKind::Drain { domain: Some(Domain::Gscid(7)) }));
+    assert_eq!(
+        command("0x700200000081 0x0"),
+        Some(EventKind::Drain {
+            domain: Some(Domain::Gscid(7))
+        })
+    );
     let trace = parsed(&[
         DMA,
         "riscv_iommu_cmd (null): command 0x80200000003 0x0",
@@ -102,12 +147,23 @@ fn riscv_lines() {
         "riscv_iommu_new (null): device attached 0000:00.0",
     ]);
     let lines = trace.lines;
-    assert_eq!((lines.contexts, lines.fences, lines.other_commands, lines.skipped), (1, 1, 1, 1));
+    assert_eq!(
+        (
+            lines.contexts,
+            lines.fences,
+            lines.other_commands,
+            lines.skipped
+        ),
+        (1, 1, 1, 1)
+    );
 }
 
 #[test]
 fn timestamps_and_carriage_returns_are_accepted() {
-    let trace = parsed(&[&format!("4711@1700000000.123456:{DMA}\r"), &format!("a@b.c:{DMA}")]);
+    let trace = parsed(&[
+        &format!("4711@1700000000.123456:{DMA}\r"),
+        &format!("a@b.c:{DMA}"),
+    ]);
     assert_eq!((trace.lines.dma, trace.lines.skipped), (1, 1));
 }
 
@@ -115,32 +171,104 @@ fn timestamps_and_carriage_returns_are_accepted() {
 fn malformed_lines_of_known_kinds_are_errors() {
     let cases = [
         ("vtd_dmar_translate", "ends"),
-        ("vtd_dmar_translate dev 00:04.00 iova 0xffffe000 -> gpa 0x68b5000", "`mask`"),
-        ("vtd_dmar_translate dev 00:04.00 iova ffffe000 -> gpa 0x68b5000 mask 0xfff", "`ffffe000`"),
-        ("vtd_dmar_translate dev 00:04.00 iova 0xffffe000 -> gpa 0x68b5000 mask 0xfff x", "`x`"),
-        ("vtd_dmar_translate dev 00:04.00 iova 0xffffe000 => gpa 0x68b5000 mask 0xfff", "`=>`"),
-        ("vtd_dmar_translate dev 00:04 iova 0xffffe000 -> gpa 0x68b5000 mask 0xfff", "`00:04`"),
-        ("vtd_dmar_translate dev 00:20.00 iova 0xffffe000 -> gpa 0x68b5000 mask 0xfff", "`00:20.00`"),
-        ("vtd_dmar_translate dev 100:04.00 iova 0xffffe000 -> gpa 0x68b5000 mask 0xfff", "`100:04.00`"),
-        ("vtd_dmar_translate dev 00:04.00 iova 0xffffe000 -> gpa 0x68b5000 mask 0xffe", "0xffe"),
-        ("vtd_dmar_translate dev 00:04.00 iova 0x0 -> gpa 0x0 mask 0xffffffffffffffff", "mask"),
-        ("vtd_dmar_translate dev 00:04.00 iova 0x10000000000000000 -> gpa 0x0 mask 0xfff", "16 hex digits"),
-        ("vtd_dmar_translate dev 00:04.00 iova 0x1000 -> gpa 0x10 mask 0xfff", "offset"),
-        ("vtd_inv_desc_iotlb_pages iotlb invalidate domain 0x3 addr 0xffffd000", "`mask`"),
-        ("vtd_inv_desc_iotlb_pages iotlb invalidate domain 0x3 addr 0xffffd000 mask 0x34", "2^0x34"),
-        ("vtd_inv_desc_iotlb_pages iotlb invalidate domain 0x3 addr 0xffffd000 mask 0xffffffffff", "pages"),
-        ("vtd_inv_desc_iotlb_domain iotlb invalidate domain 0x3", "`whole`"),
-        ("vtd_inv_desc_iotlb_global iotlb invalidate global 0x3", "`0x3`"),
+        (
+            "vtd_dmar_translate dev 00:04.00 iova 0xffffe000 -> gpa 0x68b5000",
+            "`mask`",
+        ),
+        (
+            "vtd_dmar_translate dev 00:04.00 iova ffffe000 -> gpa 0x68b5000 mask 0xfff",
+            "`ffffe000`",
+        ),
+        (
+            "vtd_dmar_translate dev 00:04.00 iova 0xffffe000 -> gpa 0x68b5000 mask 0xfff x",
+            "`x`",
+        ),
+        (
+            "vtd_dmar_translate dev 00:04.00 iova 0xffffe000 => gpa 0x68b5000 mask 0xfff",
+            "`=>`",
+        ),
+        (
+            "vtd_dmar_translate dev 00:04 iova 0xffffe000 -> gpa 0x68b5000 mask 0xfff",
+            "`00:04`",
+        ),
+        (
+            "vtd_dmar_translate dev 00:20.00 iova 0xffffe000 -> gpa 0x68b5000 mask 0xfff",
+            "`00:20.00`",
+        ),
+        (
+            "vtd_dmar_translate dev 100:04.00 iova 0xffffe000 -> gpa 0x68b5000 mask 0xfff",
+            "`100:04.00`",
+        ),
+        (
+            "vtd_dmar_translate dev 00:04.00 iova 0xffffe000 -> gpa 0x68b5000 mask 0xffe",
+            "0xffe",
+        ),
+        (
+            "vtd_dmar_translate dev 00:04.00 iova 0x0 -> gpa 0x0 mask 0xffffffffffffffff",
+            "mask",
+        ),
+        (
+            "vtd_dmar_translate dev 00:04.00 iova 0x10000000000000000 -> gpa 0x0 mask 0xfff",
+            "16 hex digits",
+        ),
+        (
+            "vtd_dmar_translate dev 00:04.00 iova 0x1000 -> gpa 0x10 mask 0xfff",
+            "offset",
+        ),
+        (
+            "vtd_inv_desc_iotlb_pages iotlb invalidate domain 0x3 addr 0xffffd000",
+            "`mask`",
+        ),
+        (
+            "vtd_inv_desc_iotlb_pages iotlb invalidate domain 0x3 addr 0xffffd000 mask 0x34",
+            "2^0x34",
+        ),
+        (
+            "vtd_inv_desc_iotlb_pages iotlb invalidate domain 0x3 addr 0xffffd000 mask 0xffffffffff",
+            "pages",
+        ),
+        (
+            "vtd_inv_desc_iotlb_domain iotlb invalidate domain 0x3",
+            "`whole`",
+        ),
+        (
+            "vtd_inv_desc_iotlb_global iotlb invalidate global 0x3",
+            "`0x3`",
+        ),
         ("vtd_inv_desc_cc_global nonsense", "`context`"),
-        ("vtd_inv_desc_wait_sw wait invalidate status write addr 0x11bac04 data", "data"),
-        ("riscv_iommu_dma translate 0000:01.0 #0 RO 0x0 -> 0x0", "name"),
-        ("riscv_iommu_dma (null): translate 0000:01.0 0 RO 0x0 -> 0x0", "`0`"),
-        ("riscv_iommu_dma (null): translate 0000:01.0 #+1 RO 0x0 -> 0x0", "`#+1`"),
-        ("riscv_iommu_dma (null): translate 0000:01.0 #1048576 RO 0x0 -> 0x0", "20 bits"),
-        ("riscv_iommu_dma (null): translate 0000:01.0 #0 RW 0x0 -> 0x0", "`RW`"),
-        ("riscv_iommu_dma (null): translate 0000:01.0 #0 RO 0x1004 -> 0x1008", "offset"),
+        (
+            "vtd_inv_desc_wait_sw wait invalidate status write addr 0x11bac04 data",
+            "data",
+        ),
+        (
+            "riscv_iommu_dma translate 0000:01.0 #0 RO 0x0 -> 0x0",
+            "name",
+        ),
+        (
+            "riscv_iommu_dma (null): translate 0000:01.0 0 RO 0x0 -> 0x0",
+            "`0`",
+        ),
+        (
+            "riscv_iommu_dma (null): translate 0000:01.0 #+1 RO 0x0 -> 0x0",
+            "`#+1`",
+        ),
+        (
+            "riscv_iommu_dma (null): translate 0000:01.0 #1048576 RO 0x0 -> 0x0",
+            "20 bits",
+        ),
+        (
+            "riscv_iommu_dma (null): translate 0000:01.0 #0 RW 0x0 -> 0x0",
+            "`RW`",
+        ),
+        (
+            "riscv_iommu_dma (null): translate 0000:01.0 #0 RO 0x1004 -> 0x1008",
+            "offset",
+        ),
         ("riscv_iommu_cmd (null): command 0x3", "ends"),
-        ("riscv_iommu_cmd (null): command 0x3 0x0 0x0", "end of the line"),
+        (
+            "riscv_iommu_cmd (null): command 0x3 0x0 0x0",
+            "end of the line",
+        ),
     ];
     for (line, cause) in cases {
         let log = format!("{DMA}\nsomething else\n{line}\n{DMA}\n");
@@ -148,7 +276,10 @@ fn malformed_lines_of_known_kinds_are_errors() {
         assert_eq!(error.line, Some(3), "{line}");
         assert!(error.cause.contains(cause), "{line}: {}", error.cause);
         let shown = error.describe("a.log");
-        assert!(shown.starts_with("a.log:3: ") && !shown.contains('\n'), "{shown}");
+        assert!(
+            shown.starts_with("a.log:3: ") && !shown.contains('\n'),
+            "{shown}"
+        );
     }
     let error = parse(b"vtd_dmar_translate \xff\xfe\x00\n").expect_err("not text");
     assert_eq!(error.line, Some(1));
@@ -156,9 +287,18 @@ fn malformed_lines_of_known_kinds_are_errors() {
 
 #[test]
 fn a_log_without_dma_is_an_error() {
-    for log in [&b""[..], b"\n", b"hello\nworld", b"vtd_inv_desc_iotlb_global iotlb invalidate global\n"] {
+    for log in [
+        &b""[..],
+        b"\n",
+        b"hello\nworld",
+        b"vtd_inv_desc_iotlb_global iotlb invalidate global\n",
+    ] {
         let error = parse(log).expect_err("no DMA");
-        assert!(error.line.is_none() && error.describe("x").starts_with("x: no DMA"), "{}", error.cause);
+        assert!(
+            error.line.is_none() && error.describe("x").starts_with("x: no DMA"),
+            "{}",
+            error.cause
+        );
     }
 }
 
@@ -169,21 +309,40 @@ fn the_logs_of_the_repository() {
     let lazy = parse(LAZY).expect("lazy");
     assert_eq!((lazy.lines.dma, lazy.lines.drains), (6976, 79 + 1));
     let riscv = parse(RISCV).expect("riscv");
-    assert_eq!((riscv.lines.dma, riscv.lines.drains, riscv.lines.contexts, riscv.lines.fences), (4086, 4, 4, 4));
+    assert_eq!(
+        (
+            riscv.lines.dma,
+            riscv.lines.drains,
+            riscv.lines.contexts,
+            riscv.lines.fences
+        ),
+        (4086, 4, 4, 4)
+    );
     for (trace, names) in [(&strict, true), (&lazy, true), (&riscv, false)] {
         let plan = plan(trace);
         assert_eq!((plan.touches, plan.extra_flushes), (trace.lines.dma, 0));
         assert_eq!(plan.foreign_invalidations, 0);
-        let domains: Vec<_> = plan.devices.iter().map(|device| (device.id, device.domain)).collect();
+        let domains: Vec<_> = plan
+            .devices
+            .iter()
+            .map(|device| (device.id, device.domain))
+            .collect();
         if names {
-            assert_eq!(domains, [(0x20, Some(Domain::Vtd(3))), (0x28, Some(Domain::Vtd(4)))]);
+            assert_eq!(
+                domains,
+                [(0x20, Some(Domain::Vtd(3))), (0x28, Some(Domain::Vtd(4)))]
+            );
         } else {
             assert_eq!(domains, [(0x08, None), (0x10, None)]);
         }
         check(&plan);
     }
     // Each change of a target is a mapping made again.
-    let maps = plan(&lazy).steps.iter().filter(|step| matches!(&step.action, Action::Touch(t) if t.map.is_some())).count();
+    let maps = plan(&lazy)
+        .steps
+        .iter()
+        .filter(|step| matches!(&step.action, Action::Touch(t) if t.map.is_some()))
+        .count();
     assert_eq!(maps, 648 + 623);
 }
 
@@ -197,16 +356,33 @@ fn check(plan: &Plan) {
                     for offset in (0..size).step_by(4096) {
                         let page = (touch.iova & !(size - 1)) + offset;
                         let target = (touch.target & !(size - 1)) + offset;
-                        assert_eq!(mapped.insert((touch.device, page), target), None, "line {}", step.line);
+                        assert_eq!(
+                            mapped.insert((touch.device, page), target),
+                            None,
+                            "line {}",
+                            step.line
+                        );
                     }
                 }
                 let page = touch.iova & !4095;
-                assert_eq!(mapped.get(&(touch.device, page)), Some(&(touch.target & !4095)), "line {}", step.line);
+                assert_eq!(
+                    mapped.get(&(touch.device, page)),
+                    Some(&(touch.target & !4095)),
+                    "line {}",
+                    step.line
+                );
             }
-            Action::Unmap(extents) | Action::Drain { unmaps: extents, .. } => {
+            Action::Unmap(extents)
+            | Action::Drain {
+                unmaps: extents, ..
+            } => {
                 for Extent { device, iova, len } in extents {
                     for page in (*iova..iova + len).step_by(4096) {
-                        assert!(mapped.remove(&(*device, page)).is_some(), "line {}", step.line);
+                        assert!(
+                            mapped.remove(&(*device, page)).is_some(),
+                            "line {}",
+                            step.line
+                        );
                     }
                 }
             }
@@ -249,7 +425,11 @@ fn the_domain_is_that_of_the_device_whose_pages_go() {
     let domains: Vec<_> = plan.devices.iter().map(|device| device.domain).collect();
     assert_eq!(domains, [Some(Domain::Vtd(7)), Some(Domain::Vtd(8))]);
     assert_eq!((plan.extra_flushes, plan.foreign_invalidations), (0, 0));
-    let unmaps = plan.steps.iter().filter(|step| matches!(step.action, Action::Unmap(_))).count();
+    let unmaps = plan
+        .steps
+        .iter()
+        .filter(|step| matches!(step.action, Action::Unmap(_)))
+        .count();
     assert_eq!(unmaps, 2);
 }
 
@@ -269,31 +449,51 @@ fn a_changed_page_is_unmapped_at_the_first_drain_behind_its_last_use() {
         .steps
         .iter()
         .filter_map(|step| match &step.action {
-            Action::Drain { unmaps, devices, extra: false } => Some((unmaps.clone(), devices.clone())),
+            Action::Drain {
+                unmaps,
+                devices,
+                extra: false,
+            } => Some((unmaps.clone(), devices.clone())),
             _ => None,
         })
         .collect();
     // 0x1000 changes; 0x2000 is never seen again and is its neighbour; 0x3000 stays.
-    let both = Extent { device: 0, iova: 0x1000, len: 0x2000 };
+    let both = Extent {
+        device: 0,
+        iova: 0x1000,
+        len: 0x2000,
+    };
     assert_eq!(drains, [(vec![both], vec![0]), (vec![], vec![0])]);
 }
 
 #[test]
 fn a_change_that_nothing_explains_is_an_extra_flush() {
-    let plan = planned(&[dma("00:01.0", 0x1000, 0xa000), dma("00:01.0", 0x1000, 0xb000), drain(3)]);
+    let plan = planned(&[
+        dma("00:01.0", 0x1000, 0xa000),
+        dma("00:01.0", 0x1000, 0xb000),
+        drain(3),
+    ]);
     assert_eq!((plan.extra_flushes, plan.foreign_invalidations), (1, 1));
-    assert!(matches!(plan.steps[1].action, Action::Drain { extra: true, .. }));
+    assert!(matches!(
+        plan.steps[1].action,
+        Action::Drain { extra: true, .. }
+    ));
 }
 
 #[test]
 fn invalidations_of_untouched_pages_are_counted() {
-    let plan = planned(&[dma("00:01.0", 0x1000, 0xa000), pages(3, 0x1000), pages(3, 0x9000)]);
+    let plan = planned(&[
+        dma("00:01.0", 0x1000, 0xa000),
+        pages(3, 0x1000),
+        pages(3, 0x9000),
+    ]);
     assert_eq!((plan.empty_invalidations, plan.steps.len()), (1, 2));
 }
 
 #[test]
 fn larger_pages_replace_what_they_overlap() {
-    let large = "vtd_dmar_translate dev 00:01.0 iova 0x205000 -> gpa 0x605000 mask 0x1fffff".to_owned();
+    let large =
+        "vtd_dmar_translate dev 00:01.0 iova 0x205000 -> gpa 0x605000 mask 0x1fffff".to_owned();
     let plan = planned(&[
         dma("00:01.0", 0x20_1000, 0x9000),
         drain(3),
@@ -306,7 +506,10 @@ fn larger_pages_replace_what_they_overlap() {
 
 #[test]
 fn directions_alternate_where_the_log_has_none() {
-    let plan = planned(&[dma("00:01.0", 0x1000, 0xa000), dma("00:01.0", 0x1000, 0xa000)]);
+    let plan = planned(&[
+        dma("00:01.0", 0x1000, 0xa000),
+        dma("00:01.0", 0x1000, 0xa000),
+    ]);
     let accesses: Vec<_> = plan
         .steps
         .iter()
@@ -343,7 +546,8 @@ fn nearly() -> impl Strategy<Value = String> {
         Just("riscv_iommu_dma"),
         Just("riscv_iommu_cmd"),
     ];
-    (kind, prop::collection::vec(word, 0..10)).prop_map(|(kind, words)| format!("{kind} {}", words.join(" ")))
+    (kind, prop::collection::vec(word, 0..10))
+        .prop_map(|(kind, words)| format!("{kind} {}", words.join(" ")))
 }
 
 /// Well-formed logs of few pages, so that everything collides.

@@ -1,10 +1,12 @@
 //! A small machine for the whole-system tests: the core, its memory, and the tables a driver would write, set up by
 //! hand so that a test can also set up what no driver would.
 
+pub mod conformance;
+
 use portcullis_hdl as _;
 use portcullis_regmap::config::TINY;
 use portcullis_sim::backend::Backend;
-use portcullis_sim::core::{Access, Kind, RegAccess, Request};
+use portcullis_sim::core::{Access, Core, Kind, RegAccess, Request};
 use portcullis_sim::harness::{Finished, Harness};
 use portcullis_sim::memory::{Memory, Timing};
 
@@ -125,6 +127,12 @@ impl Machine {
     #[must_use]
     pub fn with_timing(timing: Timing) -> Self {
         let core = Backend::Rtl.core(&TINY).expect("back end rtl");
+        Self::with_core(core, timing)
+    }
+
+    /// A machine around any core, for instance one behind an unruly bus.
+    #[must_use]
+    pub fn with_core(core: Box<dyn Core>, timing: Timing) -> Self {
         Self {
             h: Harness::new(core, Memory::new(timing)),
             tables: TABLES,
@@ -243,7 +251,9 @@ impl Machine {
                 old >> 10 << 12
             } else {
                 let next = self.page();
-                self.h.memory_mut().store64(slot, (next >> 12 << 10) | TABLE);
+                self.h
+                    .memory_mut()
+                    .store64(slot, (next >> 12 << 10) | TABLE);
                 next
             };
         }

@@ -18,7 +18,12 @@ fn a_mapped_page_translates_and_costs_what_the_design_says() {
         assert_eq!(cold.response.pa, 0x8000_5123);
         assert_eq!(hit.response.pa, 0x8000_5456);
         assert_eq!(miss.response.pa, 0x8000_6001);
-        println!("L={l}: cold {} hit {} miss {}", cold.latency(), hit.latency(), miss.latency());
+        println!(
+            "L={l}: cold {} hit {} miss {}",
+            cold.latency(),
+            hit.latency(),
+            miss.latency()
+        );
         assert!(cold.latency() <= 4 * l + 12);
         assert_eq!(hit.latency(), 2);
         assert!(miss.latency() <= 3 * l + 6);
@@ -29,6 +34,9 @@ fn a_mapped_page_translates_and_costs_what_the_design_says() {
         assert_eq!(m.read(5, 0x4000_9000), None);
         let f = m.faults();
         assert_eq!(f.len(), 1);
-        assert_eq!((f[0].cause(), f[0].ttyp(), f[0].did(), f[0].dw[2]), (13, 2, 5, 0x4000_9000));
+        assert_eq!(
+            (f[0].cause(), f[0].ttyp(), f[0].did(), f[0].dw[2]),
+            (13, 2, 5, 0x4000_9000)
+        );
     }
 }

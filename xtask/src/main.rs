@@ -1,2 +1,112 @@
-//! x
-fn main() {}
+//! Verification with outside tools. `cargo xtask verify` generates the Verilog, lints it with Verilator, Icarus and
+//! Yosys, synthesises it within a budget, and compares it with the Rust simulation cycle by cycle.
+
+mod cosim;
+mod lint;
+mod report;
+mod synth;
+mod tools;
+
+use report::Report;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N]
+
+steps: lint, synth, cosim (all of them without --only)
+--cycles N   cycles of co-simulation of the core (default 30000; a tenth of it for each block)
+--seed N     seed of the random inputs (default 1)";
+
+/// The steps of `verify`.
+const STEPS: [&str; 3] = ["lint", "synth", "cosim"];
+
+struct Options {
+    steps: Vec<String>,
+    cycles: usize,
+    seed: u64,
+}
+
+fn parse(args: &[String]) -> Result<Options, String> {
+    let mut options = Options {
+        steps: STEPS.map(str::to_string).to_vec(),
+        cycles: 30_000,
+        seed: 1,
+    };
+    let [command, rest @ ..] = args else {
+        return Err("a command is missing".into());
+    };
+    if command != "verify" {
+        return Err(format!("unknown command `{command}`"));
+    }
+    for pair in rest.chunks(2) {
+        let [name, value] = pair else {
+            return Err(format!("`{}` wants a value", pair[0]));
+        };
+        let number = || {
+            let n: Result<usize, _> = value.parse();
+            n.map_err(|_| format!("`{name} {value}` is not a number"))
+        };
+        match name.as_str() {
+            "--only" => options.steps = value.split(',').map(str::to_string).collect(),
+            "--cycles" => options.cycles = number()?.max(10_000),
+            "--seed" => options.seed = number()? as u64,
+            _ => return Err(format!("unknown option `{name}`")),
+        }
+    }
+    match options.steps.iter().find(|s| !STEPS.contains(&s.as_str())) {
+        Some(s) => Err(format!("unknown step `{s}`")),
+        None => Ok(options),
+    }
+}
+
+/// Root of the workspace.
+fn root() -> PathBuf {
+    let mut dir = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    dir.pop();
+    dir
+}
+
+/// Cargo's target directory, where everything generated goes.
+fn target() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => std::env::current_dir().unwrap_or_default().join(dir),
+        None => root().join("target"),
+    }
+}
+
+fn verify(options: &Options) -> Report {
+    let mut report = Report::new();
+    let wants = |s: &str| options.steps.iter().any(|x| x == s);
+    tools::provide(&mut report, wants("lint"), wants("synth"), wants("cosim"));
+    for config in portcullis_regmap::config::CONFIGS {
+        let file = target().join(format!("verilog/portcullis_{}.v", config.name));
+        let made = report.step(&format!("verilog {}", config.name), || {
+            lint::generate(config.name, &file)
+        });
+        if !made {
+            continue;
+        }
+        if wants("lint") {
+            lint::run(&mut report, config.name, &file);
+        }
+        if wants("synth") {
+            synth::run(&mut report, config.name, &file);
+        }
+    }
+    if wants("cosim") {
+        cosim::run(&mut report, options.cycles, options.seed);
+    }
+    report
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match parse(&args) {
+        Ok(options) => verify(&options).finish(),
+        Err(e) => {
+            eprintln!("xtask: {e}\n\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -163,7 +163,11 @@ pub struct Faulty<P, F> {
 impl<P, F: FnMut(u64) -> bool> Faulty<P, F> {
     /// Fails access `n` if `fails(n)`.
     pub fn new(inner: P, fails: F) -> Self {
-        Faulty { inner, fails, calls: 0 }
+        Faulty {
+            inner,
+            fails,
+            calls: 0,
+        }
     }
 
     fn injected(&mut self) -> bool {
@@ -172,7 +176,10 @@ impl<P, F: FnMut(u64) -> bool> Faulty<P, F> {
         (self.fails)(n)
     }
 
-    fn run<T, E>(&mut self, access: impl FnOnce(&mut P) -> Result<T, E>) -> Result<T, FaultyError<E>> {
+    fn run<T, E>(
+        &mut self,
+        access: impl FnOnce(&mut P) -> Result<T, E>,
+    ) -> Result<T, FaultyError<E>> {
         if self.injected() {
             return Err(FaultyError::Injected);
         }
@@ -205,7 +212,11 @@ unsafe impl<P: DmaMemory, F: FnMut(u64) -> bool> DmaMemory for Faulty<P, F> {
     const STORE: StoreWidth = P::STORE;
 
     fn alloc(&mut self, bytes: usize, align: usize) -> Option<PhysAddr> {
-        if self.injected() { None } else { self.inner.alloc(bytes, align) }
+        if self.injected() {
+            None
+        } else {
+            self.inner.alloc(bytes, align)
+        }
     }
 
     unsafe fn free(&mut self, pa: PhysAddr, bytes: usize) {

@@ -29,7 +29,7 @@ layout! {
         rsw60t59: u8 [2] Rw "RSW60T59",
         /// Memory type if capabilities.Svpbmt, else must be 0 (S1-15); see [`pbmt`]
         pbmt: u8 [2] Rw "PBMT",
-        /// NAPOT: with PPN[3:0]=1000b a 64 KiB page (S1-25, S1-26)
+        /// NAPOT: a 64 KiB page if PPN bits 3:0 are 1000b (S1-25, S1-26)
         n: bool [1] Rw "N",
     }
 }

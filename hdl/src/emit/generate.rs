@@ -66,7 +66,7 @@ fn parts(name: &str) -> Vec<String> {
 }
 
 /// The width of `q` if the block has the ports of a register and a body of its own.
-fn register_width(scope: &Scope) -> Option<usize> {
+pub(super) fn register_width(scope: &Scope) -> Option<usize> {
     let outputs: Vec<&Port> = scope
         .atoms
         .iter()

@@ -120,18 +120,15 @@ impl<'a> Widths<'a> {
     /// A bit number or slice offset: `usize` in Rust, as wide as its widest operand in Verilog.
     fn offset(&mut self, e: &Expr, base: Option<usize>, width: usize) {
         let w = self.expr(e);
-        match e.constant(self.names) {
-            Some(at) => {
-                if base.is_some_and(|b| at as usize + width > b) {
-                    let text = format!("bits {at}..{} are outside the signal", at as usize + width);
-                    self.report(Rule::OutOfRange, text);
-                }
+        if let Some(at) = e.constant(self.names) {
+            let end = at as usize + width;
+            if base.is_some_and(|b| end > b) {
+                let text = format!("bits {at}..{end} are outside the signal");
+                self.report(Rule::OutOfRange, text);
             }
-            None if !w.exact => {
-                let text = "an index that is + - << or !: put it into a Local first";
-                self.report(Rule::SelfDetermined, text.into());
-            }
-            None => {}
+        } else if !w.exact {
+            let text = "an index that is + - << or !: put it into a Local first";
+            self.report(Rule::SelfDetermined, text.into());
         }
     }
 

@@ -2,9 +2,14 @@
 //!
 //! rust-hdl prints one `always` block per kernel. Split into what belongs together, the Verilog is easier to read,
 //! simulators evaluate less, and tools see no loops through a block that only shares a kernel.
+//!
+//! A kernel gives defaults first and overrides them. Printed as it stands, every evaluation would show the default
+//! for an instant, which wakes up whoever reads the signal; where such readers form a ring (valid to ready to valid,
+//! through several modules), an event-driven simulator never comes to rest. So an `always` block works on `x_next`
+//! and assigns `x` once, at its end.
 
 use super::design::{Names, Port, Role, Scope, enum_width};
-use super::generate::{constants, head, range};
+use super::generate::{constants, head, range, register_width};
 use super::ir::{Arm, Expr, Kernel, Stmt};
 use super::print::Printer;
 use super::tidy::spellings;
@@ -112,13 +117,8 @@ impl<'a> Wiring<'a> {
             printer.statement(s, 0, &mut line)?;
             code += &format!("  assign {line}");
         }
-        for g in self.groups.iter().filter(|g| !is_assign(g)) {
-            code += "\n  always @(*) begin\n";
-            for s in g {
-                printer.statement(s, 2, &mut code)?;
-            }
-            code += "  end\n";
-        }
+        let (blocks, drafts) = self.always_blocks()?;
+        code += &blocks;
         let instances = self.instances(kinds, &printer)?;
         let net = |n: &str| if self.in_always(n) { "reg" } else { "wire" };
         let mut out = head(self.scope, self.spelling, &net);
@@ -140,12 +140,92 @@ impl<'a> Wiring<'a> {
                 out += &self.declaration(&name, a.width);
             }
         }
+        out += &drafts;
         out += &instances;
         if !code.is_empty() && !code.starts_with('\n') {
             out.push('\n');
         }
         out += &code;
         Ok(out + "endmodule\n")
+    }
+
+    /// The `always` blocks, and the declarations of their drafts.
+    fn always_blocks(&self) -> Result<(String, String), String> {
+        let (mut code, mut declarations) = (String::new(), String::new());
+        let mut taken: HashSet<String> = self.spelling.values().cloned().collect();
+        for (at, g) in self.groups.iter().enumerate() {
+            if is_assign(g) {
+                continue;
+            }
+            let mut spelling = self.spelling.clone();
+            let mut copies = String::new();
+            for name in self.watched(at) {
+                let last = &self.spelling[&name];
+                let mut draft = format!("{last}_next");
+                while !taken.insert(draft.clone()) {
+                    draft += "_i";
+                }
+                copies += &format!("    {last} = {draft};\n");
+                let width = self.names.width(&name).unwrap_or(1);
+                declarations += &format!("  reg {}{draft};\n", range(width));
+                spelling.insert(name, draft);
+            }
+            let printer = Printer {
+                names: self.names,
+                spelling: &spelling,
+            };
+            code += "\n  always @(*) begin\n";
+            for s in g {
+                printer.statement(s, 2, &mut code)?;
+            }
+            code += &copies;
+            code += "  end\n";
+        }
+        Ok((code, declarations))
+    }
+
+    /// Targets of group `at` whose changes something else reacts to at once.
+    fn watched(&self, at: usize) -> BTreeSet<String> {
+        let mut targets = BTreeSet::new();
+        let mut outside = HashSet::new();
+        for (i, s) in self
+            .groups
+            .iter()
+            .enumerate()
+            .flat_map(|(i, g)| g.iter().map(move |s| (i, s)))
+        {
+            s.visit(
+                &mut |w| {
+                    if i == at {
+                        targets.insert(w.to_string());
+                    }
+                },
+                &mut |r| {
+                    if i != at {
+                        outside.insert(r.to_string());
+                    }
+                },
+            );
+        }
+        for e in self.direct.values() {
+            e.reads(&mut |r| {
+                outside.insert(r.to_string());
+            });
+        }
+        targets.retain(|t| match self.names.get(t) {
+            Some((Role::Local, _)) => outside.contains(t),
+            Some((Role::ChildIn, port)) => {
+                // A register looks at its inputs at the clock edge only.
+                let samples = |c: &&Scope| {
+                    register_width(c).is_some() && *t == format!("{}${}", c.name, port.name)
+                };
+                outside.contains(t)
+                    || port.clock
+                    || !self.scope.children.iter().any(|c| samples(&c))
+            }
+            _ => true,
+        });
+        targets
     }
 
     fn child_ports(&self) -> impl Iterator<Item = (&Scope, &Port)> {

@@ -42,7 +42,9 @@ impl Backend {
         self.available()?;
         match config.name {
             "tiny" => Ok(Box::new(rtl::Rtl::tiny()?)),
-            other => Err(format!("back end rtl cannot build configuration {other}: use tiny")),
+            other => Err(format!(
+                "back end rtl cannot build configuration {other}: use tiny"
+            )),
         }
     }
 }

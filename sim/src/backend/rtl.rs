@@ -75,10 +75,10 @@ impl Rtl {
     }
 
     fn dump(&mut self, time: u64) {
-        if let Some(mut waves) = self.waves.take() {
-            if waves.timestamp(time).is_ok() {
-                self.waves = Some(write_vcd_change(waves, self.top.as_ref()));
-            }
+        if let Some(mut waves) = self.waves.take()
+            && waves.timestamp(time).is_ok()
+        {
+            self.waves = Some(write_vcd_change(waves, self.top.as_ref()));
         }
     }
 

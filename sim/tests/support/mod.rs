@@ -13,8 +13,8 @@ use portcullis_regmap::pte::{Pte, level_shift, vpn};
 use portcullis_regmap::regs::offset;
 use portcullis_regmap::{Config, config};
 use portcullis_sim::core::{
-    Access, Core, Events, Inputs, MemStatus, Outputs, Purpose, ReadRequest, RegAccess, Request, Response, SyncRequest,
-    WriteBeat,
+    Access, Core, Events, Inputs, MemStatus, Outputs, Purpose, ReadRequest, RegAccess, Request,
+    Response, SyncRequest, WriteBeat,
 };
 
 /// Ways to be broken.
@@ -65,10 +65,24 @@ enum Then {
 #[derive(Clone, Debug)]
 enum State {
     Idle,
-    Read { request: ReadRequest, taken: bool, data: Vec<u64>, bad: bool, then: Then },
-    Sync { request: SyncRequest, store: Option<(u64, u32)> },
-    Write { beats: VecDeque<WriteBeat>, then: Then },
-    Answer { then: Then },
+    Read {
+        request: ReadRequest,
+        taken: bool,
+        data: Vec<u64>,
+        bad: bool,
+        then: Then,
+    },
+    Sync {
+        request: SyncRequest,
+        store: Option<(u64, u32)>,
+    },
+    Write {
+        beats: VecDeque<WriteBeat>,
+        then: Then,
+    },
+    Answer {
+        then: Then,
+    },
     Mute,
 }
 
@@ -109,7 +123,13 @@ impl Fake {
     fn read_register(&self, access: RegAccess) -> u64 {
         let word = |at: u16| {
             let base = at & !7;
-            let wide = |value: u64| if at & 4 == 0 { value & 0xffff_ffff } else { value >> 32 };
+            let wide = |value: u64| {
+                if at & 4 == 0 {
+                    value & 0xffff_ffff
+                } else {
+                    value >> 32
+                }
+            };
             match base {
                 offset::CAPABILITIES => wide(self.config.capabilities),
                 offset::FCTL if at == offset::FCTL => u64::from(self.config.fctl),
@@ -139,7 +159,9 @@ impl Fake {
                     if base != offset::DDTP {
                         new &= 0x003f_ffff_ffff_fc07 | 0x1f;
                     } else {
-                        new &= !0x10; // busy is never seen
+                        // busy is never seen; modes of more than one level are not accepted
+                        let mode = if new & 0xf > 2 { old & 0xf } else { new & 0xf };
+                        new = new & !0x1f | mode;
                     }
                     self.registers.insert(base, new);
                 }
@@ -158,12 +180,28 @@ impl Fake {
     }
 
     fn read(&mut self, addr: u64, beats: u8, purpose: Purpose, then: Then) {
-        let request = ReadRequest { addr, beats, id: 0, purpose };
-        self.state = State::Read { request, taken: false, data: Vec::new(), bad: false, then };
+        let request = ReadRequest {
+            addr,
+            beats,
+            id: 0,
+            purpose,
+        };
+        self.state = State::Read {
+            request,
+            taken: false,
+            data: Vec::new(),
+            bad: false,
+            then,
+        };
     }
 
     fn respond(&mut self, request: &Request, target: Option<(u64, u8)>) {
-        let mut response = Response { tag: request.tag, fault: target.is_none(), pa: 0, page_shift: 12 };
+        let mut response = Response {
+            tag: request.tag,
+            fault: target.is_none(),
+            pa: 0,
+            page_shift: 12,
+        };
         if let Some((page, shift)) = target {
             response.pa = page | request.iova & ((1 << shift) - 1);
             response.page_shift = shift;
@@ -186,7 +224,12 @@ impl Fake {
         }
         let addr = (fqb >> 10 << 12) + tail * 32;
         self.registers.insert(offset::FQT, (tail + 1) % entries);
-        let words = [cause | u64::from(request.device_id) << 40 | 2 << 34, 0, request.iova, 0];
+        let words = [
+            cause | u64::from(request.device_id) << 40 | 2 << 34,
+            0,
+            request.iova,
+            0,
+        ];
         let beats = words.iter().enumerate();
         let beats = beats.map(|(at, data)| WriteBeat {
             addr: addr + 8 * at as u64,
@@ -195,7 +238,10 @@ impl Fake {
             last: at == 3,
             purpose: Purpose::Fault,
         });
-        self.state = State::Write { beats: beats.collect(), then: Then::Refuse(*request) };
+        self.state = State::Write {
+            beats: beats.collect(),
+            then: Then::Refuse(*request),
+        };
     }
 
     fn translate(&mut self, request: Request) {
@@ -207,7 +253,9 @@ impl Fake {
         match ddtp & 15 {
             0 => return self.refuse(&request, 256),
             1 => return self.respond(&request, Some((request.iova & !4095, 12))),
-            _ if request.device_id >> 7 != 0 || request.process_id.is_some() => return self.refuse(&request, 260),
+            _ if request.device_id >> 7 != 0 || request.process_id.is_some() => {
+                return self.refuse(&request, 260);
+            }
             _ => {}
         }
         match self.contexts.get(&request.device_id).copied() {
@@ -250,21 +298,32 @@ impl Fake {
     fn arrived(&mut self, data: &[u64], bad: bool, then: Then) {
         match then {
             Then::Context(request) => {
-                let (tc, ta, fsc) = (Tc::from_bits(data[0]), Ta::from_bits(data[2]), Iosatp::from_bits(data[3]));
+                let (tc, ta, fsc) = (
+                    Tc::from_bits(data[0]),
+                    Ta::from_bits(data[2]),
+                    Iosatp::from_bits(data[3]),
+                );
                 if bad {
                     return self.refuse(&request, 257);
                 }
                 if !tc.v() {
                     return self.refuse(&request, 258);
                 }
-                let context = Context { root: fsc.ppn() << 12, paged: fsc.mode() != 0, pscid: ta.pscid() };
+                let context = Context {
+                    root: fsc.ppn() << 12,
+                    paged: fsc.mode() != 0,
+                    pscid: ta.pscid(),
+                };
                 self.contexts.insert(request.device_id, context);
                 self.look_up(request, context);
             }
             Then::Table(request, context, level) => {
                 let pte = Pte::from_bits(data[0]);
                 let write = request.access == Access::Write;
-                if bad || !pte.v() || pte.leaf() && (!pte.a() || write && !(pte.w() && pte.d()) || !pte.u()) {
+                if bad
+                    || !pte.v()
+                    || pte.leaf() && (!pte.a() || write && !(pte.w() && pte.d()) || !pte.u())
+                {
                     return self.refuse(&request, if write { 15 } else { 13 });
                 }
                 if !pte.leaf() {
@@ -276,10 +335,16 @@ impl Fake {
                 let napot = level == 0 && pte.n();
                 let shift = if napot { 16 } else { level_shift(level) as u8 };
                 let page = pte.ppn() << 12 >> shift << shift;
-                self.tlb.insert((context.pscid, request.iova >> shift << 6 | u64::from(shift)), (page, shift));
+                self.tlb.insert(
+                    (context.pscid, request.iova >> shift << 6 | u64::from(shift)),
+                    (page, shift),
+                );
                 self.respond(&request, Some((page, shift)));
             }
-            Then::Command => self.execute(Command { dw0: data[0], dw1: data[1] }),
+            Then::Command => self.execute(Command {
+                dw0: data[0],
+                dw1: data[1],
+            }),
             Then::Refuse(_) | Then::FenceDone => {}
         }
     }
@@ -289,10 +354,18 @@ impl Fake {
         self.state = State::Idle;
         match command.decode().expect("a legal command") {
             Op::Iofence { pr, pw, store, .. } => {
-                self.state = State::Sync { request: SyncRequest { reads: pr, writes: pw }, store };
+                self.state = State::Sync {
+                    request: SyncRequest {
+                        reads: pr,
+                        writes: pw,
+                    },
+                    store,
+                };
                 return;
             }
-            Op::InvalDdt { did } => self.contexts.retain(|held, _| keep || did.is_some_and(|did| did != *held)),
+            Op::InvalDdt { did } => self
+                .contexts
+                .retain(|held, _| keep || did.is_some_and(|did| did != *held)),
             Op::Iotinval { addr, pscid, .. } => self.tlb.retain(|(held, key), _| {
                 let shift = key & 63;
                 let page = addr.is_none_or(|addr| addr >> shift == key >> 6);
@@ -311,7 +384,8 @@ impl Fake {
 
     /// Starts something new if there is something to do; commands first.
     fn start(&mut self) {
-        let pending = self.get(offset::CQH) != self.get(offset::CQT) && self.get(offset::CQCSR) & 1 != 0;
+        let pending =
+            self.get(offset::CQH) != self.get(offset::CQT) && self.get(offset::CQCSR) & 1 != 0;
         if pending && !self.defects.no_commands {
             let addr = (self.get(offset::CQB) >> 10 << 12) + 16 * self.get(offset::CQH);
             self.read(addr, 2, Purpose::Command, Then::Command);
@@ -331,14 +405,21 @@ impl Core for Fake {
         if let Some(access) = inputs.reg
             && !self.defects.frozen_registers
         {
-            out.reg_done = Some(if access.write { 0 } else { self.read_register(access) });
+            out.reg_done = Some(if access.write {
+                0
+            } else {
+                self.read_register(access)
+            });
         }
         match &self.state {
             State::Idle => out.req_ready = !self.defects.deaf,
             State::Read { request, taken, .. } if !taken => {
                 out.ar = Some(*request);
-                if self.defects.restless && self.cycle % 2 == 0 {
-                    out.ar = Some(ReadRequest { addr: request.addr ^ 8, ..*request });
+                if self.defects.restless && self.cycle.is_multiple_of(2) {
+                    out.ar = Some(ReadRequest {
+                        addr: request.addr ^ 8,
+                        ..*request
+                    });
                 }
             }
             State::Sync { request, .. } => out.sync = Some(*request),
@@ -371,7 +452,13 @@ impl Core for Fake {
                 Some(request) if out.req_ready => self.translate(request),
                 _ => self.start(),
             },
-            State::Read { request, mut taken, mut data, mut bad, then } => {
+            State::Read {
+                request,
+                mut taken,
+                mut data,
+                mut bad,
+                then,
+            } => {
                 taken |= out.ar.is_some() && inputs.ar_ready;
                 let mut last = false;
                 if let Some(beat) = inputs.r {
@@ -382,10 +469,19 @@ impl Core for Fake {
                 if last {
                     self.arrived(&data, bad, then);
                 } else {
-                    self.state = State::Read { request, taken, data, bad, then };
+                    self.state = State::Read {
+                        request,
+                        taken,
+                        data,
+                        bad,
+                        then,
+                    };
                 }
             }
-            State::Sync { store: Some((addr, data)), .. } if inputs.sync_ack => {
+            State::Sync {
+                store: Some((addr, data)),
+                ..
+            } if inputs.sync_ack => {
                 let high = addr & 4 != 0;
                 let beat = WriteBeat {
                     addr: addr & !7,
@@ -394,14 +490,21 @@ impl Core for Fake {
                     last: true,
                     purpose: Purpose::Fence,
                 };
-                self.state = State::Write { beats: VecDeque::from([beat]), then: Then::FenceDone };
+                self.state = State::Write {
+                    beats: VecDeque::from([beat]),
+                    then: Then::FenceDone,
+                };
             }
             State::Sync { .. } if inputs.sync_ack => self.next_command(),
             State::Write { mut beats, then } => {
                 if inputs.w_ready {
                     beats.pop_front();
                 }
-                self.state = if beats.is_empty() { State::Answer { then } } else { State::Write { beats, then } };
+                self.state = if beats.is_empty() {
+                    State::Answer { then }
+                } else {
+                    State::Write { beats, then }
+                };
             }
             State::Answer { then } => match (inputs.b, then) {
                 (Some(_), Then::Refuse(request)) => self.respond(&request, None),

@@ -1,0 +1,83 @@
+//! The device directory: from a device id to the place of its context.
+
+use portcullis_regmap::PAGE_SHIFT;
+use portcullis_regmap::PAGE_SIZE;
+use portcullis_regmap::ddt::{Format, NonLeaf, Ta, dc};
+use portcullis_regmap::regs::Ddtp;
+
+use crate::hw::{Fail, Hw};
+use crate::platform::{Barrier, Platform};
+use crate::{Error, PhysAddr};
+
+impl<P: Platform> Hw<P> {
+    fn format(&self) -> Format {
+        Format::of(self.caps.msi_flat())
+    }
+
+    /// Device-id bits that the directory in use covers.
+    pub(crate) fn device_id_bits(&self) -> u32 {
+        self.format().device_id_bits(self.levels)
+    }
+
+    /// Address of a device's context; missing directory pages are added, which moves no other context.
+    pub(crate) fn context(&mut self, device_id: u32) -> Result<PhysAddr, Error> {
+        let format = self.format();
+        let mut table = PhysAddr(Ddtp::from_bits(self.ddtp).ppn() << PAGE_SHIFT);
+        for level in (1..self.levels).rev() {
+            let at = PhysAddr(table.0 + u64::from(format.ddi(device_id, level)) * 8);
+            let entry = NonLeaf::from_bits(self.load(at)?);
+            table = if entry.v() {
+                PhysAddr(entry.ppn() << PAGE_SHIFT)
+            } else {
+                self.add_directory_page(at, level == 1)?
+            };
+        }
+        Ok(PhysAddr(
+            table.0 + u64::from(format.ddi(device_id, 0)) * format.dc_bytes(),
+        ))
+    }
+
+    /// Links a new page at `at`. V goes from 0 to 1, so nothing needs to be invalidated (SW-18).
+    fn add_directory_page(&mut self, at: PhysAddr, of_contexts: bool) -> Result<PhysAddr, Error> {
+        let page = self.zeroed_frame()?;
+        if of_contexts && self.fill_contexts(page, self.format().dc_bytes()).is_err() {
+            self.free_frame(page);
+            return Err(Error::Io);
+        }
+        let result = self.link(
+            page,
+            at,
+            NonLeaf::new()
+                .with_v(true)
+                .with_ppn(page.0 >> PAGE_SHIFT)
+                .into_bits(),
+        );
+        // The store may have happened although it failed: then the page must stay what it is.
+        self.settle(result)?;
+        Ok(page)
+    }
+
+    /// Makes a finished page reachable through the entry at `at`: its content is visible before the entry is.
+    pub(crate) fn link(&mut self, page: PhysAddr, at: PhysAddr, entry: u64) -> Result<(), Fail> {
+        self.publish(page, PAGE_SIZE)?;
+        self.barrier(Barrier::MemToMem);
+        self.store(at, entry)?;
+        self.publish(at, 8)
+    }
+
+    /// An idle context: V=0, the slot's PSCID, and the empty root, because a zeroed `fsc` read together with a later
+    /// V=1 would be identity.
+    pub(crate) fn idle_context(&mut self, context: PhysAddr, pscid: u32) -> Result<(), Fail> {
+        let fsc = self.empty_fsc();
+        self.clear_valid(PhysAddr(context.0 + dc::TC), 0)?;
+        self.store(PhysAddr(context.0 + dc::IOHGATP), 0)?;
+        self.store(
+            PhysAddr(context.0 + dc::TA),
+            Ta::new().with_pscid(pscid).into_bits(),
+        )?;
+        self.store(PhysAddr(context.0 + dc::FSC), fsc)?;
+        self.publish(context, self.format().dc_bytes())?;
+        self.barrier(Barrier::MemToMem);
+        Ok(())
+    }
+}

@@ -1,0 +1,198 @@
+//! Ownership of a group's DMA as a value: what may be done follows from its type.
+
+use core::fmt;
+
+use crate::Error;
+use crate::domain::PagingDomain;
+use crate::iommu::Iommu;
+use crate::platform::Platform;
+use crate::types::{GroupId, TrustToken};
+
+/// State of an [`OwnedGroup`]: nothing passes.
+#[derive(Debug)]
+pub struct Blocked(());
+
+/// State of an [`OwnedGroup`]: DMA goes to the domain, which lives in here until it is detached.
+pub struct Attached<D> {
+    domain: D,
+}
+
+/// Ownership of a group's DMA.
+///
+/// [`OwnedGroup::attach`] moves a domain in, [`OwnedGroup::detach`] moves it out; in between there is no way to free it
+/// or to exchange it. Dropping the value releases the group first and frees a domain inside after that.
+#[must_use = "dropping it releases the group"]
+pub struct OwnedGroup<'i, P: Platform, const DEVICES: usize, S> {
+    // Order matters: fields are dropped in order of declaration, so the hardware lets go of the domain before its
+    // tables are freed. A `Drop` of OwnedGroup itself would forbid moving the domain out.
+    lease: Lease<'i, P, DEVICES>,
+    state: S,
+}
+
+/// The part of ownership that must end in a release.
+struct Lease<'i, P: Platform, const DEVICES: usize> {
+    iommu: &'i Iommu<P, DEVICES>,
+    group: GroupId,
+}
+
+impl<P: Platform, const DEVICES: usize> Drop for Lease<'_, P, DEVICES> {
+    fn drop(&mut self) {
+        self.iommu.with(|i| i.release(self.group));
+    }
+}
+
+impl<P: Platform, const DEVICES: usize, S> fmt::Debug for OwnedGroup<'_, P, DEVICES, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedGroup")
+            .field("group", &self.lease.group)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A refused attach: guard and target come back.
+pub struct AttachError<G, D> {
+    /// The guard, as it was.
+    pub guard: G,
+    /// What should have been attached.
+    pub target: D,
+    /// Why.
+    pub error: Error,
+}
+
+impl<G, D> fmt::Debug for AttachError<G, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AttachError")
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<G, D> fmt::Display for AttachError<G, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "attach refused: {}", self.error)
+    }
+}
+
+impl<G, D> core::error::Error for AttachError<G, D> {}
+
+mod sealed {
+    use crate::Error;
+    use crate::iommu::Iommu;
+    use crate::platform::Platform;
+    use crate::types::GroupId;
+
+    /// What the group layer needs of a target.
+    pub trait Target<P: Platform, const DEVICES: usize> {
+        /// `fsc` of contexts that lead to it.
+        fn fsc(&self, iommu: &Iommu<P, DEVICES>) -> Result<u64, Error>;
+        /// It is now behind the contexts of this group, or of none.
+        fn placed(&self, group: Option<GroupId>);
+    }
+}
+
+/// What can be attached: [`PagingDomain`] and [`Identity`]. Sealed, since the group layer relies on what it does.
+pub trait Attach<P: Platform, const DEVICES: usize>: sealed::Target<P, DEVICES> {}
+
+impl<P: Platform, const DEVICES: usize> sealed::Target<P, DEVICES>
+    for PagingDomain<'_, P, DEVICES>
+{
+    fn fsc(&self, iommu: &Iommu<P, DEVICES>) -> Result<u64, Error> {
+        self.fsc_for(iommu).ok_or(Error::Invalid)
+    }
+
+    fn placed(&self, group: Option<GroupId>) {
+        self.place(group);
+    }
+}
+
+impl<P: Platform, const DEVICES: usize> Attach<P, DEVICES> for PagingDomain<'_, P, DEVICES> {}
+
+/// IOVA = physical address. Possible only with a [`TrustToken`].
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'t>(pub &'t TrustToken);
+
+impl<P: Platform, const DEVICES: usize> sealed::Target<P, DEVICES> for Identity<'_> {
+    fn fsc(&self, _: &Iommu<P, DEVICES>) -> Result<u64, Error> {
+        Ok(portcullis_regmap::ddt::Iosatp::new().into_bits())
+    }
+
+    fn placed(&self, _: Option<GroupId>) {}
+}
+
+impl<P: Platform, const DEVICES: usize> Attach<P, DEVICES> for Identity<'_> {}
+
+impl<'i, P: Platform, const DEVICES: usize> OwnedGroup<'i, P, DEVICES, Blocked> {
+    pub(crate) fn new(iommu: &'i Iommu<P, DEVICES>, group: GroupId) -> Self {
+        OwnedGroup {
+            lease: Lease { iommu, group },
+            state: Blocked(()),
+        }
+    }
+
+    /// Lets DMA of the group go to a domain. Until the call returns it is blocked, or goes there already.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`]: the domain belongs to another IOMMU. [`Error::Io`]: the hardware failed; the group stays
+    /// owned, and nothing passes.
+    pub fn attach<D: Attach<P, DEVICES>>(
+        self,
+        domain: D,
+    ) -> Result<OwnedGroup<'i, P, DEVICES, Attached<D>>, AttachError<Self, D>> {
+        let (iommu, group) = (self.lease.iommu, self.lease.group);
+        let result = domain
+            .fsc(iommu)
+            .and_then(|fsc| iommu.with(|i| i.attach(group, fsc)));
+        match result {
+            Ok(()) => {
+                domain.placed(Some(group));
+                Ok(OwnedGroup {
+                    lease: self.lease,
+                    state: Attached { domain },
+                })
+            }
+            Err(error) => Err(AttachError {
+                guard: self,
+                target: domain,
+                error,
+            }),
+        }
+    }
+}
+
+impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>>
+    OwnedGroup<'i, P, DEVICES, Attached<D>>
+{
+    /// The domain, to be mapped and unmapped while attached.
+    pub fn domain(&self) -> &D {
+        &self.state.domain
+    }
+
+    /// Blocks the group and gives the domain back. On return the IOMMU reads no table of it, and no write through it
+    /// is still on the way. Cannot fail: if the hardware does, nothing passes any more; if the hardware does not even
+    /// confirm that ([`Health::Wedged`](crate::Health::Wedged)), the domain never frees its tables.
+    pub fn detach(self) -> (OwnedGroup<'i, P, DEVICES, Blocked>, D) {
+        let OwnedGroup {
+            lease,
+            state: Attached { domain },
+        } = self;
+        lease.iommu.with(|i| i.detach(lease.group));
+        domain.placed(None);
+        (
+            OwnedGroup {
+                lease,
+                state: Blocked(()),
+            },
+            domain,
+        )
+    }
+}
+
+impl<P: Platform, const DEVICES: usize, S> OwnedGroup<'_, P, DEVICES, S> {
+    /// Gives the group back: blocked first, then the default domain. A domain still attached is freed after that.
+    pub fn release(self) {}
+
+    /// Its name.
+    pub fn id(&self) -> GroupId {
+        self.lease.group
+    }
+}

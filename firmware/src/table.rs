@@ -1,0 +1,425 @@
+//! Edits of first-stage page tables.
+//!
+//! No recursion: a [`Cursor`] remembers the tables on the way to the current address, and each is closed when the
+//! address leaves it.
+
+use portcullis_regmap::pte::{
+    self, ENTRIES, NAPOT_ORDER, NAPOT_PPN_LOW, NAPOT_PPN_MASK, Pte, level_shift, vpn,
+};
+use portcullis_regmap::{PAGE_SHIFT, PAGE_SIZE};
+
+use crate::gather::Gone;
+use crate::hw::{Fail, Hw};
+use crate::platform::{Barrier, Platform};
+use crate::pool::PageList;
+use crate::types::{Mode, Perm};
+use crate::{Error, PhysAddr};
+
+/// Levels of the deepest format.
+const LEVELS: usize = pte::SV57_LEVELS as usize;
+/// Highest level with leaves: 1 GiB.
+const LEAF_LEVEL: usize = 2;
+/// Bytes of a NAPOT leaf.
+const NAPOT_SIZE: u64 = PAGE_SIZE << NAPOT_ORDER;
+
+/// Root and format of a page table.
+#[derive(Clone, Copy)]
+pub(crate) struct Table {
+    pub(crate) root: PhysAddr,
+    pub(crate) mode: Mode,
+}
+
+/// What [`Hw::map`] shall do; addresses and length are checked.
+pub(crate) struct Request {
+    pub(crate) iova: u64,
+    pub(crate) pa: u64,
+    pub(crate) len: u64,
+    pub(crate) perm: Perm,
+}
+
+/// Bytes an entry at a level covers.
+fn span(level: usize) -> u64 {
+    1 << level_shift(level as u8)
+}
+
+/// Address of the entry for `iova` in a table at a level.
+fn entry(table: PhysAddr, iova: u64, level: usize) -> PhysAddr {
+    PhysAddr(table.0 + u64::from(vpn(iova, level as u8)) * 8)
+}
+
+fn next_table(entry: Pte) -> PhysAddr {
+    PhysAddr(entry.ppn() << PAGE_SHIFT)
+}
+
+fn non_leaf(table: PhysAddr) -> u64 {
+    Pte::new()
+        .with_v(true)
+        .with_ppn(table.0 >> PAGE_SHIFT)
+        .into_bits()
+}
+
+/// A: without it the hardware faults, as it does not set it. D likewise for writes. U: requests without process id are
+/// user requests. Never G: purging a PSCID would miss the mapping.
+fn leaf(perm: Perm) -> Pte {
+    let write = perm.contains(Perm::WRITE);
+    Pte::new()
+        .with_v(true)
+        .with_r(write || perm.contains(Perm::READ))
+        .with_w(write)
+        .with_x(perm.contains(Perm::EXEC))
+        .with_u(true)
+        .with_a(true)
+        .with_d(write)
+}
+
+/// The tables on the way to an address.
+struct Cursor {
+    top: usize,
+    /// Table per level; `None` while planning, where there is none yet.
+    at: [Option<PhysAddr>; LEVELS],
+    /// First address beyond the table of a level; 0 if none is open.
+    end: [u64; LEVELS],
+    /// Made by this edit and not linked yet.
+    fresh: [bool; LEVELS],
+    /// First entry stored and first beyond the last one, to be published.
+    dirty: [Option<(u64, u64)>; LEVELS],
+}
+
+impl Cursor {
+    fn new(table: Table) -> Self {
+        let top = usize::from(table.mode.levels()) - 1;
+        let (mut at, mut end) = ([None; LEVELS], [0; LEVELS]);
+        (at[top], end[top]) = (Some(table.root), u64::MAX);
+        Cursor {
+            top,
+            at,
+            end,
+            fresh: [false; LEVELS],
+            dirty: [None; LEVELS],
+        }
+    }
+
+    /// Lowest level with an open table for the address.
+    fn level(&self, iova: u64) -> usize {
+        (0..self.top)
+            .find(|&l| iova < self.end[l])
+            .unwrap_or(self.top)
+    }
+
+    fn enter(&mut self, level: usize, table: Option<PhysAddr>, iova: u64) {
+        self.at[level] = table;
+        self.end[level] = (iova & !(span(level + 1) - 1)) + span(level + 1);
+    }
+
+    /// First address of the open table of a level.
+    fn start(&self, level: usize) -> u64 {
+        self.end[level] - span(level + 1)
+    }
+
+    /// Open tables below the root that end at or before the address, lowest first: children close before parents.
+    fn leaving(&self, iova: u64) -> impl Iterator<Item = usize> + use<> {
+        let end = self.end;
+        (0..self.top).filter(move |&l| end[l] != 0 && iova >= end[l])
+    }
+
+    fn touch(&mut self, level: usize, at: PhysAddr) {
+        let dirty = self.dirty[level].get_or_insert((at.0, at.0 + 8));
+        *dirty = (dirty.0.min(at.0), dirty.1.max(at.0 + 8));
+    }
+}
+
+impl<P: Platform> Hw<P> {
+    /// Maps a range in which nothing is mapped. Everything that can be refused is refused before the first store.
+    pub(crate) fn map(&mut self, table: Table, request: &Request) -> Result<(), Error> {
+        let tables = self.plan(table, request)?;
+        let mut spare = PageList::default();
+        for _ in 0..tables {
+            if let Err(error) = self.add_spare(&mut spare) {
+                self.free_list(&mut spare);
+                return Err(error);
+            }
+        }
+        let result = self.fill(table, request, &mut spare);
+        // Half a mapping that the caller believes absent must not stay reachable: this closes translation.
+        self.settle(result)
+    }
+
+    fn add_spare(&mut self, spare: &mut PageList) -> Result<(), Error> {
+        let page = self.zeroed_frame()?;
+        let pushed = spare.push(self, page);
+        if pushed.is_err() {
+            self.free_frame(page);
+        }
+        Ok(pushed?)
+    }
+
+    /// Whether the range is free, and how many tables it lacks.
+    fn plan(&mut self, table: Table, request: &Request) -> Result<u64, Error> {
+        let mut cursor = Cursor::new(table);
+        let (mut iova, end, mut missing) = (request.iova, request.iova + request.len, 0);
+        while iova < end {
+            let mut level = cursor.level(iova);
+            loop {
+                let found = match cursor.at[level] {
+                    Some(table) => Pte::from_bits(self.load(entry(table, iova, level))?),
+                    None => Pte::new(),
+                };
+                if found.v() && (found.leaf() || level == 0) {
+                    return Err(Error::AddressInUse);
+                }
+                if !found.v() && fits(request, iova, level) {
+                    break;
+                }
+                level -= 1;
+                missing += u64::from(!found.v());
+                cursor.enter(level, found.v().then(|| next_table(found)), iova);
+            }
+            iova += span(level);
+        }
+        Ok(missing)
+    }
+
+    /// Stores the leaves. New tables are filled first and linked when they are left, so the walker never sees one that
+    /// is not complete.
+    fn fill(&mut self, table: Table, request: &Request, spare: &mut PageList) -> Result<(), Fail> {
+        let mut cursor = Cursor::new(table);
+        let (mut iova, end) = (request.iova, request.iova + request.len);
+        let leaf = leaf(request.perm);
+        while iova < end {
+            for level in cursor.leaving(iova) {
+                self.close_filled(&mut cursor, level)?;
+            }
+            let mut level = cursor.level(iova);
+            loop {
+                let Some(table) = cursor.at[level] else {
+                    return Err(Fail::Platform);
+                };
+                let at = entry(table, iova, level);
+                // Planning has found every place of a leaf empty; a new table is empty anyway.
+                let known_empty = level == 0 || cursor.fresh[level];
+                let found = if known_empty {
+                    Pte::new()
+                } else {
+                    Pte::from_bits(self.load(at)?)
+                };
+                if !found.v() && fits(request, iova, level) {
+                    break;
+                }
+                level -= 1;
+                let next = if found.v() {
+                    Some(next_table(found))
+                } else {
+                    spare.pop(self)?
+                };
+                cursor.fresh[level] = !found.v();
+                cursor.enter(level, next, iova);
+            }
+            let Some(table) = cursor.at[level] else {
+                return Err(Fail::Platform);
+            };
+            let pa = request.pa + (iova - request.iova);
+            let napot = level == 0
+                && self.config.napot
+                && (iova | pa).is_multiple_of(NAPOT_SIZE)
+                && end - iova >= NAPOT_SIZE;
+            let ppn = pa >> PAGE_SHIFT;
+            let (value, size) = if napot {
+                (
+                    leaf.with_ppn(ppn & !NAPOT_PPN_MASK | NAPOT_PPN_LOW)
+                        .with_n(true),
+                    NAPOT_SIZE,
+                )
+            } else {
+                (leaf.with_ppn(ppn), span(level))
+            };
+            for n in 0..size >> level_shift(level as u8) {
+                let at = entry(table, iova + n * span(level), level);
+                self.store(at, value.into_bits())?;
+                cursor.touch(level, at);
+            }
+            iova += size;
+        }
+        for level in 0..cursor.top {
+            if cursor.end[level] != 0 {
+                self.close_filled(&mut cursor, level)?;
+            }
+        }
+        self.publish_dirty(&mut cursor, cursor_top(table))?;
+        self.barrier(Barrier::MemToMem);
+        Ok(())
+    }
+
+    fn close_filled(&mut self, cursor: &mut Cursor, level: usize) -> Result<(), Fail> {
+        if let (true, Some(table), Some(parent)) =
+            (cursor.fresh[level], cursor.at[level], cursor.at[level + 1])
+        {
+            let at = entry(parent, cursor.start(level), level + 1);
+            self.link(table, at, non_leaf(table))?;
+        } else {
+            self.publish_dirty(cursor, level)?;
+        }
+        (cursor.end[level], cursor.fresh[level], cursor.dirty[level]) = (0, false, None);
+        Ok(())
+    }
+
+    fn publish_dirty(&mut self, cursor: &mut Cursor, level: usize) -> Result<(), Fail> {
+        match cursor.dirty[level].take() {
+            Some((from, to)) => self.publish(PhysAddr(from), to - from),
+            None => Ok(()),
+        }
+    }
+
+    /// Clears every leaf that lies in the range as a whole, and unlinks every table whose whole reach does. What was
+    /// cleared is noted in `gone`; the caller invalidates.
+    pub(crate) fn unmap(
+        &mut self,
+        table: Table,
+        iova: u64,
+        len: u64,
+        gone: &mut Gone,
+    ) -> Result<u64, Fail> {
+        let mut cursor = Cursor::new(table);
+        let (from, end, mut bytes, mut iova) = (iova, iova + len, 0, iova);
+        while iova < end {
+            for level in cursor.leaving(iova) {
+                self.close_cleared(&mut cursor, level, from, end, gone)?;
+            }
+            let mut level = cursor.level(iova);
+            let (size, found) = loop {
+                let Some(table) = cursor.at[level] else {
+                    return Err(Fail::Platform);
+                };
+                let found = Pte::from_bits(self.load(entry(table, iova, level))?);
+                if !found.v() || found.leaf() || level == 0 {
+                    let napot = level == 0 && found.v() && found.n();
+                    break (if napot { NAPOT_SIZE } else { span(level) }, found);
+                }
+                level -= 1;
+                cursor.enter(level, Some(next_table(found)), iova);
+            };
+            let start = iova & !(size - 1);
+            if found.v() && start >= from && start + size <= end {
+                let Some(table) = cursor.at[level] else {
+                    return Err(Fail::Platform);
+                };
+                for n in 0..size >> level_shift(level as u8) {
+                    let at = entry(table, start + n * span(level), level);
+                    self.clear_valid(at, 0)?;
+                    cursor.touch(level, at);
+                }
+                gone.ranges.add(start, size);
+                bytes += size;
+            }
+            iova = start + size;
+        }
+        for level in 0..cursor.top {
+            if cursor.end[level] != 0 {
+                self.close_cleared(&mut cursor, level, from, end, gone)?;
+            }
+        }
+        self.publish_dirty(&mut cursor, cursor_top(table))?;
+        self.barrier(Barrier::MemToMem);
+        Ok(bytes)
+    }
+
+    fn close_cleared(
+        &mut self,
+        cursor: &mut Cursor,
+        level: usize,
+        from: u64,
+        end: u64,
+        gone: &mut Gone,
+    ) -> Result<(), Fail> {
+        self.publish_dirty(cursor, level)?;
+        let covered = cursor.start(level) >= from && cursor.end[level] <= end;
+        if let (true, Some(table), Some(parent)) = (covered, cursor.at[level], cursor.at[level + 1])
+        {
+            let at = entry(parent, cursor.start(level), level + 1);
+            self.clear_valid(at, 0)?;
+            cursor.touch(level + 1, at);
+            gone.tables.push(self, table)?;
+        }
+        cursor.end[level] = 0;
+        Ok(())
+    }
+
+    /// Where an address leads, and what may be done there.
+    pub(crate) fn translate(
+        &mut self,
+        table: Table,
+        iova: u64,
+    ) -> Result<Option<(PhysAddr, Perm)>, Fail> {
+        let mut at = table.root;
+        for level in (0..usize::from(table.mode.levels())).rev() {
+            let found = Pte::from_bits(self.load(entry(at, iova, level))?);
+            if !found.v() {
+                break;
+            }
+            if found.leaf() {
+                let (size, ppn) = match found.n() {
+                    true => (NAPOT_SIZE, found.ppn() & !NAPOT_PPN_MASK),
+                    false => (span(level), found.ppn()),
+                };
+                let allowed = |bit: bool, perm| if bit { perm } else { Perm::NONE };
+                let perm = allowed(found.r(), Perm::READ)
+                    | allowed(found.w(), Perm::WRITE)
+                    | allowed(found.x(), Perm::EXEC);
+                return Ok(Some((
+                    PhysAddr((ppn << PAGE_SHIFT) + (iova & (size - 1))),
+                    perm,
+                )));
+            }
+            at = next_table(found);
+        }
+        Ok(None)
+    }
+
+    /// Gives all pages of a table back that the IOMMU cannot reach any more.
+    pub(crate) fn free_table(&mut self, table: Table) -> Result<(), Fail> {
+        let mut cursor = Cursor::new(table);
+        let (mut iova, end) = (0, table.mode.aperture_end());
+        while iova < end {
+            self.free_left(&mut cursor, iova);
+            let level = cursor.level(iova);
+            let Some(at) = cursor.at[level] else {
+                return Err(Fail::Platform);
+            };
+            let found = Pte::from_bits(self.load(entry(at, iova, level))?);
+            let child = found.v() && !found.leaf();
+            if child && level > 1 {
+                cursor.enter(level - 1, Some(next_table(found)), iova);
+                continue;
+            }
+            if child {
+                // A table of 4 KiB leaves has no tables below it.
+                self.free_frame(next_table(found));
+            }
+            iova += span(level);
+        }
+        self.free_left(&mut cursor, end);
+        self.free_frame(table.root);
+        Ok(())
+    }
+
+    fn free_left(&mut self, cursor: &mut Cursor, iova: u64) {
+        for level in cursor.leaving(iova) {
+            if let Some(table) = cursor.at[level].take() {
+                self.free_frame(table);
+            }
+            cursor.end[level] = 0;
+        }
+    }
+}
+
+fn cursor_top(table: Table) -> usize {
+    usize::from(table.mode.levels()) - 1
+}
+
+/// Whether one leaf at this level fits here.
+fn fits(request: &Request, iova: u64, level: usize) -> bool {
+    let pa = request.pa + (iova - request.iova);
+    let left = request.iova + request.len - iova;
+    level <= LEAF_LEVEL && (iova | pa).is_multiple_of(span(level)) && left >= span(level)
+}
+
+const _: () = assert!(ENTRIES * 8 == PAGE_SIZE);

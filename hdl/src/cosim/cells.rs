@@ -1,0 +1,259 @@
+//! The blocks that are co-simulated on their own: every cell whose Verilog is written by hand, and the kernels
+//! around them.
+
+use super::Case;
+use super::words::Words;
+use crate::cells::{ContextTags, FifoMem, IotlbTags, SyncRam};
+use crate::command_queue::CommandQueue;
+use crate::cosim_case as case;
+use crate::drain::Drain;
+use crate::fault_queue::FaultQueue;
+use crate::fifo::Fifo;
+use crate::memory_port::MemoryPort;
+use crate::registers::Registers;
+use crate::types::{Leaf, Req};
+use crate::walker::Walker;
+use portcullis_regmap::config::TINY;
+
+/// All of them, and the printer's own test.
+#[must_use]
+pub fn cases() -> Vec<Case> {
+    let mut all = vec![case!("words", Words::default(), [a, b, n, wide, f])];
+    all.extend(memories());
+    all.extend(blocks());
+    all
+}
+
+fn memories() -> Vec<Case> {
+    vec![
+        case!(
+            "sync_ram",
+            SyncRam::<Leaf, 3>::default(),
+            [re, ra, we, wa, wd]
+        )
+        .warm_up(64),
+        case!("fifo_mem", FifoMem::<Req, 2>::default(), [ra, we, wa, wd]),
+        case!(
+            "context_tags",
+            ContextTags::<4, 2, 7>::default(),
+            [
+                reset, did, pscid, kill, kill_all, fill, fill_slot, fill_did, fill_pscid, fill_info
+            ],
+            |u, rng| {
+                // A slot is only ever filled with device ids that no other slot holds.
+                let own = (rng.below(4) << 2) | u.fill_slot.next.index() as u64;
+                u.fill_did.next = ((rng.below(4) << 7) | own).into();
+                u.did.next = rng.below(16).into();
+                u.pscid.next = rng.below(3).into();
+                u.fill_pscid.next = rng.below(3).into();
+                u.kill_all.next = rng.one_in(32);
+                u.kill.next = rng.one_in(4);
+            }
+        ),
+        case!(
+            "iotlb_tags",
+            IotlbTags::<8, 3, 4, 2>::default(),
+            [
+                reset,
+                vpn2,
+                vpn1,
+                vpn0,
+                slots,
+                inval,
+                inval_av,
+                inval_pv,
+                kill,
+                kill_index,
+                drop,
+                drop_index,
+                flush,
+                fill,
+                fill_index,
+                fill_vpn2,
+                fill_vpn1,
+                fill_vpn0,
+                fill_size,
+                fill_global,
+                fill_slot
+            ],
+            |u, rng| {
+                // Entries never overlap: each has gigabytes of its own.
+                let own = u.fill_index.next.index() as u64;
+                u.fill_vpn2.next = ((rng.below(2) << 3) | own).into();
+                u.vpn2.next = rng.below(16).into();
+                u.vpn1.next = rng.below(2).into();
+                u.fill_vpn1.next = rng.below(2).into();
+                u.vpn0.next = (rng.below(32)).into();
+                u.fill_vpn0.next = (rng.below(32)).into();
+                u.inval.next = rng.one_in(16);
+                u.kill.next = rng.one_in(16);
+                u.drop.next = rng.one_in(16);
+                if !rng.one_in(32) {
+                    u.flush.next = 0.into();
+                }
+            }
+        ),
+    ]
+}
+
+fn blocks() -> Vec<Case> {
+    let pas = TINY.pas_bits();
+    vec![
+        case!(
+            "fifo",
+            Fifo::<Req, 2, 3>::default(),
+            [reset, push, data_in, pop],
+            |u, _rng| {
+                let level = u.level.val().index();
+                u.push.next &= level < 4;
+                u.pop.next &= level > 0;
+            }
+        ),
+        case!(
+            "walker",
+            Walker::<3, 2>::new(pas),
+            [
+                reset,
+                ddt_root,
+                start,
+                req,
+                off,
+                bare,
+                wide,
+                found,
+                slot,
+                info,
+                mark_stale,
+                block_fill,
+                ar_ready,
+                r_valid,
+                r_data,
+                r_status,
+                r_last,
+                res_ready,
+                record_ready
+            ],
+            |u, rng| {
+                u.start.next &= u.idle.val();
+                u.r_data.next = super::top::entry(rng).into();
+                if !rng.one_in(16) {
+                    u.r_status.next = 0.into();
+                    u.off.next = false;
+                    u.req.next.hi = 0.into();
+                    u.req.next.did = u.req.next.did & 0x7f;
+                }
+            }
+        ),
+        case!(
+            "command_queue",
+            CommandQueue::<8>::new(pas, TINY.device_id_bits()),
+            [
+                reset, go, base, head, ar_ready, r_valid, r_data, r_status, r_last, op_ready,
+                drain_done, w_ready, b_valid, b_error
+            ],
+            |u, rng| {
+                u.r_data.next = super::top::command_word(rng).into();
+                if !rng.one_in(16) {
+                    u.r_status.next = 0.into();
+                }
+            }
+        ),
+        case!(
+            "fault_queue",
+            FaultQueue::<8, 1, 2>::default(),
+            [
+                reset,
+                enabled,
+                failed,
+                base,
+                head,
+                tail,
+                mask,
+                record_valid,
+                record,
+                w_ready,
+                b_valid,
+                b_error
+            ],
+            |u, rng| {
+                u.enabled.next = !rng.one_in(16);
+                u.failed.next = rng.one_in(16);
+                u.record_valid.next &= u.ready.val();
+            }
+        ),
+        case!(
+            "drain",
+            Drain::default(),
+            [
+                reset,
+                ddtp_valid,
+                fence_valid,
+                fence_reads,
+                fence_writes,
+                op_ready,
+                passed,
+                stale,
+                sync_ack
+            ]
+        ),
+        case!(
+            "memory_port",
+            MemoryPort::default(),
+            [
+                reset,
+                walk_valid,
+                walk_frame,
+                walk_off,
+                walk_ddt,
+                cmd_valid,
+                cmd_frame,
+                cmd_off,
+                fence_valid,
+                fence_frame,
+                fence_off,
+                fence_data,
+                fence_upper,
+                fault_valid,
+                fault_frame,
+                fault_off,
+                fault_data,
+                fault_last,
+                ar_ready,
+                r_valid,
+                r_id,
+                w_ready,
+                b_valid
+            ]
+        ),
+        case!(
+            "registers",
+            Registers::<8>::new(TINY.capabilities, TINY.fctl),
+            [
+                reset,
+                valid,
+                write,
+                offset,
+                wide,
+                wdata,
+                ddtp_done,
+                cq_active,
+                cq_advance,
+                cq_memory_fault,
+                cq_illegal,
+                cq_fence_wire,
+                fq_active,
+                fq_advance,
+                fq_overflow,
+                fq_memory_fault
+            ],
+            |u, rng| {
+                u.offset.next = super::top::register(rng).into();
+                u.reset.next = rng.one_in(512);
+                u.cq_memory_fault.next = rng.one_in(64);
+                u.cq_illegal.next = rng.one_in(64);
+                u.fq_memory_fault.next = rng.one_in(64);
+                u.fq_overflow.next = rng.one_in(64);
+            }
+        ),
+    ]
+}

@@ -1,0 +1,573 @@
+//! Every outcome that the specification allows for a request, whatever caches there are.
+//!
+//! A translation is a path of reads: directory entries, the context, page-table entries. Caches may have made each
+//! read earlier, and the path may have been put together over time. The rules (MEM-02, MEM-04, HW1, HW2) come down
+//! to one question: is there a moment `tf` at which the last read of the path was made, such that
+//!
+//! * the last entry had its value at `tf`, and no invalidation that covers it was issued after `tf` and known to be
+//!   complete before the answer;
+//! * each pointer on the way had been written by `tf`, and was not replaced before an invalidation of pointers that
+//!   was complete at `tf`;
+//! * if the path ends in a fault, `tf` lies within the life of the request: what is not valid is never cached, and a
+//!   cached translation that does not permit an access is read again (AD-11).
+//!
+//! Every combination of versions is tried, and the latest `tf` computed for each: a later one never allows less.
+
+use std::collections::BTreeSet;
+
+use crate::command::{Invalidation, Tag};
+use crate::context::Context;
+use crate::memory::{Checked, Version, Versions};
+use crate::translate::{DdtRead, Features, PteRead, Root, Source, find_context, translate};
+use crate::types::{Outcome, Request};
+
+/// Combinations tried for one request before it counts as too free to be judged.
+const LIMIT: usize = 200_000;
+/// The end of time.
+const NEVER: u64 = u64::MAX;
+
+/// Moments between which a request was in flight: submitted, answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// When it was submitted.
+    pub from: u64,
+    /// When it was answered.
+    pub to: u64,
+}
+
+/// The request has more combinations of versions than [`allowed()`] tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+/// A setting of ddtp, from its write on.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    mode: u8,
+    ppn: u64,
+    start: u64,
+    /// When the switch was known to be complete.
+    settled: u64,
+}
+
+/// An invalidation: issued at `kick`, known to be complete at `done`.
+#[derive(Clone, Copy, Debug)]
+struct Issued {
+    what: Invalidation,
+    kick: u64,
+    done: u64,
+}
+
+/// What happened to the IOMMU that bears on the freedom of its caches.
+#[derive(Clone, Debug)]
+pub struct History {
+    spans: Vec<Span>,
+    issued: Vec<Issued>,
+    devices: BTreeSet<u32>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl History {
+    /// After reset: ddtp is Off (RST-02), no cache holds anything (RST-03).
+    #[must_use]
+    pub fn new() -> Self {
+        let off = Span {
+            mode: 0,
+            ppn: 0,
+            start: 0,
+            settled: 0,
+        };
+        Self {
+            spans: vec![off],
+            issued: Vec::new(),
+            devices: BTreeSet::new(),
+        }
+    }
+
+    /// ddtp is written at `time`; until [`History::settled`] both settings count (DDTP-05, DDTP-07).
+    pub fn switch(&mut self, time: u64, mode: u8, ppn: u64) {
+        self.spans.push(Span {
+            mode,
+            ppn,
+            start: time,
+            settled: NEVER,
+        });
+    }
+
+    /// ddtp.busy was seen to be 0 just before `time`.
+    pub fn settled(&mut self, time: u64) {
+        for span in &mut self.spans {
+            span.settled = span.settled.min(time);
+        }
+    }
+
+    /// Whether a switch is not known to be complete.
+    #[must_use]
+    pub fn switching(&self) -> bool {
+        self.spans.iter().any(|span| span.settled == NEVER)
+    }
+
+    /// An invalidation that was issued at `kick` and is complete at `done`, because a fence behind it is (FEN-02).
+    pub fn invalidated(&mut self, what: Invalidation, kick: u64, done: u64) {
+        if what != Invalidation::Nothing {
+            self.issued.push(Issued { what, kick, done });
+        }
+    }
+
+    /// A device sends requests: its contexts may be cached from now on.
+    pub fn device(&mut self, device_id: u32) {
+        self.devices.insert(device_id);
+    }
+
+    /// When the setting stopped to count: the next one had settled.
+    fn end(&self, span: usize) -> u64 {
+        self.spans.get(span + 1).map_or(NEVER, |next| next.settled)
+    }
+
+    /// First completion of an invalidation that `covers`, issued at or after `kick`.
+    fn first_done(&self, kick: u64, covers: impl Fn(&Invalidation) -> bool) -> u64 {
+        let hits = self
+            .issued
+            .iter()
+            .filter(|issued| issued.kick >= kick && covers(&issued.what));
+        hits.map(|issued| issued.done).min().unwrap_or(NEVER)
+    }
+}
+
+/// A page table that was in use under a tag from `start` until just before `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Space {
+    root: Root,
+    start: u64,
+    end: u64,
+}
+
+/// Depth-first enumeration of all choices, by running the same thing again and again.
+#[derive(Debug, Default)]
+struct Choices {
+    taken: Vec<(usize, usize)>,
+    at: usize,
+}
+
+impl Choices {
+    fn pick(&mut self, options: usize) -> usize {
+        if self.at == self.taken.len() {
+            self.taken.push((0, options));
+        }
+        self.at += 1;
+        self.taken[self.at - 1].0
+    }
+
+    /// Moves on to the next combination, if there is one.
+    fn next(&mut self) -> bool {
+        self.at = 0;
+        while let Some((chosen, options)) = self.taken.pop() {
+            if chosen + 1 < options {
+                self.taken.push((chosen + 1, options));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// A page-table read that was chosen.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    version: Version,
+    level: u8,
+    iova: u64,
+    /// Another entry of the same 64 KiB page: any of them may have filled the cache.
+    neighbour: bool,
+}
+
+impl Entry {
+    /// Pages that the entry is about: at level 0 with N=1 a group of 16.
+    fn pages(&self) -> (u64, u64) {
+        let napot = self.level == 0 && self.version.value.is_ok_and(|pte| pte >> 63 == 1);
+        let order = if napot { 4 } else { 9 * u32::from(self.level) };
+        let mask = (1u64 << order) - 1;
+        let page = self.iova >> 12;
+        (page & !mask, page | mask)
+    }
+
+    fn global(&self) -> bool {
+        self.version.value.is_ok_and(|pte| pte & 1 << 5 != 0)
+    }
+}
+
+/// A source that tries every version.
+struct Explorer<'a> {
+    memory: &'a Versions,
+    history: &'a History,
+    life: Life,
+    spaces: &'a [Space],
+    choices: &'a mut Choices,
+    device: u32,
+    /// The setting of ddtp that the request sees, and the one under which its context was read.
+    span: usize,
+    directory: usize,
+    directory_entries: Vec<Version>,
+    context: Option<(u64, u64)>,
+    own: Option<Root>,
+    space: Option<(usize, Space)>,
+    entries: Vec<Entry>,
+}
+
+/// What a path of directory reads amounts to.
+#[derive(Clone, Copy)]
+struct Reach {
+    /// First and last moment at which its last read may have been made.
+    first: u64,
+    last: u64,
+}
+
+impl<'a> Explorer<'a> {
+    fn new(
+        memory: &'a Versions,
+        history: &'a History,
+        life: Life,
+        spaces: &'a [Space],
+        choices: &'a mut Choices,
+        device: u32,
+    ) -> Self {
+        Self {
+            memory,
+            history,
+            life,
+            spaces,
+            choices,
+            device,
+            span: 0,
+            directory: 0,
+            directory_entries: Vec::new(),
+            context: None,
+            own: None,
+            space: None,
+            entries: Vec::new(),
+        }
+    }
+
+    /// When the last read of the directory path may have been made; nothing if never.
+    fn directory_reach(&self) -> Option<Reach> {
+        let span_end = self.history.end(self.directory);
+        let mut pointers = self.directory_entries.clone();
+        let leaf = match self.context {
+            Some((start, end)) => Some((start, end)),
+            None => pointers.pop().map(|entry| (entry.start, entry.end)),
+        };
+        let (start, end) = leaf?;
+        let mut first = start.max(self.history.spans[self.directory].start);
+        let mut last = self.life.to.min(end.saturating_sub(1));
+        if pointers.is_empty() {
+            last = last.min(span_end.saturating_sub(1));
+        }
+        for (at, pointer) in pointers.iter().enumerate() {
+            first = first.max(pointer.start);
+            let replaced = if at == 0 {
+                pointer.end.min(span_end)
+            } else {
+                pointer.end
+            };
+            let dropped = self
+                .history
+                .first_done(replaced, Invalidation::covers_directory);
+            last = last.min(dropped.saturating_sub(1));
+        }
+        (first <= last).then_some(Reach { first, last })
+    }
+
+    /// When what was read of the directory at `read` is gone for certain.
+    fn context_gone(&self, read: u64) -> u64 {
+        let covers = |what: &Invalidation| what.covers_context(self.device);
+        self.history.first_done(read.saturating_add(1), covers)
+    }
+
+    /// Whether the directory part of the path may lead to `outcome`.
+    fn directory_legal(&self, outcome: &Outcome) -> bool {
+        if self.directory_entries.is_empty() && self.context.is_none() {
+            return true;
+        }
+        let Some(reach) = self.directory_reach() else {
+            return false;
+        };
+        if self.context_gone(reach.last) <= self.life.to {
+            return false;
+        }
+        // The entries themselves fault: then they were read for this request.
+        let own_fault =
+            matches!(outcome, Outcome::Refused(fault) if matches!(fault.cause, 257..=259 | 268));
+        !own_fault || self.directory == self.span && reach.last >= self.life.from
+    }
+
+    /// Whether the page-table part of the path may lead to `outcome`.
+    fn table_legal(&self, outcome: &Outcome) -> bool {
+        let Some((index, space)) = self.space else {
+            return true;
+        };
+        let Some((leaf, pointers)) = self.entries.split_last() else {
+            // The root is out of reach: nothing was read, so it is the context's own.
+            return index == 0;
+        };
+        let pscid = space.root.pscid;
+        let mut global = false;
+        let mut first = leaf.version.start;
+        let mut last = self.life.to.min(leaf.version.end.saturating_sub(1));
+        if pointers.is_empty() {
+            first = first.max(space.start);
+            last = last.min(space.end.saturating_sub(1));
+        }
+        for (at, pointer) in pointers.iter().enumerate() {
+            global |= pointer.global();
+            first = first.max(pointer.version.start);
+            let mut replaced = pointer.version.end;
+            if at == 0 {
+                first = first.max(space.start);
+                replaced = replaced.min(space.end);
+            }
+            let tag = tag(pscid, global, pointer);
+            let dropped = self
+                .history
+                .first_done(replaced, |what| what.covers_pointer(&tag));
+            last = last.min(dropped.saturating_sub(1));
+        }
+        global |= leaf.global();
+        if first > last {
+            return false;
+        }
+        let tag = tag(pscid, global, leaf);
+        let gone = self
+            .history
+            .first_done(last.saturating_add(1), |what| what.covers_leaf(&tag));
+        if gone <= self.life.to {
+            return false;
+        }
+        let foreign = self.own.is_some_and(|own| own.pscid != pscid);
+        if outcome.is_fault() {
+            // Another table's pointers may still be cached, its root is not read again.
+            let walked = index == 0 || !pointers.is_empty() && !foreign;
+            return walked && !leaf.neighbour && last >= self.life.from;
+        }
+        // Global mappings belong to every address space.
+        !foreign || global
+    }
+}
+
+fn tag(pscid: u32, global: bool, entry: &Entry) -> Tag {
+    let (first, last) = entry.pages();
+    Tag {
+        pscid,
+        global,
+        first,
+        last,
+    }
+}
+
+impl Source for Explorer<'_> {
+    fn ddtp(&mut self) -> (u8, u64) {
+        let to = self.life.to;
+        let live: Vec<usize> = (0..self.history.spans.len())
+            .filter(|span| self.history.spans[*span].start <= to && to < self.history.end(*span))
+            .collect();
+        let chosen = self.choices.pick(live.len());
+        self.span = live.get(chosen).copied().unwrap_or(0);
+        let span = &self.history.spans[self.span];
+        (span.mode, span.ppn)
+    }
+
+    fn directory(&mut self, _own: u64) -> u64 {
+        let known: Vec<usize> = (0..self.history.spans.len())
+            .filter(|span| {
+                let span = &self.history.spans[*span];
+                span.mode >= 2 && span.start <= self.life.to
+            })
+            .collect();
+        let chosen = self.choices.pick(known.len());
+        self.directory = known.get(chosen).copied().unwrap_or(self.span);
+        self.history.spans[self.directory].ppn
+    }
+
+    fn ddt_entry(&mut self, read: &DdtRead) -> Checked {
+        let versions = self.memory.versions(read.addr, self.life.to);
+        let version = versions[self.choices.pick(versions.len())];
+        self.directory_entries.push(version);
+        version.value
+    }
+
+    fn context(&mut self, read: &DdtRead) -> [Checked; 4] {
+        let bursts = self.memory.bursts::<4>(read.addr, self.life.to);
+        let burst = bursts[self.choices.pick(bursts.len())];
+        self.context = Some((burst.start, burst.end));
+        burst.values
+    }
+
+    fn far_is_misconfigured(&mut self) -> bool {
+        self.choices.pick(2) == 1
+    }
+
+    fn root(&mut self, own: Root) -> Root {
+        self.own = Some(own);
+        let chosen = self.choices.pick(1 + self.spaces.len());
+        let space = match chosen.checked_sub(1) {
+            Some(at) => self.spaces[at],
+            None => Space {
+                root: own,
+                start: self.directory_reach().map_or(0, |reach| reach.first),
+                end: NEVER,
+            },
+        };
+        self.space = Some((chosen, space));
+        space.root
+    }
+
+    fn pte(&mut self, read: &PteRead) -> Checked {
+        let entry = |version: Version, neighbour: bool| Entry {
+            version,
+            level: read.level,
+            iova: read.iova,
+            neighbour,
+        };
+        let own = self.memory.versions(read.addr, self.life.to);
+        let mut entries: Vec<Entry> = own.into_iter().map(|version| entry(version, false)).collect();
+        if read.level == 0 {
+            let others = neighbours(self.memory, read.addr, self.life.to);
+            entries.extend(others.into_iter().map(|version| entry(version, true)));
+        }
+        let chosen = entries[self.choices.pick(entries.len())];
+        self.entries.push(chosen);
+        chosen.version.value
+    }
+}
+
+/// Valid 64 KiB entries of the group of 16 around `addr`, each value once, the one that lived longest.
+fn neighbours(memory: &Versions, addr: u64, until: u64) -> Vec<Version> {
+    let group = addr & !0x7f;
+    let mut found: Vec<Version> = Vec::new();
+    for slot in (0..16).map(|at| group + 8 * at).filter(|slot| *slot != addr) {
+        for version in memory.versions(slot, until) {
+            let napot = version
+                .value
+                .is_ok_and(|pte| pte >> 63 == 1 && pte & 1 == 1 && pte >> 10 & 0xf == 8);
+            if !napot {
+                continue;
+            }
+            match found.iter_mut().find(|other| other.value == version.value) {
+                Some(other) if other.end < version.end => *other = version,
+                Some(_) => {}
+                None => found.push(version),
+            }
+        }
+    }
+    found
+}
+
+/// Every page table that any device's context named, with the time in which translations may have come from it.
+fn spaces(
+    features: &Features,
+    memory: &Versions,
+    history: &History,
+    life: Life,
+) -> Result<Vec<Space>, TooMany> {
+    let mut spaces: Vec<Space> = Vec::new();
+    let mut tried = 0;
+    for device in &history.devices {
+        for span in 0..history.spans.len() {
+            let Span { mode, ppn, .. } = history.spans[span];
+            if mode < 2 || history.spans[span].start > life.to {
+                continue;
+            }
+            let mut choices = Choices::default();
+            loop {
+                let mut explorer =
+                    Explorer::new(memory, history, life, &[], &mut choices, *device);
+                explorer.directory = span;
+                let mut fixed = Fixed(&mut explorer);
+                let found = find_context(features, *device, mode - 1, ppn, &mut fixed);
+                if let Ok(Context {
+                    root: Some(root), ..
+                }) = found
+                    && let Some(reach) = explorer.directory_reach()
+                {
+                    let space = Space {
+                        root,
+                        start: reach.first,
+                        end: explorer.context_gone(reach.last),
+                    };
+                    if !spaces.contains(&space) {
+                        spaces.push(space);
+                    }
+                }
+                tried += 1;
+                if tried > LIMIT {
+                    return Err(TooMany);
+                }
+                if !choices.next() {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(spaces)
+}
+
+/// An explorer whose directory is given.
+struct Fixed<'a, 'b>(&'a mut Explorer<'b>);
+
+impl Source for Fixed<'_, '_> {
+    fn ddtp(&mut self) -> (u8, u64) {
+        self.0.ddtp()
+    }
+    fn directory(&mut self, own: u64) -> u64 {
+        own
+    }
+    fn ddt_entry(&mut self, read: &DdtRead) -> Checked {
+        self.0.ddt_entry(read)
+    }
+    fn context(&mut self, read: &DdtRead) -> [Checked; 4] {
+        self.0.context(read)
+    }
+    fn far_is_misconfigured(&mut self) -> bool {
+        false
+    }
+    fn root(&mut self, own: Root) -> Root {
+        own
+    }
+    fn pte(&mut self, read: &PteRead) -> Checked {
+        self.0.pte(read)
+    }
+}
+
+/// Every outcome that a request which lived that long may have, given the past.
+///
+/// # Errors
+/// There are too many combinations to try.
+pub fn allowed(
+    features: &Features,
+    memory: &Versions,
+    history: &History,
+    request: &Request,
+    life: Life,
+) -> Result<Vec<Outcome>, TooMany> {
+    let spaces = spaces(features, memory, history, life)?;
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    let mut choices = Choices::default();
+    for _ in 0..LIMIT {
+        let device = request.device_id;
+        let mut explorer = Explorer::new(memory, history, life, &spaces, &mut choices, device);
+        let outcome = translate(features, request, &mut explorer);
+        if explorer.directory_legal(&outcome)
+            && explorer.table_legal(&outcome)
+            && !outcomes.contains(&outcome)
+        {
+            outcomes.push(outcome);
+        }
+        if !choices.next() {
+            return Ok(outcomes);
+        }
+    }
+    Err(TooMany)
+}

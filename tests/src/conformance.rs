@@ -1,0 +1,691 @@
+//! What the conformance tests are written against.
+//!
+//! A test body takes a [`Rig`]: a machine with tables, queues and expectations, built on the few primitives of [`Dut`].
+//! The body says what the specification demands and nothing about what answers it, so it runs on everything that
+//! implements [`Dut`]: the simulated hardware ([`Rtl`]), and the golden model beside it. Where the specification leaves
+//! a choice (an old or a new value before an invalidation, for instance) the body accepts exactly the allowed results.
+//!
+//! [`conformance!`](crate::conformance!) lists the bodies of a file and makes the tests. A body that is forgotten there
+//! is dead code, which the lints refuse.
+
+pub mod bus;
+pub mod table;
+
+use portcullis_regmap::config::TINY;
+use portcullis_sim::backend::Backend;
+use portcullis_sim::core::{Access, Kind, MemStatus, Purpose, RegAccess, Request, Response};
+use portcullis_sim::harness::Harness;
+use portcullis_sim::memory::{FaultOn, Memory, Timing};
+
+use crate::{CQ, DDT, FQ, FaultRecord, RWX, SV39, TABLE, TABLES, TC_V, csr, reg, request};
+
+/// Makes a `#[test]` of every named body, on each implementation of [`Dut`].
+#[macro_export]
+macro_rules! conformance {
+    ($($name:ident),+ $(,)?) => {
+        mod rtl {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name(&mut $crate::conformance::Rig::rtl(2));
+                }
+            )+
+        }
+    };
+}
+
+/// The device of most tests.
+pub const DEV: u32 = 5;
+/// Its PSCID.
+pub const PSCID: u64 = 7;
+/// The page that [`Rig::device_with_page`] maps ...
+pub const PAGE: u64 = 0x4000_3000;
+/// ... and where it leads.
+pub const FRAME: u64 = 0x8000_5000;
+/// Somewhere else that a page can lead.
+pub const OTHER: u64 = 0x9000_a000;
+/// Memory for what a test stores by itself.
+pub const SCRATCH: u64 = 0x1000_8000;
+/// The three access kinds.
+pub const ACCESSES: [Access; 3] = [Access::Read, Access::Write, Access::Exec];
+/// The three request kinds.
+pub const KINDS: [Kind; 3] = [Kind::Untranslated, Kind::Translated, Kind::Ats];
+
+/// PTE bits by name.
+pub mod pte {
+    #![allow(missing_docs)]
+    pub const V: u64 = 1;
+    pub const R: u64 = 1 << 1;
+    pub const W: u64 = 1 << 2;
+    pub const X: u64 = 1 << 3;
+    pub const U: u64 = 1 << 4;
+    pub const G: u64 = 1 << 5;
+    pub const A: u64 = 1 << 6;
+    pub const D: u64 = 1 << 7;
+    pub const N: u64 = 1 << 63;
+}
+
+/// What a test can do to a machine.
+pub trait Dut {
+    /// Resets the machine; the contents of its memory stay.
+    fn reset(&mut self);
+    /// Reads 4 or (`wide`) 8 bytes of a register.
+    fn reg_read(&mut self, offset: u16, wide: bool) -> u64;
+    /// Writes 4 or (`wide`) 8 bytes of a register.
+    fn reg_write(&mut self, offset: u16, wide: bool, data: u64);
+    /// Reads memory as software does.
+    fn mem_read(&self, addr: u64, out: &mut [u8]);
+    /// Writes memory as software does.
+    fn mem_write(&mut self, addr: u64, data: &[u8]);
+    /// Accesses by the machine that touch the range end with `status` from now on.
+    fn mem_fault(&mut self, addr: u64, len: u64, on: FaultOn, status: MemStatus);
+    /// Offers the requests as fast as they are taken; the answers in the order of the requests.
+    fn translate(&mut self, requests: &[Request]) -> Vec<Response>;
+    /// Lets time pass.
+    fn step(&mut self, cycles: u64);
+    /// Lets time pass until everything that the machine does by itself has come to rest.
+    fn settle(&mut self);
+    /// The interrupt wires.
+    fn irq(&self) -> u32;
+    /// Reads of memory since reset, by purpose.
+    fn reads(&self, purpose: Purpose) -> u64;
+    /// Writes of memory since reset, by purpose.
+    fn writes(&self, purpose: Purpose) -> u64;
+}
+
+/// The simulated hardware of configuration `tiny`.
+pub struct Rtl {
+    /// Core and memory, for tests that look at single cycles.
+    pub h: Harness,
+    rest: u64,
+}
+
+impl Dut for Rtl {
+    fn reset(&mut self) {
+        self.h.reset();
+    }
+    fn reg_read(&mut self, offset: u16, wide: bool) -> u64 {
+        let access = RegAccess {
+            write: false,
+            offset,
+            wide,
+            data: 0,
+        };
+        self.h.register(access).expect("register read")
+    }
+    fn reg_write(&mut self, offset: u16, wide: bool, data: u64) {
+        let access = RegAccess {
+            write: true,
+            offset,
+            wide,
+            data,
+        };
+        self.h.register(access).expect("register write");
+    }
+    fn mem_read(&self, addr: u64, out: &mut [u8]) {
+        self.h.memory().read(addr, out);
+    }
+    fn mem_write(&mut self, addr: u64, data: &[u8]) {
+        self.h.memory_mut().write(addr, data);
+    }
+    fn mem_fault(&mut self, addr: u64, len: u64, on: FaultOn, status: MemStatus) {
+        self.h.memory_mut().set_fault(addr, len, on, status);
+    }
+    fn translate(&mut self, requests: &[Request]) -> Vec<Response> {
+        for r in requests {
+            self.h.submit(*r);
+        }
+        self.h
+            .finish_requests()
+            .expect("an answer to every request");
+        let mut done: Vec<_> = std::iter::from_fn(|| self.h.take_finished()).collect();
+        done.sort_by_key(|f| f.id);
+        done.iter().map(|f| f.response).collect()
+    }
+    fn step(&mut self, cycles: u64) {
+        self.h
+            .advance(cycles)
+            .expect("a machine that keeps its contracts");
+    }
+    fn settle(&mut self) {
+        self.step(self.rest);
+    }
+    fn irq(&self) -> u32 {
+        self.h.irq()
+    }
+    fn reads(&self, purpose: Purpose) -> u64 {
+        self.h.counters().traffic.reads(purpose)
+    }
+    fn writes(&self, purpose: Purpose) -> u64 {
+        self.h.counters().traffic.writes(purpose)
+    }
+}
+
+/// A command: its two doublewords, by hand (INV-01, FEN-01, DIR-01), so that a slip in `portcullis-regmap` cannot hide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cmd(pub u64, pub u64);
+
+impl Cmd {
+    /// IOTINVAL.VMA of everything.
+    pub const VMA: Self = Self(0x001, 0);
+    /// IOTINVAL.GVMA of everything.
+    pub const GVMA: Self = Self(0x081, 0);
+    /// IOFENCE.C.
+    pub const FENCE: Self = Self(0x002, 0);
+    /// IODIR.INVAL_DDT of all devices.
+    pub const INVAL_DDT: Self = Self(0x003, 0);
+    /// IODIR.INVAL_PDT; needs [`Cmd::did`].
+    pub const INVAL_PDT: Self = Self(0x083, 0);
+    /// PR of a fence: device reads first.
+    pub const PR: u64 = 1 << 12;
+    /// PW of a fence: device writes first.
+    pub const PW: u64 = 1 << 13;
+    /// WSI of a fence.
+    pub const WSI: u64 = 1 << 11;
+
+    /// IOTINVAL: PSCV and PSCID.
+    #[must_use]
+    pub const fn pscid(self, pscid: u64) -> Self {
+        Self(self.0 | (1 << 32) | (pscid << 12), self.1)
+    }
+    /// IOTINVAL: AV and ADDR.
+    #[must_use]
+    pub const fn at(self, addr: u64) -> Self {
+        Self(self.0 | (1 << 10), self.1 | ((addr >> 12) << 10))
+    }
+    /// IOTINVAL: GV and GSCID.
+    #[must_use]
+    pub const fn gscid(self, gscid: u64) -> Self {
+        Self(self.0 | (1 << 33) | (gscid << 44), self.1)
+    }
+    /// IODIR: DV and DID.
+    #[must_use]
+    pub const fn did(self, did: u64) -> Self {
+        Self(self.0 | (1 << 33) | (did << 40), self.1)
+    }
+    /// IODIR: PID.
+    #[must_use]
+    pub const fn pid(self, pid: u64) -> Self {
+        Self(self.0 | (pid << 12), self.1)
+    }
+    /// IOFENCE.C: AV, ADDR and DATA.
+    #[must_use]
+    pub const fn store(self, addr: u64, data: u32) -> Self {
+        Self(
+            self.0 | (1 << 10) | ((data as u64) << 32),
+            self.1 | (addr >> 2),
+        )
+    }
+    /// More bits of the first doubleword.
+    #[must_use]
+    pub const fn with(self, bits: u64) -> Self {
+        Self(self.0 | bits, self.1)
+    }
+    /// More bits of the second doubleword.
+    #[must_use]
+    pub const fn with_second(self, bits: u64) -> Self {
+        Self(self.0, self.1 | bits)
+    }
+}
+
+/// Page-fault cause by access kind (S1-31).
+#[must_use]
+pub fn page_fault(access: Access) -> u64 {
+    match access {
+        Access::Exec => 12,
+        Access::Read => 13,
+        Access::Write => 15,
+    }
+}
+
+/// Access-fault cause by access kind (FLT-05).
+#[must_use]
+pub fn access_fault(access: Access) -> u64 {
+    match access {
+        Access::Exec => 1,
+        Access::Read => 5,
+        Access::Write => 7,
+    }
+}
+
+/// The same request with a process_id.
+#[must_use]
+pub fn with_process(r: Request, process_id: u32, privileged: bool) -> Request {
+    Request {
+        process_id: Some(process_id),
+        privileged,
+        ..r
+    }
+}
+
+/// The same request as another kind.
+#[must_use]
+pub fn as_kind(r: Request, kind: Kind) -> Request {
+    Request { kind, ..r }
+}
+
+/// The record that the refusal of `r` with `cause` leaves in a machine without second stage (FLT-07..FLT-12), in the
+/// form of [`comparable`].
+#[must_use]
+pub fn record_of(r: Request, cause: u64) -> FaultRecord {
+    let row = match r.access {
+        Access::Exec => 1,
+        Access::Read => 2,
+        Access::Write => 3,
+    };
+    let ttyp = match r.kind {
+        Kind::Untranslated => row,
+        Kind::Translated => row + 4,
+        Kind::Ats => 8,
+    };
+    let process = r.process_id.map_or(0, |pid| {
+        (u64::from(pid) << 12) | (1 << 32) | (u64::from(r.privileged) << 33)
+    });
+    let dw0 = cause | process | (ttyp << 34) | (u64::from(r.device_id) << 40);
+    comparable(FaultRecord {
+        dw: [dw0, 0, r.iova, 0],
+    })
+}
+
+/// A record without what implementations may choose: custom bits, and the page offset of iotval.
+#[must_use]
+pub fn comparable(record: FaultRecord) -> FaultRecord {
+    let [a, b, c, d] = record.dw;
+    FaultRecord {
+        dw: [a, b & !0xffff_ffff, c & !0xfff, d],
+    }
+}
+
+/// A machine with its tables and queues, and with the bookkeeping of the software that drives it.
+pub struct Rig<D: Dut + ?Sized = dyn Dut> {
+    tables: u64,
+    cq_at: u64,
+    cq_entries: u64,
+    tail: u64,
+    fq_at: u64,
+    fq_entries: u64,
+    fq_read: u64,
+    /// What is tested.
+    pub dut: D,
+}
+
+impl Rig<Rtl> {
+    /// The hardware after reset, with memory of that latency.
+    #[must_use]
+    pub fn rtl(latency: u64) -> Self {
+        Self::rtl_with(Timing {
+            latency,
+            ..Timing::default()
+        })
+    }
+
+    /// The same with any memory timing.
+    #[must_use]
+    pub fn rtl_with(timing: Timing) -> Self {
+        let core = Backend::Rtl.core(&TINY).expect("back end rtl");
+        let mut h = Harness::new(core, Memory::new(timing));
+        h.set_watchdog(50_000);
+        let rest = 60 + 4 * (timing.latency + timing.interval + timing.jitter);
+        Self::new(Rtl { h, rest })
+    }
+}
+
+impl<D: Dut> Rig<D> {
+    /// Around a machine that has just been reset.
+    #[must_use]
+    pub fn new(dut: D) -> Self {
+        Self {
+            tables: TABLES,
+            cq_at: CQ,
+            cq_entries: 256,
+            tail: 0,
+            fq_at: FQ,
+            fq_entries: 256,
+            fq_read: 0,
+            dut,
+        }
+    }
+}
+
+impl<D: Dut + ?Sized> Rig<D> {
+    // Registers.
+
+    /// 4-byte register read.
+    pub fn read32(&mut self, offset: u16) -> u64 {
+        self.dut.reg_read(offset, false)
+    }
+    /// 8-byte register read.
+    pub fn read64(&mut self, offset: u16) -> u64 {
+        self.dut.reg_read(offset, true)
+    }
+    /// 4-byte register write.
+    pub fn write32(&mut self, offset: u16, data: u64) {
+        self.dut.reg_write(offset, false, data);
+    }
+    /// 8-byte register write.
+    pub fn write64(&mut self, offset: u16, data: u64) {
+        self.dut.reg_write(offset, true, data);
+    }
+    /// Polls a 4-byte register until `value & mask == want`.
+    pub fn wait(&mut self, offset: u16, mask: u64, want: u64) -> u64 {
+        for _ in 0..5_000 {
+            let v = self.read32(offset);
+            if v & mask == want {
+                return v;
+            }
+        }
+        panic!(
+            "register {offset:#x} never became {want:#x} under {mask:#x}: it reads {:#x}, cqcsr {:#x}, fqcsr {:#x}",
+            self.read32(offset),
+            self.read32(reg::CQCSR),
+            self.read32(reg::FQCSR)
+        );
+    }
+
+    // Memory.
+
+    /// The doubleword at `addr`.
+    pub fn load(&self, addr: u64) -> u64 {
+        let mut bytes = [0; 8];
+        self.dut.mem_read(addr, &mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+    /// Stores a doubleword.
+    pub fn store(&mut self, addr: u64, value: u64) {
+        self.dut.mem_write(addr, &value.to_le_bytes());
+    }
+    /// Reads of the range end with `status` from now on ([`MemStatus::Ok`] takes it back).
+    pub fn break_reads(&mut self, addr: u64, len: u64, status: MemStatus) {
+        self.dut.mem_fault(addr, len, FaultOn::Read, status);
+    }
+    /// The same for writes.
+    pub fn break_writes(&mut self, addr: u64, len: u64, status: MemStatus) {
+        self.dut.mem_fault(addr, len, FaultOn::Write, status);
+    }
+
+    // Starting.
+
+    /// Both queues on with 256 entries and ddtp in mode 1LVL.
+    pub fn start(&mut self) {
+        self.queues(7, 7);
+        self.ddtp(2);
+    }
+    /// Programs both queues at their usual places (LOG2SZ-1 as given) and switches them on, without interrupts.
+    pub fn queues(&mut self, cq: u64, fq: u64) {
+        self.command_queue_at(CQ, cq);
+        self.fault_queue_at(FQ, fq);
+    }
+    /// Programs the command queue and switches it on.
+    pub fn command_queue_at(&mut self, addr: u64, log2sz_minus_1: u64) {
+        self.write64(reg::CQB, (addr >> 12 << 10) | log2sz_minus_1);
+        self.write32(reg::CQT, 0);
+        self.write32(reg::CQCSR, csr::EN);
+        self.wait(reg::CQCSR, csr::ON | csr::BUSY, csr::ON);
+        self.cq_at = addr;
+        self.cq_entries = 2 << log2sz_minus_1;
+        self.tail = 0;
+    }
+    /// Programs the fault queue and switches it on.
+    pub fn fault_queue_at(&mut self, addr: u64, log2sz_minus_1: u64) {
+        self.write64(reg::FQB, (addr >> 12 << 10) | log2sz_minus_1);
+        self.write32(reg::FQH, 0);
+        self.write32(reg::FQCSR, csr::EN);
+        self.wait(reg::FQCSR, csr::ON | csr::BUSY, csr::ON);
+        self.fq_at = addr;
+        self.fq_entries = 2 << log2sz_minus_1;
+        self.fq_read = 0;
+    }
+    /// Writes ddtp with the usual root and waits until the switch is complete.
+    pub fn ddtp(&mut self, mode: u64) {
+        self.ddtp_at(DDT, mode);
+    }
+    /// Writes ddtp with any root and waits until the switch is complete.
+    pub fn ddtp_at(&mut self, root: u64, mode: u64) {
+        self.write64(reg::DDTP, (root >> 12 << 10) | mode);
+        self.wait(reg::DDTP, 1 << 4, 0);
+    }
+    /// Resets the machine and forgets where the queues were.
+    pub fn reset(&mut self) {
+        self.dut.reset();
+        self.tail = 0;
+        self.fq_read = 0;
+    }
+
+    // Tables.
+
+    /// Writes the four doublewords of a device context (tc, iohgatp, ta, fsc).
+    pub fn dc(&mut self, did: u32, dw: [u64; 4]) {
+        self.dc_at(DDT + u64::from(did) * 32, dw);
+    }
+    /// The same at any address.
+    pub fn dc_at(&mut self, addr: u64, dw: [u64; 4]) {
+        for (i, w) in dw.iter().enumerate() {
+            self.store(addr + 8 * i as u64, *w);
+        }
+    }
+    /// A fresh zeroed page for tables.
+    pub fn page(&mut self) -> u64 {
+        let p = self.tables;
+        self.tables += 0x1000;
+        p
+    }
+    /// A valid Sv39 context for `did` with an empty root; returns the root.
+    pub fn sv39(&mut self, did: u32, pscid: u64) -> u64 {
+        let root = self.page();
+        self.dc(did, [TC_V, 0, pscid << 12, SV39 | (root >> 12)]);
+        root
+    }
+    /// Where the PTE for `iova` at `level` stands (0: 4 KiB); makes tables on the way.
+    pub fn pte(&mut self, root: u64, iova: u64, level: u32) -> u64 {
+        let mut table = root;
+        for l in (level + 1..=2).rev() {
+            let slot = table + ((iova >> (12 + 9 * l)) & 0x1ff) * 8;
+            let old = self.load(slot);
+            table = if old & 1 == 1 {
+                old >> 10 << 12
+            } else {
+                let next = self.page();
+                self.store(slot, (next >> 12 << 10) | TABLE);
+                next
+            };
+        }
+        table + ((iova >> (12 + 9 * level)) & 0x1ff) * 8
+    }
+    /// Maps `iova` to `pa` with the PTE bits `flags` at `level`; returns where the leaf stands.
+    pub fn map(&mut self, root: u64, iova: u64, pa: u64, flags: u64, level: u32) -> u64 {
+        let slot = self.pte(root, iova, level);
+        self.store(slot, leaf(pa, flags));
+        slot
+    }
+    /// Gives [`DEV`] a context with [`PAGE`] mapped to [`FRAME`]; returns its root.
+    pub fn device_with_page(&mut self) -> u64 {
+        let root = self.sv39(DEV, PSCID);
+        self.map(root, PAGE, FRAME, RWX, 0);
+        root
+    }
+
+    // Requests.
+
+    /// One request and its answer.
+    pub fn ask(&mut self, r: Request) -> Response {
+        self.dut.translate(&[r])[0]
+    }
+    /// Where an access by `did` ends up, or `None` for a fault.
+    pub fn reach(&mut self, did: u32, access: Access, iova: u64) -> Option<u64> {
+        let answer = self.ask(request(did, access, iova));
+        (!answer.fault).then_some(answer.pa)
+    }
+    /// [`Rig::reach`] of a read.
+    pub fn read(&mut self, did: u32, iova: u64) -> Option<u64> {
+        self.reach(did, Access::Read, iova)
+    }
+    /// The request passes, to exactly this address.
+    #[track_caller]
+    pub fn grants(&mut self, r: Request, pa: u64) {
+        let answer = self.ask(r);
+        assert!(!answer.fault, "{r:x?} was refused: {:x?}", self.faults());
+        assert_eq!(
+            answer.pa, pa,
+            "{r:x?} reached {:#x} instead of {pa:#x}",
+            answer.pa
+        );
+    }
+    /// The request is refused and leaves exactly one record, with this cause.
+    #[track_caller]
+    pub fn refuses(&mut self, r: Request, cause: u64) {
+        self.refuses_each(&[(r, cause)]);
+    }
+    /// Every request is refused, and the records are exactly these (in any order).
+    #[track_caller]
+    pub fn refuses_each(&mut self, cases: &[(Request, u64)]) {
+        let requests: Vec<_> = cases.iter().map(|c| c.0).collect();
+        let answers = self.dut.translate(&requests);
+        for ((r, cause), answer) in cases.iter().zip(&answers) {
+            assert!(
+                answer.fault,
+                "{r:x?} passed to {:#x} instead of cause {cause}",
+                answer.pa
+            );
+        }
+        let sorted = |mut records: Vec<FaultRecord>| {
+            records.sort_by_key(|r| r.dw);
+            records
+        };
+        let got = sorted(self.faults().into_iter().map(comparable).collect());
+        let want = sorted(
+            cases
+                .iter()
+                .map(|(r, cause)| record_of(*r, *cause))
+                .collect(),
+        );
+        assert_eq!(got, want, "records {got:x?}, expected {want:x?}");
+    }
+    /// Every request of a batch passes, each to its address.
+    #[track_caller]
+    pub fn grants_each(&mut self, cases: &[(Request, u64)]) {
+        let requests: Vec<_> = cases.iter().map(|c| c.0).collect();
+        let answers = self.dut.translate(&requests);
+        for ((r, pa), answer) in cases.iter().zip(&answers) {
+            assert!(!answer.fault, "{r:x?} was refused: {:x?}", self.faults());
+            assert_eq!(answer.pa, *pa, "{r:x?} reached {:#x}", answer.pa);
+        }
+    }
+
+    // Commands.
+
+    /// Puts a command into the queue without moving cqt; returns its index.
+    pub fn push(&mut self, c: Cmd) -> u64 {
+        let index = self.tail;
+        self.put(index, c);
+        self.tail = (self.tail + 1) % self.cq_entries;
+        index
+    }
+    /// Overwrites the command at `index`.
+    pub fn put(&mut self, index: u64, c: Cmd) {
+        let at = self.cq_at + index * 16;
+        self.store(at, c.0);
+        self.store(at + 8, c.1);
+    }
+    /// Moves cqt behind the last pushed command.
+    pub fn ring(&mut self) {
+        self.write32(reg::CQT, self.tail);
+    }
+    /// The index behind the last pushed command.
+    pub fn tail(&self) -> u64 {
+        self.tail
+    }
+    /// Says that the queue was restarted with cqh = cqt = 0.
+    pub fn restarted(&mut self) {
+        self.tail = 0;
+    }
+    /// Rings and waits until cqh has passed every pushed command.
+    pub fn finish(&mut self) {
+        self.ring();
+        self.wait(reg::CQH, u64::MAX, self.tail);
+    }
+    /// Pushes a command and waits until cqh has passed it.
+    pub fn run(&mut self, c: Cmd) {
+        self.push(c);
+        self.finish();
+    }
+    /// IOFENCE.C with PR and PW, waited for.
+    pub fn fence(&mut self) {
+        self.run(Cmd::FENCE.with(Cmd::PR | Cmd::PW));
+    }
+    /// A command, and the fence that makes it take effect.
+    pub fn invalidate(&mut self, c: Cmd) {
+        self.push(c);
+        self.fence();
+    }
+    /// The command must stop the queue with cmd_ill and cqh on it; afterwards the queue runs again.
+    #[track_caller]
+    pub fn rejects(&mut self, c: Cmd) {
+        let index = self.push(c);
+        self.ring();
+        self.dut.settle();
+        let cqcsr = self.read32(reg::CQCSR);
+        assert_eq!(
+            cqcsr & (csr::CMD_ILL | csr::MF | csr::ON),
+            csr::CMD_ILL | csr::ON,
+            "{c:x?}: cqcsr {cqcsr:#x}"
+        );
+        assert_eq!(self.read32(reg::CQH), index, "{c:x?}: cqh");
+        self.put(index, Cmd::VMA);
+        self.write32(reg::CQCSR, csr::EN | csr::CMD_ILL);
+        self.wait(reg::CQH, u64::MAX, self.tail);
+    }
+    /// The command is legal: the queue passes it and shows no error.
+    #[track_caller]
+    pub fn accepts(&mut self, c: Cmd) {
+        self.push(c);
+        self.ring();
+        self.dut.settle();
+        let (cqh, cqcsr) = (self.read32(reg::CQH), self.read32(reg::CQCSR));
+        assert_eq!(cqh, self.tail, "{c:x?}: cqh, with cqcsr {cqcsr:#x}");
+        assert_eq!(
+            cqcsr & (csr::CMD_ILL | csr::MF),
+            0,
+            "{c:x?}: cqcsr {cqcsr:#x}"
+        );
+    }
+
+    // Faults.
+
+    /// Records written since the last call, after what is under way has landed; frees their places.
+    pub fn faults(&mut self) -> Vec<FaultRecord> {
+        self.dut.settle();
+        let tail = self.read32(reg::FQT);
+        let mut out = vec![];
+        while self.fq_read != tail {
+            out.push(self.record(self.fq_read));
+            self.fq_read = (self.fq_read + 1) % self.fq_entries;
+        }
+        self.write32(reg::FQH, tail);
+        out
+    }
+    /// The record at an index, whether the queue has it or not.
+    pub fn record(&self, index: u64) -> FaultRecord {
+        let at = self.fq_at + index * 32;
+        FaultRecord {
+            dw: [0, 8, 16, 24].map(|o| self.load(at + o)),
+        }
+    }
+    /// There is no new record.
+    #[track_caller]
+    pub fn no_faults(&mut self) {
+        let records = self.faults();
+        assert!(records.is_empty(), "{records:x?}");
+    }
+}
+
+/// A PTE that leads to `pa`, with these bits.
+#[must_use]
+pub const fn leaf(pa: u64, flags: u64) -> u64 {
+    (pa >> 12 << 10) | flags
+}
+
+/// The value of ddtp for a mode at the usual root.
+#[must_use]
+pub const fn ddtp_of(mode: u64) -> u64 {
+    (DDT >> 12 << 10) | mode
+}

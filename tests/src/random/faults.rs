@@ -1,0 +1,206 @@
+//! Fault records: which ones must be in the queue, in which order, and what happens when it is full or broken.
+
+use portcullis_model as model;
+use portcullis_model::Record;
+
+use super::runner::{Check, Difference, EN, FIP, ON, Runner};
+use crate::reg;
+
+/// fqmf and fqof.
+const STOP: u64 = 0x300;
+
+/// A refused request whose record is not accounted for yet.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    device: u32,
+    /// Records that it may have; none if DTF may hold it back.
+    records: Vec<Option<Record>>,
+    /// The record may be missing: the queue went off or on, or was cleared, at about that time.
+    may: bool,
+    done: bool,
+}
+
+impl Pending {
+    pub fn new(request: &model::Request, records: impl Iterator<Item = Option<Record>>) -> Self {
+        Self {
+            device: request.device_id,
+            records: records.collect(),
+            may: false,
+            done: false,
+        }
+    }
+
+    fn skippable(&self) -> bool {
+        self.may || self.records.contains(&None)
+    }
+}
+
+/// Finds for each record of one device the request that it belongs to, in order; `blocked` means that everything
+/// after the last record was dropped. Returns the position of each record's request.
+fn align(pending: &[&Pending], records: &[Record], blocked: bool) -> Option<Vec<usize>> {
+    let Some((first, rest)) = records.split_first() else {
+        let complete = blocked || pending.iter().all(|p| p.skippable());
+        return complete.then(Vec::new);
+    };
+    for (at, candidate) in pending.iter().enumerate() {
+        if candidate.records.contains(&Some(*first))
+            && let Some(others) = align(&pending[at + 1..], rest, blocked)
+        {
+            let others = others.into_iter().map(|other| other + at + 1);
+            return Some(std::iter::once(at).chain(others).collect());
+        }
+        if !candidate.skippable() {
+            return None;
+        }
+    }
+    None
+}
+
+impl Runner {
+    /// The records written since the last look.
+    fn new_records(&mut self) -> Result<Vec<Record>, Difference> {
+        if self.told(reg::FQCSR) & ON == 0 {
+            return Ok(Vec::new());
+        }
+        let tail = self.read(reg::FQT, false)?;
+        self.absorb()?;
+        let (_, size) = self.model.queue_sizes();
+        let count = (tail as u32).wrapping_sub(self.told(reg::FQT) as u32) % size;
+        let base = self.model.read(reg::FQB, true) >> 10 << 12;
+        let first = self.told(reg::FQT);
+        let record = |at: u64| {
+            let slot = base + (first + at) % u64::from(size) * 32;
+            Record([0, 8, 16, 24].map(|word| self.h.memory().load64(slot + word)))
+        };
+        Ok((0..u64::from(count)).map(record).collect())
+    }
+
+    /// Accounts for the records in the queue. `finally`: nothing is in flight, so whatever is not there is missing.
+    fn account(&mut self, finally: bool) -> Check {
+        let records = self.new_records()?;
+        let stopped = self.told(reg::FQCSR) & (STOP | ON) != ON;
+        let seen = self.read(reg::FQCSR, false)? & STOP;
+        let newly = !stopped && seen != 0 && finally;
+        // Mid-way, and when the queue stopped or is off, what comes after the last record may be missing.
+        let blocked = stopped || newly || !finally || self.open_overflow;
+        for record in &records {
+            let before = self.told(reg::FQT);
+            let mut written = self.memory.clone();
+            self.model.report(&mut written, record);
+            self.memory = written;
+            if self.told(reg::FQT) == before {
+                return Err(format!("a record {record:x?} that the queue has no place for"));
+            }
+        }
+        let mut devices: Vec<u32> = self.faults.iter().map(|fault| fault.device).collect();
+        devices.extend(records.iter().map(Record::device_id));
+        devices.sort_unstable();
+        devices.dedup();
+        for device in devices {
+            let own: Vec<Record> = records
+                .iter()
+                .filter(|record| record.device_id() == device)
+                .copied()
+                .collect();
+            let at: Vec<usize> = (0..self.faults.len())
+                .filter(|at| self.faults[*at].device == device && !self.faults[*at].done)
+                .collect();
+            let pending: Vec<&Pending> = at.iter().map(|at| &self.faults[*at]).collect();
+            let Some(found) = align(&pending, &own, blocked) else {
+                return Err(format!(
+                    "fault records of device {device:#x} are {own:x?}, expected in this order {:x?}",
+                    pending.iter().map(|p| &p.records).collect::<Vec<_>>()
+                ));
+            };
+            for position in found {
+                self.faults[at[position]].done = true;
+            }
+        }
+        self.summary.records += records.len() as u64;
+        let left = |fault: &&super::faults::Pending| !fault.done;
+        if newly {
+            // One more record found no place: the model agrees, and nothing else can have set the bit.
+            if !self.faults.iter().any(|fault| left(&fault)) && !self.open_overflow {
+                return Err(format!("fqcsr is {seen:#x}, but every record is in the queue"));
+            }
+            if !self.open_overflow || self.told(reg::FQT) == self.read(reg::FQT, false)? {
+                self.model.report(&mut self.memory, &Record([0; 4]));
+            }
+            if self.open_overflow {
+                self.model.adopt_fqcsr(STOP as u32, seen as u32);
+            }
+            if self.told(reg::FQCSR) & STOP != seen {
+                return Err(format!(
+                    "fqcsr has {seen:#x} instead of {:#x} when the queue stops",
+                    self.told(reg::FQCSR) & STOP
+                ));
+            }
+        }
+        if finally {
+            self.faults.clear();
+            self.open_overflow = false;
+        } else {
+            self.faults.retain(|fault| !fault.done);
+        }
+        Ok(())
+    }
+
+    /// Nothing is in flight: everything is accounted for.
+    pub fn check_faults(&mut self) -> Check {
+        self.account(true)
+    }
+
+    /// Writes fqb, fqh or fqcsr at any moment.
+    pub fn write_fault_queue(&mut self, offset: u16, wide: bool, value: u64) -> Check {
+        let racing = self.h.outstanding() > 0 || !self.faults.is_empty();
+        if !racing {
+            self.poke_fault_queue(offset, wide, value)?;
+            self.model.write(offset, wide, value);
+            return Ok(());
+        }
+        self.account(false)?;
+        let was_on = self.told(reg::FQCSR) & ON != 0;
+        self.open_ipsr |= FIP;
+        let (_, size) = self.model.queue_sizes();
+        let head = self.told(reg::FQH) as u32;
+        let used = (self.told(reg::FQT) as u32).wrapping_sub(head) % size;
+        if offset == reg::FQH && size - 1 - used <= 8 {
+            self.open_overflow = true;
+        }
+        self.poke_fault_queue(offset, wide, value)?;
+        if offset == reg::FQCSR {
+            if was_on && value & EN == 0 {
+                self.wait_fault_queue_off()?;
+                self.account(false)?;
+            } else if !was_on && value & EN != 0 {
+                self.wait_fault_queue_on()?;
+                // Records of the new life of the queue are counted from 0.
+                self.model.write(offset, wide, value);
+                self.absorb()?;
+                return self.loosen();
+            } else {
+                self.account(false)?;
+                // Set before the write or after it: the rest of the story decides.
+                let seen = self.read(reg::FQCSR, false)?;
+                self.model.write(offset, wide, value);
+                self.model.adopt_fqcsr(STOP as u32, seen as u32);
+                self.open_overflow = true;
+                return self.loosen();
+            }
+        }
+        self.model.write(offset, wide, value);
+        self.absorb()?;
+        if offset == reg::FQCSR {
+            self.loosen()?;
+        }
+        Ok(())
+    }
+
+    /// Records of what is refused by now may be missing.
+    fn loosen(&mut self) -> Check {
+        for fault in &mut self.faults {
+            fault.may = true;
+        }
+        Ok(())
+    }
+}

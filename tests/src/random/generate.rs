@@ -1,0 +1,479 @@
+//! From a seed to a machine.
+
+use portcullis_regmap::Config;
+use portcullis_sim::core::{Access, Kind, MemStatus, Request};
+use portcullis_sim::memory::{FaultOn, Timing};
+
+use super::op::{Op, Plan};
+use super::rng::Rng;
+use super::tables::{COMMAND_QUEUES, DIRECTORIES, FAULT_QUEUES, FENCE_BYTES, FENCES, World};
+use crate::reg;
+
+/// cqcsr and fqcsr: enable, interrupt enable.
+const EN: u64 = 1;
+const IE: u64 = 2;
+
+struct Generator {
+    rng: Rng,
+    world: World,
+    ops: Vec<Op>,
+    /// ddtp's page number does not change in the write that selects Off (DDTP-09).
+    directory: u64,
+}
+
+/// The machine of a seed.
+#[must_use]
+pub fn generate(seed: u64, config: &Config) -> Plan {
+    let mut rng = Rng::new(seed);
+    let latency = rng.weighted(&[(4, 1), (4, 3), (3, 8), (2, 20), (1, 45)]);
+    let timing = Timing {
+        latency,
+        interval: rng.weighted(&[(6, 1), (2, 2), (1, 5)]),
+        jitter: rng.weighted(&[(5, 0), (3, 3), (2, 15)]),
+        seed: rng.word() >> 32,
+    };
+    let dma = (rng.one(&[0, 0, 10, 60]), rng.one(&[0, 5, 40, 90]));
+    let world = World::new(&mut rng, config);
+    let mut generator = Generator {
+        rng,
+        world,
+        ops: Vec::new(),
+        directory: DIRECTORIES[0],
+    };
+    generator.prepare();
+    let steps = generator.rng.range(14, 34);
+    for _ in 0..steps {
+        generator.step();
+    }
+    Plan {
+        seed,
+        timing,
+        dma,
+        ops: generator.ops,
+    }
+}
+
+impl Generator {
+    fn write32(&mut self, offset: u16, value: u64) {
+        self.ops.push(Op::Write {
+            offset,
+            wide: false,
+            value,
+        });
+    }
+
+    fn write64(&mut self, offset: u16, value: u64) {
+        if self.rng.chance(85) {
+            self.ops.push(Op::Write {
+                offset,
+                wide: true,
+                value,
+            });
+            return;
+        }
+        // Two halves, high first (REG-03).
+        self.write32(offset + 4, value >> 32);
+        self.write32(offset, value & 0xffff_ffff);
+    }
+
+    /// Memory, queues, ddtp.
+    fn prepare(&mut self) {
+        for (addr, words) in self.world.stores(&mut self.rng) {
+            self.ops.push(Op::Store { addr, words });
+        }
+        if self.rng.chance(95) {
+            self.fault_queue();
+        }
+        self.command_queue();
+        if self.rng.chance(10) {
+            self.submit();
+        }
+        let mode = self.rng.weighted(&[(92, 2), (5, 1), (3, 0)]);
+        self.ddtp(mode);
+        self.ops.push(Op::Settle);
+    }
+
+    fn ddtp(&mut self, mode: u64) {
+        let value = self.directory >> 12 << 10 | mode;
+        self.write64(reg::DDTP, value);
+    }
+
+    fn size(&mut self) -> u64 {
+        self.rng.weighted(&[(3, 0), (4, 1), (4, 2), (3, 3), (2, 5), (1, 7), (1, 31)])
+    }
+
+    fn command_queue(&mut self) {
+        let base = self.rng.one(&COMMAND_QUEUES) >> 12 << 10;
+        let size = self.size();
+        self.write64(reg::CQB, base | size);
+        let enable = EN | if self.rng.chance(60) { IE } else { 0 };
+        self.write32(reg::CQCSR, enable);
+    }
+
+    fn fault_queue(&mut self) {
+        let base = self.rng.one(&FAULT_QUEUES) >> 12 << 10;
+        let size = self.size();
+        self.write64(reg::FQB, base | size);
+        let enable = EN | if self.rng.chance(60) { IE } else { 0 };
+        self.write32(reg::FQCSR, enable);
+    }
+
+    fn step(&mut self) {
+        let step: fn(&mut Self) = self.rng.weighted(&[
+            (34, Self::submit as fn(&mut Self)),
+            (12, Self::change_entry),
+            (8, Self::change_context),
+            (10, Self::commands),
+            (4, Self::illegal_command),
+            (6, Self::plant),
+            (4, Self::queues),
+            (4, Self::awkward_write),
+            (3, Self::reads),
+            (3, Self::switch),
+            (5, Self::acknowledge),
+            (4, Self::pass),
+            (8, |g| g.ops.push(Op::Quiesce)),
+        ]);
+        step(self);
+    }
+
+    fn request(&mut self) -> Request {
+        let (rng, world) = (&mut self.rng, &self.world);
+        Request {
+            tag: 0,
+            device_id: world.device(rng),
+            process_id: rng.chance(9).then(|| rng.below(1 << 20) as u32),
+            privileged: rng.chance(30),
+            access: rng.weighted(&[(5, Access::Read), (4, Access::Write), (2, Access::Exec)]),
+            kind: rng.weighted(&[
+                (95, Kind::Untranslated),
+                (2, Kind::Translated),
+                (3, Kind::Ats),
+            ]),
+            iova: world.iova(rng),
+        }
+    }
+
+    fn submit(&mut self) {
+        let count = self.rng.weighted(&[(4, 1), (4, 3), (3, 6), (1, 12)]);
+        let mut requests: Vec<Request> = Vec::new();
+        for _ in 0..count {
+            let mut request = self.request();
+            // Often the same page again, so that caches are hit.
+            if let Some(last) = requests.last()
+                && self.rng.chance(35)
+            {
+                request.device_id = last.device_id;
+                request.process_id = last.process_id;
+                request.iova = last.iova ^ self.rng.below(4096);
+            }
+            requests.push(request);
+        }
+        self.ops.push(Op::Submit(requests));
+        if self.rng.chance(35) {
+            let cycles = self.rng.below(60);
+            let hold = self.rng.chance(15);
+            self.ops.push(if hold {
+                Op::Hold(cycles)
+            } else {
+                Op::Step(cycles)
+            });
+        }
+    }
+
+    /// A PTE changes; mostly software then invalidates, more or less exactly.
+    fn change_entry(&mut self) {
+        let (addr, level) = self.world.slot(&mut self.rng);
+        let entry = self.world.entry(&mut self.rng, level);
+        self.ops.push(Op::Store {
+            addr,
+            words: vec![entry],
+        });
+        if self.rng.chance(70) {
+            self.iotinval();
+            self.fence();
+        }
+    }
+
+    fn change_context(&mut self) {
+        let device = self.rng.one(&self.world.devices);
+        let directory = self.rng.weighted(&[(4, self.directory), (1, DIRECTORIES[1])]);
+        let context = self.world.context(&mut self.rng).to_vec();
+        self.ops.push(Op::Store {
+            addr: directory + u64::from(device) * 32,
+            words: context,
+        });
+        if self.rng.chance(75) {
+            // INVAL_DDT of the device, or of all (DIR-02, DIR-03).
+            let operand = if self.rng.chance(70) {
+                1 << 33 | u64::from(device) << 40
+            } else {
+                0
+            };
+            self.ops.push(Op::Command([3 | operand, 0]));
+            if self.rng.chance(60) {
+                self.iotinval();
+            }
+            self.fence();
+        }
+    }
+
+    /// Any form of IOTINVAL (INV-02..12).
+    fn iotinval(&mut self) {
+        let rng = &mut self.rng;
+        let pscid = if rng.chance(85) {
+            rng.one(&self.world.pscids)
+        } else {
+            rng.below(1 << 20)
+        };
+        let (av, pscv) = (rng.chance(45), rng.chance(55));
+        let (gvma, gv) = (rng.chance(6), rng.chance(6));
+        let pscv = pscv && !gvma;
+        let dw0 = 1
+            | u64::from(gvma) << 7
+            | u64::from(av) << 10
+            | pscid << 12
+            | u64::from(pscv) << 32
+            | u64::from(gv) << 33;
+        let dw1 = self.world.iova(rng) >> 12 << 10;
+        self.ops.push(Op::Command([dw0, dw1]));
+    }
+
+    /// IOFENCE.C, mostly followed by the doorbell.
+    fn fence(&mut self) {
+        let rng = &mut self.rng;
+        let store = rng.chance(50);
+        let wsi = rng.chance(15);
+        let dw0 = 2
+            | u64::from(store) << 10
+            | u64::from(wsi) << 11
+            | rng.below(4) << 12
+            | (rng.word() & 0xffff_ffff) << 32;
+        let addr = match rng.below(100) {
+            // Both halves of a doubleword (the peer's failure 8).
+            0..94 => FENCES + 4 * rng.below(FENCE_BYTES / 4),
+            94..97 => 1 << rng.range(32, 63) | FENCES,
+            _ => rng.word() & !3,
+        };
+        self.ops.push(Op::Command([dw0, addr >> 2]));
+        self.ring();
+    }
+
+    fn ring(&mut self) {
+        if self.rng.chance(90) {
+            self.ops.push(Op::Ring);
+        }
+        if self.rng.chance(40) {
+            let cycles = self.rng.below(80);
+            self.ops.push(Op::Step(cycles));
+        }
+    }
+
+    fn legal_command(&mut self) {
+        match self.rng.below(10) {
+            0..5 => self.iotinval(),
+            5..7 => {
+                let device = u64::from(self.rng.one(&self.world.devices));
+                let dw0 = 3 | self.rng.below(2) << 33 | device << 40;
+                self.ops.push(Op::Command([dw0, 0]));
+            }
+            7 => {
+                // INVAL_PDT with a process id of 8 bits is legal.
+                let dw0 = 3 | 1 << 7 | self.rng.below(256) << 12 | 1 << 33 | self.rng.below(128) << 40;
+                self.ops.push(Op::Command([dw0, 0]));
+            }
+            _ => self.fence(),
+        }
+    }
+
+    fn commands(&mut self) {
+        for _ in 0..self.rng.range(1, 5) {
+            self.legal_command();
+        }
+        self.fence();
+    }
+
+    /// One bit or field of a legal command goes wrong (CQ-06..08); sooner or later software repairs it (CQ-09).
+    fn illegal_command(&mut self) {
+        let at = self.ops.len();
+        self.legal_command();
+        let Some(Op::Command(words)) = self.ops.get_mut(at) else {
+            return;
+        };
+        let rng = &mut self.rng;
+        match rng.below(10) {
+            0..7 => {
+                let bit = rng.below(128);
+                words[(bit / 64) as usize] ^= 1 << (bit % 64);
+            }
+            7 => words[0] = words[0] & !0x7f | rng.below(128),
+            8 => words[0] = words[0] & !0x380 | rng.below(8) << 7,
+            _ => *words = [rng.word(), rng.word()],
+        }
+        let repaired = [2 | rng.below(4) << 12, 0];
+        let pause = rng.below(60);
+        self.fence();
+        if self.rng.chance(60) {
+            self.ops.push(Op::Step(pause));
+            self.ops.push(Op::Repair(repaired));
+        }
+    }
+
+    fn plant(&mut self) {
+        let rng = &mut self.rng;
+        let status = rng.weighted(&[(2, MemStatus::Access), (2, MemStatus::Corrupt), (3, MemStatus::Ok)]);
+        let (addr, len, on) = match rng.below(10) {
+            0..4 => (self.world.slot(rng).0, 8, FaultOn::Read),
+            4..6 => {
+                let device = u64::from(rng.one(&self.world.devices));
+                let word = rng.below(4) * 8;
+                (self.directory + device * 32 + word, 8, FaultOn::Read)
+            }
+            6..7 => (rng.one(&COMMAND_QUEUES) + 16 * rng.below(8), 16, FaultOn::Read),
+            7..8 => (FENCES + 8 * rng.below(8), 8, FaultOn::Write),
+            8..9 => (rng.one(&FAULT_QUEUES) + 32 * rng.below(6), 32, FaultOn::Write),
+            // Takes everything back.
+            _ => {
+                self.ops.push(Op::Plant {
+                    addr: DIRECTORIES[0],
+                    len: 0x2_0000,
+                    on: FaultOn::Both,
+                    status: MemStatus::Ok,
+                });
+                return;
+            }
+        };
+        self.ops.push(Op::Plant {
+            addr,
+            len,
+            on,
+            status,
+        });
+    }
+
+    /// Queues go off and on, at any moment.
+    fn queues(&mut self) {
+        if self.rng.chance(40) {
+            self.ops.push(Op::Quiesce);
+        }
+        let fault = self.rng.chance(50);
+        let offset = if fault { reg::FQCSR } else { reg::CQCSR };
+        let ie = self.rng.below(2) * IE;
+        match self.rng.below(10) {
+            0..6 => {
+                self.write32(offset, ie);
+                if self.rng.chance(40) {
+                    self.submit();
+                }
+                if fault {
+                    self.fault_queue();
+                } else {
+                    self.command_queue();
+                }
+            }
+            // Interrupt enable, and error bits written in any way.
+            6..8 => self.write32(offset, EN | ie | self.rng_bits() << 8),
+            _ => {
+                let base = self.rng.word();
+                let offset = if fault { reg::FQB } else { reg::CQB };
+                self.write64(offset, base);
+            }
+        }
+    }
+
+    fn rng_bits(&mut self) -> u64 {
+        self.rng.below(16)
+    }
+
+    /// Writes that change nothing, or little, by the access rules (REG-03..11).
+    fn awkward_write(&mut self) {
+        let rng = &mut self.rng;
+        let value = rng.word();
+        let (offset, wide) = match rng.below(8) {
+            0 => (rng.below(4096) as u16, rng.chance(50)),
+            1 => (reg::CAPABILITIES, true),
+            2 => (reg::FCTL, false),
+            3 => (rng.one(&[reg::CQH, reg::FQT]), false),
+            4 => (rng.one(&[reg::CQH, reg::FQH, reg::CQCSR]), true),
+            5 => (rng.one(&[56, 64, 68, 80, 88, 92, 96, 104, 352, 600, 608, 616, 624]), false),
+            6 => (reg::ICVEC, true),
+            _ => (rng.one(&[reg::DDTP, reg::CQB, reg::FQB]) + 2, false),
+        };
+        let value = if wide { value } else { value & 0xffff_ffff };
+        self.ops.push(Op::Write {
+            offset,
+            wide,
+            value,
+        });
+    }
+
+    fn reads(&mut self) {
+        for _ in 0..self.rng.range(1, 4) {
+            let wide = self.rng.chance(40);
+            let offset = if self.rng.chance(60) {
+                4 * self.rng.below(28) as u16
+            } else {
+                self.rng.below(4096) as u16
+            };
+            self.ops.push(Op::Read { offset, wide });
+        }
+    }
+
+    /// ddtp: Off, on again, perhaps with another directory; unsupported modes (DDTP-04).
+    fn switch(&mut self) {
+        if self.rng.chance(20) {
+            let mode = self.rng.range(3, 15);
+            let page = self.rng.below(1 << 44) << 10;
+            self.write64(reg::DDTP, page | mode);
+            return;
+        }
+        self.ddtp(0);
+        if self.rng.chance(50) {
+            self.ops.push(Op::Settle);
+        }
+        if self.rng.chance(40) {
+            self.submit();
+        }
+        if self.rng.chance(30) {
+            self.directory = self.rng.one(&DIRECTORIES);
+        }
+        let mode = self.rng.weighted(&[(85, 2), (15, 1)]);
+        self.ddtp(mode);
+        if mode == 1 {
+            self.submit();
+            self.ddtp(0);
+            self.ddtp(2);
+        }
+        if self.rng.chance(60) {
+            self.ops.push(Op::Settle);
+        }
+    }
+
+    /// What a driver does in its interrupt handler (SW-21), or a part of it.
+    fn acknowledge(&mut self) {
+        if self.rng.chance(60) {
+            self.ops.push(Op::Quiesce);
+        }
+        match self.rng.below(5) {
+            0 => self.write32(reg::IPSR, 0xf),
+            1 => self.write32(reg::FQCSR, EN | IE | 0x300),
+            2 => {
+                self.write32(reg::CQCSR, EN | IE | 0xf00);
+                self.ops.push(Op::Ring);
+            }
+            3 => {
+                self.ops.push(Op::Consume);
+                self.write32(reg::FQCSR, EN | IE | 0x300);
+            }
+            _ => {
+                self.ops.push(Op::Consume);
+                self.write32(reg::IPSR, 2);
+            }
+        }
+    }
+
+    fn pass(&mut self) {
+        let cycles = self.rng.below(120);
+        self.ops.push(Op::Step(cycles));
+    }
+}

@@ -1,0 +1,590 @@
+//! Queue registers and their control (CQB, CQH, CQT, FQB, FQH, CQCSR, FQCSR).
+
+use portcullis_sim::core::{Access, MemStatus, Purpose};
+use portcullis_tests::conformance::*;
+use portcullis_tests::*;
+
+conformance!(
+    cqb_01_every_size_from_2_entries_wraps_where_it_should,
+    cqb_01_commands_come_from_where_cqb_points,
+    cqb_04_cqt_fits_the_queue_after_a_new_size,
+    cqb_04_a_queue_starts_empty_after_cqb_and_cqt_are_written,
+    cqb_05_the_largest_size_is_found_by_asking_for_31,
+    cqb_05_the_page_number_reads_back_as_written,
+    cqh_01_cqh_counts_commands_and_ignores_writes,
+    cqt_01_only_index_bits_of_the_size_are_kept,
+    cqt_01_the_machine_obeys_what_reads_back,
+    fqb_01_records_of_32_bytes_go_where_fqb_points,
+    fqb_01_every_size_from_2_entries_wraps_where_it_should,
+    fqb_02_fqh_fits_the_queue_after_a_new_size,
+    fqh_01_fqh_keeps_index_bits_and_fqt_ignores_writes,
+    cqcsr_01_each_bit_stands_where_it_should,
+    cqcsr_02_enabling_starts_at_0_and_clears_the_errors,
+    cqcsr_03_a_disabled_queue_fetches_nothing,
+    cqcsr_04_busy_ends_and_on_follows_en,
+    cqcsr_05_fence_w_ip_exists_with_wires,
+    fqcsr_01_each_bit_stands_where_it_should,
+    fqcsr_02_enabling_starts_at_0_and_clears_the_errors,
+    fqcsr_03_faults_of_a_disabled_queue_are_dropped_silently,
+    fqcsr_04_busy_ends_and_on_follows_en,
+    fqcsr_04_busy_ends_with_a_broken_memory_too,
+);
+
+fn cqb_01_every_size_from_2_entries_wraps_where_it_should(m: &mut Rig) {
+    for n in 0..=7 {
+        // Given a queue of 2^(n+1) entries
+        m.command_queue_at(CQ, n);
+        let entries = 2 << n;
+        assert_eq!(m.read64(reg::CQB) & 0x1f, n);
+        // When as many commands as it has entries and two more go through it, N-1 at a time
+        for i in 0..entries + 2 {
+            m.push(Cmd::FENCE.store(SCRATCH + 8 * (i % 4), i as u32));
+            if (i + 1) % (entries - 1) == 0 {
+                m.finish();
+            }
+        }
+        m.finish();
+        // Then cqh has wrapped at its size, and the last command was executed
+        assert_eq!(m.read32(reg::CQH), 2 % entries);
+        assert_eq!(m.load(SCRATCH + 8 * ((entries + 1) % 4)), entries + 1);
+        m.write32(reg::CQCSR, 0);
+        m.wait(reg::CQCSR, csr::ON | csr::BUSY, 0);
+    }
+}
+
+fn cqb_01_commands_come_from_where_cqb_points(m: &mut Rig) {
+    for (i, at) in (1..).zip([0x0, 0x1000, 0x1234_5000, 0x8000_0000, 0xffff_f000]) {
+        // Given queues at several places, in memory whose zeros are illegal commands
+        m.command_queue_at(at, 4);
+        // When a command is put there
+        m.run(Cmd::FENCE.store(SCRATCH, i));
+        // Then that one was executed
+        assert_eq!(m.load(SCRATCH), u64::from(i), "queue at {at:#x}");
+        assert_eq!(m.read64(reg::CQB), (at >> 12 << 10) | 4);
+        m.write32(reg::CQCSR, 0);
+        m.wait(reg::CQCSR, csr::ON | csr::BUSY, 0);
+    }
+}
+
+fn cqb_04_cqt_fits_the_queue_after_a_new_size(m: &mut Rig) {
+    for n in 0..=7 {
+        for halves in [false, true] {
+            // Given cqt with all bits of the largest queue
+            m.write64(reg::CQB, (CQ >> 12 << 10) | 7);
+            m.write32(reg::CQT, 0xff);
+            assert_eq!(m.read32(reg::CQT), 0xff);
+            // When cqb is written with a smaller size, whole or by halves
+            let cqb = (CQ >> 12 << 10) | n;
+            if halves {
+                m.write32(reg::CQB + 4, cqb >> 32);
+                m.write32(reg::CQB, cqb & 0xffff_ffff);
+            } else {
+                m.write64(reg::CQB, cqb);
+            }
+            // Then cqt is an index of it
+            assert!(
+                m.read32(reg::CQT) < 2 << n,
+                "size {n}: cqt {:#x}",
+                m.read32(reg::CQT)
+            );
+        }
+    }
+}
+
+fn cqb_04_a_queue_starts_empty_after_cqb_and_cqt_are_written(m: &mut Rig) {
+    // Given a queue that was used up to entry 5 and switched off
+    m.command_queue_at(CQ, 3);
+    for i in 0..5 {
+        m.run(Cmd::FENCE.store(SCRATCH, i));
+    }
+    m.write32(reg::CQCSR, 0);
+    m.wait(reg::CQCSR, csr::ON | csr::BUSY, 0);
+    m.store(SCRATCH, 77);
+    // When a smaller one starts at the same place, with cqb, cqt = 0 and cqen
+    m.command_queue_at(CQ, 0);
+    m.dut.settle();
+    // Then none of the old commands runs again, and the next one put there does
+    assert_eq!((m.read32(reg::CQH), m.read32(reg::CQT)), (0, 0));
+    assert_eq!(m.load(SCRATCH), 77);
+    m.run(Cmd::FENCE.store(SCRATCH, 99));
+    assert_eq!(m.load(SCRATCH), 99);
+}
+
+fn cqb_05_the_largest_size_is_found_by_asking_for_31(m: &mut Rig) {
+    for offset in [reg::CQB, reg::FQB] {
+        // When a driver asks for the largest size with page number 0
+        m.write64(offset, 0x1f);
+        // Then it reads back 256 entries, and page number 0: the buffer is not fixed
+        assert_eq!(m.read64(offset), 7);
+        // And any size above is cut to it
+        for n in 8..32 {
+            m.write64(offset, n);
+            assert_eq!(m.read64(offset), 7);
+        }
+    }
+}
+
+fn cqb_05_the_page_number_reads_back_as_written(m: &mut Rig) {
+    for offset in [reg::CQB, reg::FQB] {
+        for bit in 0..20 {
+            // When one bit of PPN, or all but one, are written
+            for ppn in [1u64 << bit, 0xf_ffff & !(1 << bit)] {
+                let value = (ppn << 10) | (bit % 8);
+                m.write64(offset, value);
+                // Then the register holds it
+                assert_eq!(m.read64(offset), value);
+            }
+        }
+        // And bits above PAS read 0 or as written
+        m.write64(offset, (0xfff_ffff_ffff << 10) | 1);
+        let read = m.read64(offset);
+        assert_eq!(read & 0x3fff_ffff, (0xf_ffff << 10) | 1);
+        assert_eq!(read & !0x003f_ffff_ffff_fc1f, 0);
+    }
+}
+
+fn cqh_01_cqh_counts_commands_and_ignores_writes(m: &mut Rig) {
+    m.start();
+    for i in 1..=4 {
+        // When a command has run, Then cqh is one further, whatever is written there
+        m.run(Cmd::VMA);
+        m.write32(reg::CQH, 0xff);
+        m.write32(reg::CQH, 0);
+        assert_eq!(m.read32(reg::CQH), i);
+    }
+}
+
+fn cqt_01_only_index_bits_of_the_size_are_kept(m: &mut Rig) {
+    for n in 0..=7 {
+        // Given a queue of 2^(n+1) entries that is off
+        m.write64(reg::CQB, (CQ >> 12 << 10) | n);
+        // When more bits are written to cqt, Then only those of an index are kept
+        for value in [0xffff_ffff, 0xaaaa_aaaa, 0x5555_5555, 0x1_0000, 1] {
+            m.write32(reg::CQT, value);
+            assert_eq!(m.read32(reg::CQT), value & ((2 << n) - 1));
+        }
+    }
+}
+
+fn cqt_01_the_machine_obeys_what_reads_back(m: &mut Rig) {
+    // Given a queue of 4 entries with commands in three of them
+    m.command_queue_at(CQ, 1);
+    for i in 0..3 {
+        m.push(Cmd::FENCE.store(SCRATCH + 8 * i, 1));
+    }
+    // When cqt is written with bits above the size, Then it means the index below them
+    m.write32(reg::CQT, 0xffff_fff2);
+    assert_eq!(m.read32(reg::CQT), 2);
+    m.wait(reg::CQH, u64::MAX, 2);
+    m.dut.settle();
+    assert_eq!(
+        (m.load(SCRATCH), m.load(SCRATCH + 8), m.load(SCRATCH + 16)),
+        (1, 1, 0)
+    );
+    assert_eq!(m.read32(reg::CQH), 2);
+    m.write32(reg::CQT, 0x8000_0003);
+    m.wait(reg::CQH, u64::MAX, 3);
+    m.dut.settle();
+    assert_eq!(m.load(SCRATCH + 16), 1);
+}
+
+fn fqb_01_records_of_32_bytes_go_where_fqb_points(m: &mut Rig) {
+    for at in [0x0, 0x1234_4000, 0x8000_0000, 0xffff_e000] {
+        // Given a fault queue there, in memory full of ones
+        for i in 0..6 {
+            m.store(at + 24 + 8 * i, u64::MAX);
+        }
+        m.fault_queue_at(at, 7);
+        // When two requests are refused
+        m.refuses(request(1, Access::Read, 0x1000), 256);
+        m.refuses(request(2, Access::Write, 0x2000), 256);
+        // Then the second record lies 32 bytes behind the first, and nothing behind it has changed
+        assert_eq!(m.load(at) >> 40, 1);
+        assert_eq!(m.load(at + 32) >> 40, 2);
+        assert_eq!(m.load(at + 48) & !0xfff, 0x2000);
+        assert_eq!(m.load(at + 64), u64::MAX);
+        m.write32(reg::FQCSR, 0);
+        m.wait(reg::FQCSR, csr::ON | csr::BUSY, 0);
+    }
+}
+
+fn fqb_01_every_size_from_2_entries_wraps_where_it_should(m: &mut Rig) {
+    for n in [0, 1, 2, 3, 5] {
+        // Given a fault queue of 2^(n+1) entries
+        m.fault_queue_at(FQ, n);
+        assert_eq!(m.read64(reg::FQB) & 0x1f, n);
+        let entries = 2 << n;
+        let beyond = FQ + entries * 32;
+        m.store(beyond, 0x1234);
+        // When one more request is refused than it has entries, N-1 at a time
+        let mut left = (0..=entries as u32)
+            .map(|did| (request(did, Access::Read, 0x1000), 256))
+            .peekable();
+        while left.peek().is_some() {
+            let some: Vec<_> = left.by_ref().take(entries as usize - 1).collect();
+            m.refuses_each(&some);
+        }
+        // Then fqt has wrapped, and nothing was written behind the last entry
+        assert_eq!(m.read32(reg::FQT), 1);
+        assert_eq!(m.load(beyond), 0x1234);
+        m.write32(reg::FQCSR, 0);
+        m.wait(reg::FQCSR, csr::ON | csr::BUSY, 0);
+    }
+}
+
+fn fqb_02_fqh_fits_the_queue_after_a_new_size(m: &mut Rig) {
+    for n in 0..=7 {
+        for halves in [false, true] {
+            // Given fqh with all bits of the largest queue
+            m.write64(reg::FQB, (FQ >> 12 << 10) | 7);
+            m.write32(reg::FQH, 0xff);
+            assert_eq!(m.read32(reg::FQH), 0xff);
+            // When fqb is written with a smaller size, whole or by halves, Then fqh is an index of it
+            let fqb = (FQ >> 12 << 10) | n;
+            if halves {
+                m.write32(reg::FQB + 4, fqb >> 32);
+                m.write32(reg::FQB, fqb & 0xffff_ffff);
+            } else {
+                m.write64(reg::FQB, fqb);
+            }
+            assert!(
+                m.read32(reg::FQH) < 2 << n,
+                "size {n}: fqh {:#x}",
+                m.read32(reg::FQH)
+            );
+        }
+    }
+}
+
+fn fqh_01_fqh_keeps_index_bits_and_fqt_ignores_writes(m: &mut Rig) {
+    for n in 0..=7 {
+        m.write64(reg::FQB, (FQ >> 12 << 10) | n);
+        for value in [0xffff_ffff, 0xaaaa_aaaa, 0x5555_5555, 0x1_0000, 1] {
+            m.write32(reg::FQH, value);
+            assert_eq!(m.read32(reg::FQH), value & ((2 << n) - 1));
+        }
+    }
+    // Given two records, When fqt is written, Then it still counts them
+    m.fault_queue_at(FQ, 7);
+    m.refuses_each(&[
+        (request(1, Access::Read, 0x1000), 256),
+        (request(2, Access::Read, 0x1000), 256),
+    ]);
+    for value in [0, 1, 0xff] {
+        m.write32(reg::FQT, value);
+        assert_eq!(m.read32(reg::FQT), 2);
+    }
+}
+
+fn cqcsr_01_each_bit_stands_where_it_should(m: &mut Rig) {
+    // Given a queue, Then cqen is bit 0, cie bit 1, cqon bit 16
+    m.write64(reg::CQB, (CQ >> 12 << 10) | 7);
+    m.write32(reg::CQT, 0);
+    m.write32(reg::CQCSR, 3);
+    assert_eq!(m.wait(reg::CQCSR, 1 << 17, 0), 3 | (1 << 16));
+    // When a fence asks for an interrupt, Then bit 11 is set and written 1 to clear
+    m.run(Cmd::FENCE.with(Cmd::WSI));
+    assert_eq!(m.read32(reg::CQCSR), 3 | (1 << 16) | (1 << 11));
+    m.write32(reg::CQCSR, 3 | (1 << 11));
+    assert_eq!(m.read32(reg::CQCSR), 3 | (1 << 16));
+    // When a command is illegal, Then bit 10
+    let index = m.push(Cmd(0, 0));
+    m.ring();
+    m.dut.settle();
+    assert_eq!(m.read32(reg::CQCSR), 3 | (1 << 16) | (1 << 10));
+    m.put(index, Cmd::VMA);
+    m.write32(reg::CQCSR, 3 | (1 << 10));
+    m.finish();
+    assert_eq!(m.read32(reg::CQCSR), 3 | (1 << 16));
+    // When a fetch fails, Then bit 8
+    m.break_reads(CQ, 4096, MemStatus::Access);
+    m.push(Cmd::VMA);
+    m.ring();
+    m.dut.settle();
+    assert_eq!(m.read32(reg::CQCSR), 3 | (1 << 16) | (1 << 8));
+    m.break_reads(CQ, 4096, MemStatus::Ok);
+    m.write32(reg::CQCSR, 3 | (1 << 8));
+    m.finish();
+    assert_eq!(m.read32(reg::CQCSR), 3 | (1 << 16));
+}
+
+fn cqcsr_02_enabling_starts_at_0_and_clears_the_errors(m: &mut Rig) {
+    for (mark, cqmf) in [(2, false), (3, true)] {
+        // Given a queue with fence_w_ip and an error bit, stopped at entry 3 with cqt = 4
+        m.command_queue_at(CQ, 7);
+        m.push(Cmd::VMA);
+        m.push(Cmd::FENCE.with(Cmd::WSI));
+        m.push(Cmd::FENCE.store(SCRATCH, 1));
+        m.finish();
+        let error = if cqmf {
+            m.break_reads(CQ + 48, 16, MemStatus::Access);
+            csr::MF
+        } else {
+            csr::CMD_ILL
+        };
+        m.push(Cmd(0, 0));
+        m.ring();
+        m.wait(reg::CQCSR, error | csr::FENCE_W_IP, error | csr::FENCE_W_IP);
+        assert_eq!(m.read32(reg::CQH), 3);
+        m.write32(reg::CQCSR, 0);
+        m.wait(reg::CQCSR, csr::ON | csr::BUSY, 0);
+        // When it is enabled again, with four legal commands in it
+        m.break_reads(CQ, 4096, MemStatus::Ok);
+        for i in 0..4 {
+            m.put(i, Cmd::FENCE.store(SCRATCH + 8 * i, mark));
+        }
+        m.write32(reg::CQCSR, csr::EN);
+        // Then it is on, the errors are gone, and it runs from entry 0 to the old cqt
+        assert_eq!(m.wait(reg::CQCSR, csr::BUSY, 0), csr::EN | csr::ON);
+        assert_eq!(m.read32(reg::CQT), 4);
+        m.wait(reg::CQH, u64::MAX, 4);
+        for i in 0..4 {
+            assert_eq!(m.load(SCRATCH + 8 * i), u64::from(mark), "entry {i}");
+        }
+        m.write32(reg::CQCSR, 0);
+        m.wait(reg::CQCSR, csr::ON | csr::BUSY, 0);
+    }
+}
+
+fn cqcsr_03_a_disabled_queue_fetches_nothing(m: &mut Rig) {
+    // Given a queue that has been switched off
+    m.start();
+    m.run(Cmd::VMA);
+    m.write32(reg::CQCSR, 0);
+    m.wait(reg::CQCSR, csr::ON | csr::BUSY, 0);
+    // When commands are put into it and cqt moves
+    let fetched = m.dut.reads(Purpose::Command);
+    m.push(Cmd::FENCE.store(SCRATCH, 1));
+    m.ring();
+    m.dut.settle();
+    // Then memory is not touched
+    assert_eq!(m.dut.reads(Purpose::Command), fetched);
+    assert_eq!(m.dut.writes(Purpose::Fence), 0);
+    assert_eq!(m.load(SCRATCH), 0);
+}
+
+#[test]
+fn cqcsr_03_nothing_is_fetched_or_stored_once_cqon_is_clear() {
+    for latency in [1, 30] {
+        let mut m = Rig::rtl(latency);
+        for delay in (0..60).step_by(1 + latency as usize / 10) {
+            // Given a queue of fences that store
+            m.command_queue_at(CQ, 7);
+            for i in 0..8 {
+                m.push(Cmd::FENCE.store(SCRATCH + 8 * i, delay as u32 + 1));
+            }
+            // When it is switched off `delay` cycles after it started
+            m.ring();
+            m.dut.step(delay);
+            m.write32(reg::CQCSR, 0);
+            m.wait(reg::CQCSR, csr::ON, 0);
+            // Then at the moment in which cqon reads 0 the last access to memory has been made
+            let seen = (m.dut.reads(Purpose::Command), m.dut.writes(Purpose::Fence));
+            let done = (0..8)
+                .filter(|i| m.load(SCRATCH + 8 * i) == delay + 1)
+                .count() as u64;
+            let cqh = m.read32(reg::CQH);
+            m.dut.step(3 * latency + 20);
+            assert_eq!(
+                (m.dut.reads(Purpose::Command), m.dut.writes(Purpose::Fence)),
+                seen
+            );
+            let later = (0..8)
+                .filter(|i| m.load(SCRATCH + 8 * i) == delay + 1)
+                .count() as u64;
+            assert_eq!(later, done, "delay {delay}: a store after cqon cleared");
+            // And cqh says how far it came
+            assert_eq!(cqh, done, "delay {delay}");
+            assert_eq!(m.read32(reg::CQCSR) & csr::BUSY, 0);
+        }
+    }
+}
+
+fn cqcsr_04_busy_ends_and_on_follows_en(m: &mut Rig) {
+    m.write64(reg::CQB, (CQ >> 12 << 10) | 7);
+    m.write32(reg::CQT, 0);
+    for i in 0..4 {
+        // When the queue is switched on and off, with commands under way
+        m.write32(reg::CQCSR, csr::EN);
+        assert_eq!(m.wait(reg::CQCSR, csr::BUSY, 0), csr::EN | csr::ON);
+        m.restarted();
+        for _ in 0..i {
+            m.push(Cmd::FENCE);
+        }
+        m.ring();
+        m.write32(reg::CQCSR, 0);
+        // Then busy ends, and cqon is what cqen is
+        assert_eq!(m.wait(reg::CQCSR, csr::BUSY, 0), 0);
+        m.write32(reg::CQT, 0);
+    }
+}
+
+fn cqcsr_05_fence_w_ip_exists_with_wires(m: &mut Rig) {
+    // Given fctl.WSI = 1
+    m.start();
+    assert_eq!(m.read32(reg::FCTL) & 2, 2);
+    // When a fence without WSI completes, Then fence_w_ip stays 0; with WSI it is set
+    m.run(Cmd::FENCE);
+    assert_eq!(m.read32(reg::CQCSR) & csr::FENCE_W_IP, 0);
+    m.run(Cmd::FENCE.with(Cmd::WSI));
+    assert_eq!(m.read32(reg::CQCSR) & csr::FENCE_W_IP, csr::FENCE_W_IP);
+    // And software cannot set it
+    m.write32(reg::CQCSR, csr::EN | csr::FENCE_W_IP);
+    m.write32(reg::CQCSR, csr::EN | csr::FENCE_W_IP);
+    assert_eq!(m.read32(reg::CQCSR), csr::EN | csr::ON);
+}
+
+fn fqcsr_01_each_bit_stands_where_it_should(m: &mut Rig) {
+    // Given a queue of two entries, Then fqen is bit 0, fie bit 1, fqon bit 16
+    m.write64(reg::FQB, FQ >> 12 << 10);
+    m.write32(reg::FQH, 0);
+    m.write32(reg::FQCSR, 3);
+    assert_eq!(m.wait(reg::FQCSR, 1 << 17, 0), 3 | (1 << 16));
+    // When it overflows, Then bit 9 is set and written 1 to clear
+    for did in [1, 2] {
+        m.ask(request(did, Access::Read, 0x1000));
+    }
+    m.dut.settle();
+    assert_eq!(m.read32(reg::FQCSR), 3 | (1 << 16) | (1 << 9));
+    m.write32(reg::FQH, 1);
+    m.write32(reg::FQCSR, 3 | (1 << 9));
+    assert_eq!(m.read32(reg::FQCSR), 3 | (1 << 16));
+    // When a record cannot be written, Then bit 8
+    m.break_writes(FQ, 64, MemStatus::Access);
+    m.ask(request(3, Access::Read, 0x1000));
+    m.dut.settle();
+    assert_eq!(m.read32(reg::FQCSR), 3 | (1 << 16) | (1 << 8));
+    m.write32(reg::FQCSR, 3 | (1 << 8));
+    assert_eq!(m.read32(reg::FQCSR), 3 | (1 << 16));
+}
+
+fn fqcsr_02_enabling_starts_at_0_and_clears_the_errors(m: &mut Rig) {
+    for fqmf in [false, true] {
+        // Given a queue with two records, fqh = 1 and an error bit, switched off
+        m.fault_queue_at(FQ, 1);
+        for did in [1, 2] {
+            m.ask(request(did, Access::Read, 0x1000));
+        }
+        m.dut.settle();
+        m.write32(reg::FQH, if fqmf { 1 } else { 3 });
+        let error = if fqmf {
+            m.break_writes(FQ, 128, MemStatus::Access);
+            csr::MF
+        } else {
+            csr::FQOF
+        };
+        m.ask(request(3, Access::Read, 0x1000));
+        m.dut.settle();
+        assert_eq!(m.read32(reg::FQCSR), csr::EN | csr::ON | error);
+        assert_eq!(m.read32(reg::FQT), 2);
+        m.write32(reg::FQCSR, 0);
+        m.wait(reg::FQCSR, csr::ON | csr::BUSY, 0);
+        m.break_writes(FQ, 128, MemStatus::Ok);
+        // When it is enabled again
+        let fqh = m.read32(reg::FQH);
+        m.write32(reg::FQCSR, csr::EN);
+        // Then it is on, fqt is 0, the error is gone, fqh is untouched
+        assert_eq!(m.wait(reg::FQCSR, csr::BUSY, 0), csr::EN | csr::ON);
+        assert_eq!((m.read32(reg::FQT), m.read32(reg::FQH)), (0, fqh));
+        // And the next record goes to entry 0, unless fqh makes that the last free one
+        if fqh != 1 {
+            m.ask(request(9, Access::Read, 0x1000));
+            m.dut.settle();
+            assert_eq!(m.load(FQ) >> 40, 9);
+            assert_eq!(m.read32(reg::FQT), 1);
+        }
+        m.write32(reg::FQCSR, 0);
+        m.wait(reg::FQCSR, csr::ON | csr::BUSY, 0);
+    }
+}
+
+fn fqcsr_03_faults_of_a_disabled_queue_are_dropped_silently(m: &mut Rig) {
+    // Given a machine whose fault queue has been switched off
+    m.start();
+    m.refuses(request(1, Access::Read, 0x1000), 258);
+    m.write32(reg::FQCSR, csr::IE);
+    m.wait(reg::FQCSR, csr::ON | csr::BUSY, 0);
+    let written = m.dut.writes(Purpose::Fault);
+    // When requests are refused
+    for did in 0..8 {
+        assert_eq!(m.read(did, 0x1000), None);
+    }
+    m.dut.settle();
+    // Then nothing is written and no bit shows it
+    assert_eq!(m.dut.writes(Purpose::Fault), written);
+    assert_eq!(m.read32(reg::FQCSR), csr::IE);
+    assert_eq!((m.read32(reg::IPSR), m.dut.irq()), (0, 0));
+    // When it is switched on again, Then only later faults are recorded
+    m.fault_queue_at(FQ, 7);
+    m.refuses(request(11, Access::Read, 0x1000), 258);
+    assert_eq!(m.read32(reg::FQT), 1);
+}
+
+#[test]
+fn fqcsr_03_nothing_is_written_once_fqon_is_clear() {
+    for latency in [1, 30] {
+        let mut m = Rig::rtl(latency);
+        m.ddtp(2);
+        for delay in (0..48).step_by(1 + latency as usize / 10) {
+            // Given six requests that are refused
+            m.fault_queue_at(FQ, 7);
+            let before = m.dut.writes(Purpose::Fault);
+            for did in 0..6 {
+                m.dut.h.submit(request(did, Access::Read, 0x1000));
+            }
+            // When the queue is switched off `delay` cycles later
+            m.dut.step(delay);
+            m.write32(reg::FQCSR, 0);
+            m.wait(reg::FQCSR, csr::ON, 0);
+            // Then at the moment in which fqon reads 0 the last record is in memory
+            let written = m.dut.writes(Purpose::Fault);
+            let fqt = m.read32(reg::FQT);
+            let records: Vec<_> = (0..8).map(|i| m.record(i)).collect();
+            m.dut.step(3 * latency + 20);
+            assert_eq!(m.dut.writes(Purpose::Fault), written, "delay {delay}");
+            assert_eq!((0..8).map(|i| m.record(i)).collect::<Vec<_>>(), records);
+            // And fqt counts them
+            assert_eq!(fqt, written - before, "delay {delay}");
+            m.dut.h.finish_requests().expect("answers");
+            while let Some(f) = m.dut.h.take_finished() {
+                assert!(f.response.fault);
+            }
+            assert_eq!(
+                m.read32(reg::FQCSR),
+                0,
+                "delay {delay}: no error bit of a queue that is off"
+            );
+        }
+    }
+}
+
+fn fqcsr_04_busy_ends_and_on_follows_en(m: &mut Rig) {
+    m.write64(reg::FQB, (FQ >> 12 << 10) | 7);
+    for n in 0..4 {
+        // When the queue is switched on, used and switched off
+        m.write32(reg::FQCSR, csr::EN);
+        assert_eq!(m.wait(reg::FQCSR, csr::BUSY, 0), csr::EN | csr::ON);
+        for did in 0..n {
+            m.ask(request(did, Access::Read, 0x1000));
+        }
+        m.write32(reg::FQCSR, 0);
+        // Then busy ends, and fqon is what fqen is
+        assert_eq!(m.wait(reg::FQCSR, csr::BUSY, 0), 0);
+    }
+}
+
+fn fqcsr_04_busy_ends_with_a_broken_memory_too(m: &mut Rig) {
+    // Given a queue whose memory refuses writes
+    m.break_writes(FQ, 0x2000, MemStatus::Access);
+    m.fault_queue_at(FQ, 7);
+    // When it is switched off straight after a fault
+    m.ask(request(1, Access::Read, 0x1000));
+    m.write32(reg::FQCSR, 0);
+    // Then busy ends, and the queue is off
+    let fqcsr = m.wait(reg::FQCSR, csr::BUSY, 0);
+    assert_eq!(fqcsr & (csr::EN | csr::ON), 0);
+    // And it can be switched on again and works once the memory does
+    m.break_writes(FQ, 0x2000, MemStatus::Ok);
+    m.fault_queue_at(FQ, 7);
+    m.refuses(request(1, Access::Read, 0x1000), 256);
+}

@@ -1,0 +1,645 @@
+//! Register access rules, capabilities and fctl (REG, CAP, FCTL, HPM-14).
+
+use portcullis_sim::core::{Access, Kind};
+use portcullis_tests::conformance::*;
+use portcullis_tests::*;
+
+conformance!(
+    reg_01_every_register_stands_at_its_offset_and_nothing_else_answers,
+    reg_01_the_queue_pointers_stand_at_their_offsets,
+    reg_02_words_are_read_whole_while_they_change,
+    reg_02_words_are_written_whole,
+    reg_03_halves_and_wholes_of_64_bit_registers_agree,
+    reg_03_halves_are_written_in_either_order,
+    reg_05_the_low_half_stands_at_the_low_address,
+    reg_05_asking_for_big_endian_changes_no_register,
+    reg_06_registers_of_absent_features_read_zero_and_ignore_writes,
+    reg_07_reserved_offsets_read_zero_and_ignore_writes,
+    reg_07_reserved_fields_read_zero,
+    reg_09_ones_in_reserved_fields_have_no_effect,
+    reg_10_one_clears_and_zero_keeps,
+    reg_10_bits_without_their_feature_and_status_bits_ignore_ones,
+    reg_11_any_write_leaves_a_legal_value,
+    cap_01_capabilities_hold_from_reset_on_and_ignore_writes,
+    cap_02_version_is_1_0,
+    cap_02_version_ignores_writes,
+    cap_03_sv39_alone_is_offered,
+    cap_03_the_offered_mode_translates_and_the_others_are_refused,
+    cap_04_no_second_stage_is_offered,
+    cap_04_contexts_with_a_second_stage_are_refused,
+    cap_05_neither_svpbmt_nor_svrsw60t59b_is_offered,
+    cap_05_their_pte_bits_are_refused,
+    cap_06_msi_ats_ad_and_end_are_not_offered,
+    cap_06_contexts_and_commands_that_need_them_are_refused,
+    cap_07_wires_are_offered,
+    cap_07_a_wire_does_signal,
+    cap_08_hpm_dbg_pd_qosid_nl_and_s_are_not_offered,
+    cap_08_what_needs_them_is_refused,
+    cap_09_32_physical_address_bits_are_offered,
+    cap_09_they_bound_walks_but_not_the_translated_address,
+    cap_10_reserved_and_custom_bits_read_zero,
+    cap_10_reserved_and_custom_bits_ignore_writes,
+    cap_11_napot_pages_work_without_a_capability_bit,
+    fctl_01_fctl_is_32_bits_and_its_reserved_bits_read_zero,
+    fctl_02_be_is_fixed_at_zero,
+    fctl_03_wsi_is_fixed_at_one,
+    fctl_04_gxl_is_fixed_at_zero,
+    hpm_14_counters_read_zero_and_ignore_writes,
+);
+
+/// Offsets of the 4-byte words that `tiny` implements (REG-01).
+const WORDS: [u16; 19] = [
+    0, 4, 8, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 72, 76, 84, 760, 764, 80,
+];
+
+fn reg_01_every_register_stands_at_its_offset_and_nothing_else_answers(m: &mut Rig) {
+    // Given a distinct value in every register that takes one
+    m.write64(reg::CQB, (0x1_2345 << 10) | 3);
+    m.write64(reg::FQB, (0x5_4321 << 10) | 4);
+    m.write32(reg::CQT, 9);
+    m.write32(reg::FQH, 17);
+    m.ddtp_at(0x7777_7000, 1);
+    // When every word of the page is read
+    let words: Vec<u64> = (0..4096).step_by(4).map(|o| m.read32(o)).collect();
+    let at = |offset: u16| words[usize::from(offset / 4)];
+    // Then each register shows its value at its offset, and everything else 0
+    assert_eq!(at(0) | (at(4) << 32), 0x0000_0020_1000_0210);
+    assert_eq!(at(8), 2);
+    assert_eq!(at(16) | (at(20) << 32), (0x7_7777 << 10) | 1);
+    assert_eq!(at(24) | (at(28) << 32), (0x1_2345 << 10) | 3);
+    assert_eq!((at(32), at(36)), (0, 9));
+    assert_eq!(at(40) | (at(44) << 32), (0x5_4321 << 10) | 4);
+    assert_eq!((at(48), at(52)), (17, 0));
+    assert_eq!((at(72), at(76), at(84)), (0, 0, 0));
+    for offset in (0..4096u16).step_by(4).filter(|o| !WORDS.contains(o)) {
+        assert_eq!(at(offset), 0, "offset {offset}");
+    }
+}
+
+fn reg_01_the_queue_pointers_stand_at_their_offsets(m: &mut Rig) {
+    // Given a machine that has executed three commands and recorded two faults
+    m.start();
+    for _ in 0..3 {
+        m.run(Cmd::VMA);
+    }
+    m.ask(request(1, Access::Read, 0x1000));
+    m.ask(request(2, Access::Read, 0x2000));
+    m.dut.settle();
+    // Then the pointers show it at 32, 36, 48 and 52, the control registers at 72 and 76
+    assert_eq!((m.read32(32), m.read32(36)), (3, 3));
+    assert_eq!((m.read32(48), m.read32(52)), (0, 2));
+    assert_eq!(
+        (m.read32(72), m.read32(76)),
+        (csr::EN | csr::ON, csr::EN | csr::ON)
+    );
+    // When fie is set, Then the next record shows in ipsr at 84
+    m.write32(76, csr::EN | csr::IE);
+    m.ask(request(3, Access::Read, 0x3000));
+    m.dut.settle();
+    assert_eq!(m.read32(84), 2);
+}
+
+fn reg_02_words_are_read_whole_while_they_change(m: &mut Rig) {
+    // Given 200 commands
+    m.start();
+    for _ in 0..200 {
+        m.push(Cmd::VMA);
+    }
+    // When cqh is read again and again while the queue runs
+    m.ring();
+    let mut last = 0;
+    while last != 200 {
+        let cqh = m.read32(reg::CQH);
+        // Then it only counts up: no mixture of an old and a new value shows
+        assert!((last..=200).contains(&cqh), "cqh went from {last} to {cqh}");
+        last = cqh;
+    }
+}
+
+fn reg_02_words_are_written_whole(m: &mut Rig) {
+    // Given two directories, of which only the second has a valid context
+    m.dc_at(0x1fff_f000 + 5 * 32, [TC_V, 0, 0, 0]);
+    m.queues(7, 7);
+    for _ in 0..3 {
+        // When one 4-byte write changes both the mode and every bit of the PPN
+        m.ddtp_at(0xe000_0000, 1);
+        m.write32(reg::DDTP, (0x1_ffff << 10) | 2);
+        // Then both have changed together
+        assert_eq!(m.wait(reg::DDTP, 1 << 4, 0), (0x1_ffff << 10) | 2);
+        m.grants(request(DEV, Access::Read, 0x1234), 0x1234);
+        m.ddtp(0);
+    }
+    m.no_faults();
+    // And the same for the size and the page number of a queue
+    m.write32(reg::CQCSR, 0);
+    m.wait(reg::CQCSR, csr::ON | csr::BUSY, 0);
+    for value in [
+        (0xa_a5a5 << 10) | 2,
+        (0x5_5a5a << 10) | 5,
+        (0xa_a5a5 << 10) | 2,
+    ] {
+        m.write32(reg::CQB, value);
+        assert_eq!(m.read32(reg::CQB), value);
+    }
+}
+
+fn reg_03_halves_and_wholes_of_64_bit_registers_agree(m: &mut Rig) {
+    for (offset, value) in [
+        (reg::DDTP, (0xa_bcde << 10) | 1),
+        (reg::CQB, (0xd_cba9 << 10) | 6),
+        (reg::FQB, (0x8_7654 << 10) | 7),
+    ] {
+        // When all 8 bytes are written at once
+        m.write64(offset, value);
+        m.wait(reg::DDTP, 1 << 4, 0);
+        // Then both halves and the whole show it
+        assert_eq!(m.read64(offset), value);
+        assert_eq!(m.read32(offset), value & 0xffff_ffff);
+        assert_eq!(m.read32(offset + 4), value >> 32);
+    }
+    // And read-only registers can be read both ways too
+    assert_eq!(m.read64(reg::CAPABILITIES), 0x0000_0020_1000_0210);
+    assert_eq!(m.read32(reg::CAPABILITIES), 0x1000_0210);
+    assert_eq!(m.read32(reg::CAPABILITIES + 4), 0x20);
+    assert_eq!(m.read64(reg::ICVEC), 0);
+}
+
+fn reg_03_halves_are_written_in_either_order(m: &mut Rig) {
+    for (offset, low) in [(reg::CQB, 3), (reg::FQB, 5), (reg::DDTP, 1)] {
+        for high_first in [true, false] {
+            // Given another value in the register
+            m.write64(offset, (0xf_0f0f << 10) | 1);
+            m.wait(reg::DDTP, 1 << 4, 0);
+            // When the two halves of a new value are written one by one
+            let value = (0x6_6999 << 10) | low;
+            let halves = [(offset, value & 0xffff_ffff), (offset + 4, value >> 32)];
+            let order = if high_first { [1, 0] } else { [0, 1] };
+            for i in order {
+                m.write32(halves[i].0, halves[i].1);
+                m.wait(reg::DDTP, 1 << 4, 0);
+            }
+            // Then the register holds it
+            assert_eq!(
+                m.read64(offset),
+                value,
+                "offset {offset}, high first {high_first}"
+            );
+        }
+    }
+}
+
+fn reg_05_the_low_half_stands_at_the_low_address(m: &mut Rig) {
+    // Given a value whose bytes all differ
+    let value = (0x3_1b2f << 10) | 5;
+    m.write64(reg::CQB, value);
+    // Then the 4-byte word at the register's own offset is the low one
+    assert_eq!(m.read32(reg::CQB), value & 0xffff_ffff);
+    assert_eq!(m.read32(reg::CQB + 4), value >> 32);
+    // And capabilities.version, the lowest byte, shows in the word at 0 and PAS in that at 4
+    assert_eq!(m.read32(reg::CAPABILITIES) & 0xff, 0x10);
+    assert_eq!(m.read32(reg::CAPABILITIES + 4) & 0x3f, 32);
+}
+
+fn reg_05_asking_for_big_endian_changes_no_register(m: &mut Rig) {
+    // Given registers with values
+    m.write64(reg::FQB, (0x9_8765 << 10) | 2);
+    // When software asks for big-endian memory
+    m.write32(reg::FCTL, 1);
+    // Then registers read as before, and take values as before
+    assert_eq!(m.read64(reg::FQB), (0x9_8765 << 10) | 2);
+    m.write32(reg::FQB, (0x1_2345 << 10) | 3);
+    assert_eq!(m.read32(reg::FQB), (0x1_2345 << 10) | 3);
+    assert_eq!(m.read64(reg::CAPABILITIES), 0x0000_0020_1000_0210);
+}
+
+/// Words in `first..end` read 0 and stay so when ones are written, 4 and 8 bytes at a time.
+fn is_void(m: &mut Rig, first: u16, end: u16) {
+    let before = (m.read64(reg::DDTP), m.read64(reg::CQB), m.read64(reg::FQB));
+    for offset in (first..end).step_by(4) {
+        m.write32(offset, 0xffff_ffff);
+        assert_eq!(m.read32(offset), 0, "offset {offset}");
+        if offset % 8 == 0 && offset + 4 < end {
+            m.write64(offset, u64::MAX);
+            assert_eq!(m.read64(offset), 0, "offset {offset}");
+        }
+    }
+    let after = (m.read64(reg::DDTP), m.read64(reg::CQB), m.read64(reg::FQB));
+    assert_eq!(
+        after, before,
+        "a write to {first}..{end} reached another register"
+    );
+}
+
+fn reg_06_registers_of_absent_features_read_zero_and_ignore_writes(m: &mut Rig) {
+    // Given a running machine without ATS, debug interface, QoS and message interrupts
+    m.start();
+    // Then pqb, pqh, pqt, pqcsr, the debug registers, iommu_qosid and msi_cfg_tbl are not there
+    is_void(m, 56, 72);
+    is_void(m, 80, 84);
+    is_void(m, 600, 628);
+    is_void(m, 768, 1024);
+    // And the machine runs on
+    m.fence();
+    assert_eq!(m.read32(reg::IPSR), 0);
+}
+
+fn hpm_14_counters_read_zero_and_ignore_writes(m: &mut Rig) {
+    // Given a machine without counters that has work
+    m.start();
+    m.device_with_page();
+    m.grants(request(DEV, Access::Read, PAGE), FRAME);
+    // Then 88 to 599 are not there
+    is_void(m, 88, 600);
+    assert_eq!(m.read32(reg::IPSR), 0);
+    assert_eq!(m.dut.irq(), 0);
+}
+
+fn reg_07_reserved_offsets_read_zero_and_ignore_writes(m: &mut Rig) {
+    m.start();
+    is_void(m, 12, 16);
+    is_void(m, 628, 760);
+    is_void(m, 1024, 4096);
+    m.fence();
+}
+
+fn reg_07_reserved_fields_read_zero(m: &mut Rig) {
+    // When ones are written to every implemented register (ddtp in a mode that it takes)
+    m.write64(reg::CQB, u64::MAX);
+    m.write64(reg::FQB, u64::MAX);
+    m.write32(reg::CQT, 0xffff_ffff);
+    m.write32(reg::FQH, 0xffff_ffff);
+    m.write64(reg::DDTP, !0xf | 1);
+    m.wait(reg::DDTP, 1 << 4, 0);
+    m.write32(reg::FCTL, 0xffff_ffff);
+    m.write64(reg::ICVEC, u64::MAX);
+    m.write32(reg::IPSR, 0xffff_ffff);
+    // Then reserved bits read 0: 63:54 and those between PPN and the low fields
+    assert_eq!(m.read64(reg::DDTP) & !0x003f_ffff_ffff_fc1f, 0);
+    assert_eq!(m.read64(reg::CQB) & !0x003f_ffff_ffff_fc1f, 0);
+    assert_eq!(m.read64(reg::FQB) & !0x003f_ffff_ffff_fc1f, 0);
+    assert_eq!(m.read32(reg::FCTL) & !0x7, 0);
+    assert_eq!(m.read64(reg::ICVEC) & !0xffff, 0);
+    assert_eq!(m.read32(reg::IPSR) & !0xf, 0);
+    // And so they do in the control registers, switched on last; cqt = 0 keeps the queue still
+    m.write32(reg::CQT, 0);
+    m.write32(reg::CQCSR, 0xffff_ffff);
+    m.write32(reg::FQCSR, 0xffff_ffff);
+    assert_eq!(m.read32(reg::CQCSR) & !0x3_0f03, 0);
+    assert_eq!(m.read32(reg::FQCSR) & !0x3_0303, 0);
+}
+
+fn reg_09_ones_in_reserved_fields_have_no_effect(m: &mut Rig) {
+    // Given a running machine with a mapped page
+    m.start();
+    m.device_with_page();
+    // When software sets every reserved bit of the control registers along with the bits it means
+    m.write32(reg::CQCSR, 0xfff0_f0fc | csr::EN);
+    m.write32(reg::FQCSR, 0xfff0_fcfc | csr::EN);
+    // Then exactly the meant bits are set
+    assert_eq!(m.read32(reg::CQCSR), csr::EN | csr::ON);
+    assert_eq!(m.read32(reg::FQCSR), csr::EN | csr::ON);
+    // And both queues do their work
+    m.fence();
+    m.grants(request(DEV, Access::Read, PAGE), FRAME);
+    m.refuses(request(DEV, Access::Read, PAGE + 0x1000), 13);
+    assert_eq!((m.read32(reg::IPSR), m.dut.irq()), (0, 0));
+}
+
+fn reg_10_one_clears_and_zero_keeps(m: &mut Rig) {
+    // Given cmd_ill, then fence_w_ip set beside it, and their pending bit
+    m.start();
+    m.write32(reg::CQCSR, csr::EN | csr::IE);
+    m.push(Cmd::FENCE.with(Cmd::WSI));
+    m.push(Cmd(0, 0));
+    m.ring();
+    m.wait(reg::CQCSR, csr::CMD_ILL, csr::CMD_ILL);
+    let both = csr::CMD_ILL | csr::FENCE_W_IP;
+    assert_eq!(m.read32(reg::CQCSR) & both, both);
+    // When zeros are written, Then they stay
+    m.write32(reg::CQCSR, csr::EN);
+    assert_eq!(m.read32(reg::CQCSR) & both, both);
+    m.write32(reg::IPSR, 0);
+    assert_eq!(m.read32(reg::IPSR), 1);
+    // When a one is written to one of them, Then that one goes and the other stays
+    m.write32(reg::CQCSR, csr::EN | csr::FENCE_W_IP);
+    assert_eq!(m.read32(reg::CQCSR) & both, csr::CMD_ILL);
+    m.put(1, Cmd::VMA);
+    m.write32(reg::CQCSR, csr::EN | csr::CMD_ILL);
+    assert_eq!(m.read32(reg::CQCSR) & both, 0);
+    m.write32(reg::IPSR, 1);
+    assert_eq!(m.read32(reg::IPSR), 0);
+}
+
+fn reg_10_bits_without_their_feature_and_status_bits_ignore_ones(m: &mut Rig) {
+    // When ones are written to cmd_to (no ATS), pmip (no HPM) and pip (no ATS), Then they read 0
+    m.write32(reg::CQCSR, 1 << 9);
+    m.write32(reg::IPSR, 0xc);
+    assert_eq!(m.read32(reg::CQCSR), 0);
+    assert_eq!(m.read32(reg::IPSR), 0);
+    // When ones are written to on and busy, Then the queues stay off
+    m.write32(reg::CQCSR, csr::ON | csr::BUSY);
+    m.write32(reg::FQCSR, csr::ON | csr::BUSY);
+    m.write64(reg::DDTP, 1 << 4);
+    m.wait(reg::DDTP, 1 << 4, 0);
+    assert_eq!(m.read32(reg::CQCSR), 0);
+    assert_eq!(m.read32(reg::FQCSR), 0);
+    // And zeros there do not switch a running queue off
+    m.queues(7, 7);
+    m.write32(reg::CQCSR, csr::EN);
+    m.write32(reg::FQCSR, csr::EN);
+    assert_eq!(m.read32(reg::CQCSR), csr::EN | csr::ON);
+    assert_eq!(m.read32(reg::FQCSR), csr::EN | csr::ON);
+    m.fence();
+}
+
+fn reg_11_any_write_leaves_a_legal_value(m: &mut Rig) {
+    // When anything at all is written to fields that take only some values
+    let mut x = 0x9e37_79b9_7f4a_7c15u64;
+    for _ in 0..48 {
+        x = x
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(0x1405_7b7e_f767_814f);
+        let value = x ^ (x >> 29);
+        for offset in [reg::DDTP, reg::CQB, reg::FQB, reg::ICVEC] {
+            m.write64(offset, value);
+        }
+        for offset in [reg::FCTL, reg::CQT, reg::FQH] {
+            m.write32(offset, value);
+        }
+        // Then what reads back is legal
+        let ddtp = m.wait(reg::DDTP, 1 << 4, 0);
+        assert!(
+            (0..=2).contains(&(ddtp & 0xf)),
+            "{value:#x}: ddtp {ddtp:#x}"
+        );
+        let (cqb, fqb) = (m.read64(reg::CQB), m.read64(reg::FQB));
+        let (cqt, fqh) = (m.read32(reg::CQT), m.read32(reg::FQH));
+        assert!(
+            cqt < 2 << (cqb & 0x1f),
+            "{value:#x}: cqb {cqb:#x} cqt {cqt:#x}"
+        );
+        assert!(
+            fqh < 2 << (fqb & 0x1f),
+            "{value:#x}: fqb {fqb:#x} fqh {fqh:#x}"
+        );
+        assert_eq!(m.read32(reg::FCTL), 2);
+        assert_eq!(m.read64(reg::ICVEC), 0);
+    }
+}
+
+fn cap_01_capabilities_hold_from_reset_on_and_ignore_writes(m: &mut Rig) {
+    // Given a machine straight after reset, Then capabilities hold
+    assert_eq!(m.read64(reg::CAPABILITIES), 0x0000_0020_1000_0210);
+    // When anything is written, Then they still do, also while everything runs and after another reset
+    m.write64(reg::CAPABILITIES, u64::MAX);
+    m.write64(reg::CAPABILITIES, 0);
+    m.write32(reg::CAPABILITIES + 4, 0);
+    assert_eq!(m.read64(reg::CAPABILITIES), 0x0000_0020_1000_0210);
+    m.start();
+    assert_eq!(m.read64(reg::CAPABILITIES), 0x0000_0020_1000_0210);
+    m.reset();
+    assert_eq!(m.read64(reg::CAPABILITIES), 0x0000_0020_1000_0210);
+}
+
+/// Bits `high:low` of capabilities.
+fn offered(m: &mut Rig, high: u32, low: u32) -> u64 {
+    (m.read64(reg::CAPABILITIES) >> low) & ((1 << (high - low + 1)) - 1)
+}
+
+fn cap_02_version_is_1_0(m: &mut Rig) {
+    assert_eq!(offered(m, 7, 4), 1, "major");
+    assert_eq!(offered(m, 3, 0), 0, "minor");
+}
+
+fn cap_02_version_ignores_writes(m: &mut Rig) {
+    m.write32(reg::CAPABILITIES, 0x20);
+    m.write64(reg::CAPABILITIES, 0xff);
+    assert_eq!(m.read32(reg::CAPABILITIES) & 0xff, 0x10);
+}
+
+fn cap_03_sv39_alone_is_offered(m: &mut Rig) {
+    // Bits 8 to 11: Sv32, Sv39, Sv48, Sv57
+    assert_eq!(offered(m, 11, 8), 0b0010);
+}
+
+/// Devices 0.. with these contexts are each refused with `cause`; device 100 with `good` passes.
+fn contexts_are_refused(m: &mut Rig, bad: &[[u64; 4]], cause: u64, good: [u64; 4]) {
+    m.start();
+    m.dc(100, good);
+    let mut cases = vec![];
+    for (did, dw) in (0u32..).zip(bad) {
+        m.dc(did, *dw);
+        cases.push((request(did, Access::Read, PAGE), cause));
+    }
+    m.refuses_each(&cases);
+    m.grants(request(100, Access::Read, PAGE), PAGE);
+}
+
+fn cap_03_the_offered_mode_translates_and_the_others_are_refused(m: &mut Rig) {
+    // Given contexts with Sv48 and Sv57, and with tc.SXL for Sv32
+    let root = TABLES >> 12;
+    let modes = [
+        [TC_V, 0, 0, (9 << 60) | root],
+        [TC_V, 0, 0, (10 << 60) | root],
+        [TC_V | (1 << 11), 0, 0, (8 << 60) | root],
+    ];
+    // Then they are misconfigured, and Sv39 works
+    contexts_are_refused(m, &modes, 259, [TC_V, 0, 0, 0]);
+    m.device_with_page();
+    m.invalidate(Cmd::INVAL_DDT);
+    m.grants(request(DEV, Access::Read, PAGE), FRAME);
+}
+
+fn cap_04_no_second_stage_is_offered(m: &mut Rig) {
+    // Bits 16 to 19: Sv32x4, Sv39x4, Sv48x4, Sv57x4
+    assert_eq!(offered(m, 19, 16), 0);
+}
+
+fn cap_04_contexts_with_a_second_stage_are_refused(m: &mut Rig) {
+    let bad = [8u64, 9, 10].map(|mode| [TC_V, (mode << 60) | (TABLES >> 12), 0, 0]);
+    contexts_are_refused(m, &bad, 259, [TC_V, 0, 0, 0]);
+}
+
+fn cap_05_neither_svpbmt_nor_svrsw60t59b_is_offered(m: &mut Rig) {
+    assert_eq!(offered(m, 15, 14), 0);
+}
+
+fn cap_05_their_pte_bits_are_refused(m: &mut Rig) {
+    // Given pages with one of PTE[62:59] set each, and one without
+    m.start();
+    let root = m.device_with_page();
+    let mut cases = vec![];
+    for (i, bit) in (1..).zip(59..=62) {
+        m.map(root, PAGE + i * 0x1000, FRAME, RWX | (1 << bit), 0);
+        cases.push((request(DEV, Access::Read, PAGE + i * 0x1000), 13));
+    }
+    // Then those are page faults
+    m.refuses_each(&cases);
+    m.grants(request(DEV, Access::Read, PAGE), FRAME);
+}
+
+fn cap_06_msi_ats_ad_and_end_are_not_offered(m: &mut Rig) {
+    // AMO_MRIF, MSI_FLAT, MSI_MRIF, AMO_HWAD, ATS, T2GPA, END
+    assert_eq!(offered(m, 27, 21), 0);
+}
+
+fn cap_06_contexts_and_commands_that_need_them_are_refused(m: &mut Rig) {
+    // EN_ATS, T2GPA with EN_ATS, GADE, SADE, SBE
+    let bad = [1 << 1, (1 << 1) | (1 << 3), 1 << 7, 1 << 8, 1 << 10].map(|tc| [TC_V | tc, 0, 0, 0]);
+    contexts_are_refused(m, &bad, 259, [TC_V, 0, 0, 0]);
+    // ATS.INVAL and ATS.PRGR
+    m.rejects(Cmd(0x004, 0));
+    m.rejects(Cmd(0x084, 0));
+    // And the context is 32 bytes, as without MSI_FLAT: device 1 stands 32 bytes behind device 0
+    m.dc(101, [TC_V, 0, 0, 0]);
+    m.grants(request(101, Access::Read, 0x4321), 0x4321);
+}
+
+fn cap_07_wires_are_offered(m: &mut Rig) {
+    // IGS = 1: wires only
+    assert_eq!(offered(m, 29, 28), 1);
+}
+
+fn cap_07_a_wire_does_signal(m: &mut Rig) {
+    // Given a fault queue with its interrupt on
+    m.start();
+    m.write32(reg::FQCSR, csr::EN | csr::IE);
+    assert_eq!(m.dut.irq(), 0);
+    // When a fault is recorded
+    m.refuses(request(DEV, Access::Read, 0), 258);
+    // Then the wire is high until software clears the pending bit
+    m.dut.step(2);
+    assert_eq!(m.dut.irq(), 1);
+    m.write32(reg::IPSR, 2);
+    m.dut.step(2);
+    assert_eq!(m.dut.irq(), 0);
+}
+
+fn cap_08_hpm_dbg_pd_qosid_nl_and_s_are_not_offered(m: &mut Rig) {
+    assert_eq!(offered(m, 31, 30), 0, "HPM, DBG");
+    assert_eq!(offered(m, 43, 38), 0, "PD8, PD17, PD20, QOSID, NL, S");
+}
+
+fn cap_08_what_needs_them_is_refused(m: &mut Rig) {
+    // PDTV with PD8, PD17 and PD20; RCID and MCID
+    let bad = [
+        [TC_V | TC_PDTV, 0, 0, 1 << 60],
+        [TC_V | TC_PDTV, 0, 0, 2 << 60],
+        [TC_V | TC_PDTV, 0, 0, 3 << 60],
+        [TC_V, 0, 1 << 40, 0],
+        [TC_V, 0, 1 << 52, 0],
+    ];
+    contexts_are_refused(m, &bad, 259, [TC_V | TC_PDTV, 0, 0, 0]);
+    // NL and S
+    m.rejects(Cmd::VMA.at(PAGE).with(1 << 34));
+    m.rejects(Cmd::VMA.at(PAGE).with_second(1 << 9));
+    // Debug interface and counters
+    m.write64(608, 1);
+    m.write32(92, 1);
+    assert_eq!(
+        (m.read64(608), m.read64(616), m.read32(92), m.read64(96)),
+        (0, 0, 0, 0)
+    );
+}
+
+fn cap_09_32_physical_address_bits_are_offered(m: &mut Rig) {
+    assert_eq!(offered(m, 37, 32), 32);
+}
+
+fn cap_09_they_bound_walks_but_not_the_translated_address(m: &mut Rig) {
+    // Given tables in the last page that 32 bits reach, and a leaf that leads beyond it
+    m.start();
+    let root = m.device_with_page();
+    let last = 0xffff_f000;
+    let slot = m.pte(root, 0x20_0000, 1);
+    m.store(slot, leaf(last, TABLE));
+    m.store(last, leaf(FRAME, RWX));
+    m.store(last + 8, leaf(0x00ff_ffff_ffff_f000, RWX));
+    // Then the walk reaches the tables, and the address handed out has all its 56 bits
+    m.grants(request(DEV, Access::Read, 0x20_0010), FRAME + 0x10);
+    m.grants(request(DEV, Access::Read, 0x20_1fff), 0x00ff_ffff_ffff_ffff);
+    // When a table lies one page further, Then its use is an access fault
+    let slot = m.pte(root, 0x40_0000, 1);
+    m.store(slot, leaf(0x1_0000_0000, TABLE));
+    m.store(0x1_0000_0000, leaf(FRAME, RWX));
+    m.refuses(request(DEV, Access::Read, 0x40_0000), 5);
+}
+
+fn cap_10_reserved_and_custom_bits_read_zero(m: &mut Rig) {
+    assert_eq!(offered(m, 13, 12), 0);
+    assert_eq!(offered(m, 20, 20), 0);
+    assert_eq!(offered(m, 55, 44), 0);
+    assert_eq!(offered(m, 63, 56), 0);
+}
+
+fn cap_10_reserved_and_custom_bits_ignore_writes(m: &mut Rig) {
+    let bits = 0xffff_f000_0010_3000;
+    m.write64(reg::CAPABILITIES, bits);
+    m.write32(reg::CAPABILITIES + 4, bits >> 32);
+    assert_eq!(m.read64(reg::CAPABILITIES) & bits, 0);
+}
+
+fn cap_11_napot_pages_work_without_a_capability_bit(m: &mut Rig) {
+    // Given a 64 KiB page: sixteen equal leaves with N=1 and PPN[3:0]=1000b
+    m.start();
+    let root = m.sv39(DEV, PSCID);
+    for i in 0..16 {
+        m.map(root, 0x10_0000 + i * 0x1000, 0x8004_8000, RWX | pte::N, 0);
+    }
+    // Then an address anywhere in it reaches the corresponding one
+    for i in [0, 7, 8, 15] {
+        let iova = 0x10_0000 + i * 0x1000 + 0x123;
+        m.grants(request(DEV, Access::Write, iova), 0x8004_0123 + i * 0x1000);
+    }
+    m.no_faults();
+}
+
+fn fctl_01_fctl_is_32_bits_and_its_reserved_bits_read_zero(m: &mut Rig) {
+    // Given any machine, Then fctl reads 2 (WSI) at offset 8, also while everything runs
+    assert_eq!(m.read32(reg::FCTL), 2);
+    m.start();
+    assert_eq!(m.read32(reg::FCTL), 2);
+    // When anything is written to it, Then each field holds a legal value: here the fixed one
+    m.ddtp(0);
+    for value in [0, 0xffff_ffff, 0x5555_5555, 0xaaaa_aaaa] {
+        m.write32(reg::FCTL, value);
+        assert_eq!(m.read32(reg::FCTL), 2, "after {value:#x}");
+    }
+    assert_eq!(m.read32(reg::FCTL + 4), 0, "the custom word behind it");
+}
+
+fn fctl_02_be_is_fixed_at_zero(m: &mut Rig) {
+    // When software asks for big-endian memory, Then BE stays 0 ...
+    m.write32(reg::FCTL, 1);
+    assert_eq!(m.read32(reg::FCTL) & 1, 0);
+    // ... and a little-endian context and command still work
+    m.start();
+    m.dc(DEV, [TC_V, 0, 0, 0]);
+    m.run(Cmd::FENCE.store(SCRATCH, 0x1234_5678));
+    assert_eq!(m.load(SCRATCH), 0x1234_5678);
+    m.grants(request(DEV, Access::Read, 0x77), 0x77);
+}
+
+fn fctl_03_wsi_is_fixed_at_one(m: &mut Rig) {
+    // When software asks for messages, Then WSI stays 1 ...
+    m.write32(reg::FCTL, 0);
+    assert_eq!(m.read32(reg::FCTL) & 2, 2);
+    // ... and a fence may signal by wire
+    m.start();
+    m.run(Cmd::FENCE.with(Cmd::WSI));
+    assert_eq!(m.read32(reg::CQCSR) & csr::FENCE_W_IP, csr::FENCE_W_IP);
+}
+
+fn fctl_04_gxl_is_fixed_at_zero(m: &mut Rig) {
+    // When software asks for GXL=1, Then it stays 0 ...
+    m.write32(reg::FCTL, 4);
+    assert_eq!(m.read32(reg::FCTL) & 4, 0);
+    // ... iohgatp mode 8 is not Sv32x4, which is not offered either, and SXL must be 0
+    let bad = [[TC_V, 8 << 60, 0, 0], [TC_V | (1 << 11), 0, 0, 0]];
+    contexts_are_refused(m, &bad, 259, [TC_V, 0, 0, 0]);
+    // And no kind of request gets around it
+    m.refuses(
+        as_kind(request(0, Access::Read, PAGE), Kind::Translated),
+        259,
+    );
+}

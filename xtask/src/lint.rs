@@ -1,0 +1,96 @@
+//! The generated Verilog, and what three tools say about it.
+
+use crate::report::Report;
+use crate::tools::{make_dir, run as tool};
+use crate::{root, target};
+use std::path::Path;
+use std::process::Command;
+
+/// Asks the command `portcullis` for the Verilog of a configuration.
+pub fn generate(config: &str, file: &Path) -> Result<String, String> {
+    let dir = make_dir(&target().join("verilog"))?;
+    if file.exists() {
+        std::fs::remove_file(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    tool(
+        Command::new(cargo)
+            .args(["run", "--release", "-q", "-p", "portcullis-sim", "--"])
+            .args(["verilog", "--config", config, "-o"])
+            .arg(&dir)
+            .current_dir(root()),
+    )?;
+    let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let lines = text.lines().count();
+    let modules = text.matches("\nendmodule").count();
+    Ok(format!("{lines} lines, {modules} modules"))
+}
+
+/// Lints `file`, whose top module has its name.
+pub fn run(report: &mut Report, config: &str, file: &Path) {
+    report.step(&format!("lint {config}: verilator"), || verilator(file));
+    report.step(&format!("lint {config}: iverilog"), || iverilog(file));
+    report.step(&format!("lint {config}: yosys"), || yosys(file));
+}
+
+fn top(file: &Path) -> String {
+    file.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into()
+}
+
+fn quiet(text: &str, command: &str) -> Result<String, String> {
+    match text.lines().find(|l| !l.trim().is_empty()) {
+        None => Ok("no warnings".into()),
+        Some(line) => Err(format!("{command}: {line}")),
+    }
+}
+
+fn verilator(file: &Path) -> Result<String, String> {
+    let text = tool(
+        Command::new("verilator")
+            .args(["--lint-only", "-Wall", "--top-module", &top(file)])
+            .arg(root().join("hdl/lint/verilator.vlt"))
+            .arg(file),
+    )?;
+    quiet(&text, "verilator")
+}
+
+fn iverilog(file: &Path) -> Result<String, String> {
+    // The tag arrays compare every entry at once: sensitivity to the whole array is what is meant.
+    let text = tool(
+        Command::new("iverilog")
+            .args(["-g2005", "-Wall", "-Wno-sensitivity-entire-array"])
+            .args(["-s", &top(file), "-o", "/dev/null"])
+            .arg(file),
+    )?;
+    quiet(&text, "iverilog")
+}
+
+/// What Yosys only mentions but nobody wants.
+const UNWANTED: [&str; 4] = [
+    "is implicitly declared",
+    "Latch inferred",
+    "is used but has no driver",
+    "multiple conflicting drivers",
+];
+
+fn yosys(file: &Path) -> Result<String, String> {
+    // The loop check must see the design before it is mapped: afterwards it sees no loops.
+    let script = format!(
+        "read_verilog {}; hierarchy -check -top {}; proc; flatten; opt_clean; check -assert",
+        file.display(),
+        top(file)
+    );
+    let log = tool(Command::new("yosys").args(["-e", "implicitly declared", "-p", &script]))?;
+    for line in log.lines() {
+        if UNWANTED.iter().any(|u| line.contains(u)) {
+            return Err(format!("yosys: {line}"));
+        }
+        if line.starts_with("Warning:") {
+            return Err(format!("yosys: {line}"));
+        }
+    }
+    Ok("no latch, no loop, nothing undriven".into())
+}
