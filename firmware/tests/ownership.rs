@@ -33,19 +33,26 @@ fn domain<P: platform::Platform, const N: usize>(iommu: &Iommu<P, N>) -> PagingD
     iommu.paging_domain(DomainConfig::default()).unwrap()
 }
 
-/// The example of section 3.3, with another PSCID: barriers and doorbell included.
+/// The example of section 3.3 to the letter: device 0x25, PSCID 7, barriers and doorbell included.
 #[test]
 fn worked_example_claim_attach() {
     let w = world();
     let (iommu, log) = traced(&w, dma_default());
+    (0..6).for_each(|n| assert!(iommu.add_device(DeviceId(n).into()).is_ok()));
     iommu.add_device(DEV.into()).unwrap();
+    let sync = [
+        Command(0x0000_2502_0000_0003, 0),
+        Command(0x0000_0000_0000_0002, 0),
+        Command(0x0000_0001_0000_7001, 0),
+        Command(0x0000_0000_0000_3002, 0),
+    ];
     let (dc, empty) = context(&w, DEV);
     let tail = u64::from(w.borrow().cqt);
 
     log.borrow_mut().clear();
     let owned = iommu.group(DEV).unwrap().claim(&owner(1)).unwrap();
     let mut claim = vec![Store(dc, 0), Barrier(MemToMem)];
-    claim.extend(SYNC);
+    claim.extend(sync);
     claim.extend([
         Barrier(MemToReg),
         Bell(tail + 4),
@@ -60,7 +67,7 @@ fn worked_example_claim_attach() {
     let owned = owned.attach(domain).unwrap();
     let fsc = w.borrow().load(dc + 24);
     let mut attach = vec![Store(dc + 24, fsc), Barrier(MemToMem)];
-    attach.extend(SYNC);
+    attach.extend(sync);
     attach.extend([
         Barrier(MemToReg),
         Bell(tail + 8),
@@ -70,7 +77,7 @@ fn worked_example_claim_attach() {
         Barrier(MemToReg),
     ]);
     assert_eq!(steps(&w, &log), attach);
-    assert_eq!((fsc >> 60, w.borrow().load(dc + 16)), (8, 1 << 12));
+    assert_eq!((fsc >> 60, w.borrow().load(dc + 16)), (8, 7 << 12));
     drop(owned);
 }
 
@@ -446,6 +453,33 @@ fn t77_forgotten_guard() {
     );
     drop(iommu);
     assert_eq!((w.borrow().mode(), w.borrow().used()), (0, 0));
+}
+
+/// The hardware lets go of a domain before the domain's tables are freed, also when the guard is just dropped.
+#[test]
+fn dropping_a_guard_frees_after_the_fence() {
+    let w = world();
+    let (iommu, log) = traced(
+        &w,
+        Config {
+            table_chunk: 1,
+            ..Config::default()
+        },
+    );
+    iommu.add_device(DEV.into()).unwrap();
+    let owned = iommu
+        .group(DEV)
+        .unwrap()
+        .claim(&owner(1))
+        .unwrap()
+        .attach(domain(&iommu))
+        .unwrap();
+    log.borrow_mut().clear();
+    drop(owned);
+    let fence = |op: &platform::Op| matches!(op, platform::Op::Event(Event::FenceEnd { .. }));
+    let free = |op: &platform::Op| matches!(op, platform::Op::Free(..));
+    let log = log.borrow();
+    assert!(log.iter().position(fence).expect("waits") < log.iter().position(free).expect("frees"));
 }
 
 /// Requirement R-27: one event per change.

@@ -97,7 +97,7 @@ fn random_edits_in<const WIDE: bool>(
 
 #[test]
 fn random_edits_wide_stores() {
-    (1..=20).for_each(|seed| {
+    (1..=8).for_each(|seed| {
         random_edits::<true>(
             seed,
             Config {
@@ -111,7 +111,7 @@ fn random_edits_wide_stores() {
 
 #[test]
 fn random_edits_narrow_stores() {
-    (1..=10).for_each(|seed| {
+    (1..=5).for_each(|seed| {
         random_edits::<false>(
             seed,
             Config {
@@ -130,13 +130,13 @@ fn random_edits_napot_and_ranges() {
         napot: true,
         ..dma_default()
     };
-    (1..=10).for_each(|seed| random_edits::<true>(seed, config, 1 << 43));
+    (1..=5).for_each(|seed| random_edits::<true>(seed, config, 1 << 43));
 }
 
 /// A processor cache that the IOMMU does not see, and queues so small that they wrap in every batch.
 #[test]
 fn random_edits_noncoherent() {
-    for seed in 1..=10 {
+    for seed in 1..=8 {
         let w = world();
         w.borrow_mut().noncoherent = true;
         let config = Config {

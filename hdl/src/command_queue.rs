@@ -12,6 +12,7 @@
 
 use crate::types::*;
 use crate::widen::unsigned_cast_to;
+use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
 
 /// States of the command queue.
@@ -44,6 +45,8 @@ pub struct CommandQueue<const X: usize> {
     pub base: Signal<In, Bits<28>>,
     /// cqh.
     pub head: Signal<In, Bits<X>>,
+    /// fctl.WSI: interrupts are wires, so a fence may raise one (FEN-09).
+    pub wires: Signal<In, Bit>,
     /// A command is in work: the queue is not off yet (CQCSR-03).
     pub active: Signal<Out, Bit>,
     /// cqh moves on.
@@ -114,6 +117,8 @@ pub struct CommandQueue<const X: usize> {
     asked: DFF<Bit>,
     failed: DFF<Bit>,
 
+    head_wide: Signal<Local, Bits<28>>,
+    row: Signal<Local, Bits<8>>,
     w0: Signal<Local, Bits<64>>,
     w1: Signal<Local, Bits<64>>,
     opcode: Signal<Local, Bits<7>>,
@@ -146,16 +151,25 @@ pub struct CommandQueue<const X: usize> {
 }
 
 impl<const X: usize> CommandQueue<X> {
-    /// A command queue for physical addresses of `pas` bits and device ids of `did` bits.
+    /// The command queue of a configuration.
     #[must_use]
-    pub fn new(pas: u32, did: u32) -> Self {
+    pub fn new(config: &Config) -> Self {
+        let pas = config.pas_bits();
         let frame_mask = (1u64 << (pas - 12)) - 1;
+        let caps = config.capabilities();
+        let no_nl = u64::from(!caps.nl()) << 34;
+        let no_s = u64::from(!caps.s()) << 9;
+        // DIR-07: by the largest directory, not the current mode.
+        let no_did = u64::MAX
+            .checked_shl(40 + config.device_id_bits())
+            .unwrap_or(0);
         Self {
             clock: Default::default(),
             reset: Default::default(),
             go: Default::default(),
             base: Default::default(),
             head: Default::default(),
+            wires: Default::default(),
             active: Default::default(),
             advance: Default::default(),
             memory_fault: Default::default(),
@@ -191,6 +205,8 @@ impl<const X: usize> CommandQueue<X> {
             second: Default::default(),
             asked: Default::default(),
             failed: Default::default(),
+            head_wide: Default::default(),
+            row: Default::default(),
             w0: Default::default(),
             w1: Default::default(),
             opcode: Default::default(),
@@ -209,8 +225,8 @@ impl<const X: usize> CommandQueue<X> {
             store_off: Default::default(),
             store_off_wide: Default::default(),
             // INV-01; NL (34) and S (dw1 bit 9) are reserved without their capability (INV-23, INV-26).
-            inval_reserved0: Constant::new(0xf000_0ffc_0000_0800u64.into()),
-            inval_reserved1: Constant::new(0xc000_0000_0000_03ffu64.into()),
+            inval_reserved0: Constant::new((0xf000_0ff8_0000_0800u64 | no_nl).into()),
+            inval_reserved1: Constant::new((0xc000_0000_0000_01ffu64 | no_s).into()),
             // FEN-01.
             fence_reserved0: Constant::new(0x0000_0000_ffff_c000u64.into()),
             fence_reserved1: Constant::new(0xc000_0000_0000_0000u64.into()),
@@ -219,8 +235,7 @@ impl<const X: usize> CommandQueue<X> {
             pid_mask: Constant::new(0x0000_0000_ffff_f000u64.into()),
             // without PD17 and PD20 a PID has 8 bits.
             pid_wide_mask: Constant::new(0x0000_0000_fff0_0000u64.into()),
-            // DIR-07.
-            did_wide_mask: Constant::new((u64::MAX << (40 + did)).into()),
+            did_wide_mask: Constant::new(no_did.into()),
             // Bit n of the doubleword is bit n + 2 of the address; 63:62 are reserved anyway.
             store_far_mask: Constant::new((u64::MAX << (pas - 2)).into()),
             frame_mask: Constant::new(frame_mask.into()),
@@ -245,7 +260,8 @@ impl<const X: usize> Logic for CommandQueue<X> {
             | ((self.func3.val() == 1) & self.w0.val().get_bit(32));
         self.fence_bad.next = ((self.w0.val() & self.fence_reserved0.val()) != 0)
             | ((self.w1.val() & self.fence_reserved1.val()) != 0)
-            | (self.func3.val() != 0);
+            | (self.func3.val() != 0)
+            | (self.w0.val().get_bit(11) & !self.wires.val());
         self.did_wide.next =
             self.w0.val().get_bit(33) & ((self.w0.val() & self.did_wide_mask.val()) != 0);
         self.dir_bad.next = ((self.w0.val() & self.dir_reserved0.val()) != 0)
@@ -254,11 +270,10 @@ impl<const X: usize> Logic for CommandQueue<X> {
             | (self.func3.val() > 1)
             | ((self.func3.val() == 0) & ((self.w0.val() & self.pid_mask.val()) != 0))
             | ((self.func3.val() == 1)
-                & (!self.w0.val().get_bit(33)
-                    | ((self.w0.val() & self.pid_wide_mask.val()) != 0)));
+                & (!self.w0.val().get_bit(33) | ((self.w0.val() & self.pid_wide_mask.val()) != 0)));
         // Without second stage and process contexts GVMA, VMA of a guest and INVAL_PDT find nothing.
-        self.has_effect.next = (self.func3.val() == 0)
-            & ((self.opcode.val() == 3) | !self.w0.val().get_bit(33));
+        self.has_effect.next =
+            (self.func3.val() == 0) & ((self.opcode.val() == 3) | !self.w0.val().get_bit(33));
 
         // Operands of an invalidation. ADDR[63:12] stands at 61:10: two places up it is an address.
         self.address_word.next = self.w1.val() << 2;
@@ -268,6 +283,8 @@ impl<const X: usize> Logic for CommandQueue<X> {
         self.op_arg.next.vpn0 = self.address.val().vpn0;
         self.op_arg.next.vpn1 = self.address.val().vpn1;
         self.op_arg.next.vpn2 = self.address.val().vpn2;
+        self.op_arg.next.vpn3 = self.address.val().vpn3;
+        self.op_arg.next.vpn4 = self.address.val().vpn4;
         self.op_arg.next.hi = 0.into();
         self.op_arg.next.tag = 0.into();
         self.op_arg.next.did = self.w0.val().get_bits::<24>(40);
@@ -276,8 +293,19 @@ impl<const X: usize> Logic for CommandQueue<X> {
         self.op_arg.next.sup = self.w0.val().get_bit(33);
         self.op_arg.next.access = 0.into();
         self.op_arg.next.kind = 0.into();
+        self.op_arg.next.debug = false;
         if self.w0.val().get_bit(10) {
             self.op_arg.next.kind = 1.into();
+            // INV-27: a range ends at the lowest 0 of ADDR. It is rounded up to 2 MiB, 1 GiB or everything (INV-16).
+            if self.w1.val().get_bit(9) {
+                self.op_arg.next.access = 1.into();
+                if self.address.val().vpn0.all() {
+                    self.op_arg.next.access = 2.into();
+                    if self.address.val().vpn1.all() {
+                        self.op_arg.next.kind = 0.into();
+                    }
+                }
+            }
         }
         if self.opcode.val() == 3 {
             self.op.next = PipeOp::InvalDdt;
@@ -306,8 +334,10 @@ impl<const X: usize> Logic for CommandQueue<X> {
         self.fence_wire.next = false;
         self.done.next = false;
         self.ar_valid.next = false;
-        self.ar_frame.next = self.base.val();
-        self.ar_off.next = unsigned_cast_to::<12, X>(self.head.val()) << 4;
+        self.head_wide.next = unsigned_cast_to::<28, X>(self.head.val());
+        self.row.next = self.head_wide.val().get_bits::<8>(0);
+        self.ar_frame.next = self.base.val() | (self.head_wide.val() >> 8);
+        self.ar_off.next = unsigned_cast_to::<12, 8>(self.row.val()) << 4;
 
         match self.state.q.val() {
             CommandState::Idle => {

@@ -139,8 +139,7 @@ impl<const X: usize, const F: usize, const F1: usize> Logic for FaultQueue<X, F,
         self.records.reset.next = self.reset.val();
 
         self.accepts.next = self.enabled.val() & !self.failed.val();
-        self.ready.next =
-            (self.records.level.val() != self.full.val()) | !self.accepts.val();
+        self.ready.next = (self.records.level.val() != self.full.val()) | !self.accepts.val();
         self.records.push.next = self.record_valid.val() & self.accepts.val();
         self.records.data_in.next = self.record.val();
         self.records.pop.next = false;

@@ -7,33 +7,36 @@
 //! | shapes | [`types`], [`widen`] and the crate `portcullis-regmap` |
 //! | leaves | [`cells`], [`fifo`] |
 //! | blocks | [`lookup`], [`walker`], [`command_queue`], [`fault_queue`], [`drain`], [`memory_port`], [`registers`] |
-//! | top | [`top`] |
-//! | products | [`emit`]: Verilog of any of them |
+//! | around the core | [`msi`], [`hpm`], [`hpm_counter`], [`debug`] |
+//! | core | [`core`]: the blocks and their wires |
+//! | configurations | [`tiny`], [`linux`]; [`ports`]: what they have in common |
+//! | products | [`verilog`]: the Verilog of a configuration; [`emit`]: of any block; [`cosim`]: both compared |
 
 // The derives of rust-hdl make public items without documentation.
 #![allow(missing_docs)]
 
 pub mod cells;
 pub mod command_queue;
+pub mod core;
 pub mod cosim;
+pub mod debug;
 pub mod drain;
 pub mod emit;
 pub mod fault_queue;
 pub mod fifo;
+pub mod hpm;
+pub mod hpm_counter;
+pub mod linux;
 pub mod lookup;
 pub mod memory_port;
+pub mod msi;
+pub mod ports;
 pub mod registers;
-pub mod top;
+pub mod tiny;
 pub mod types;
 pub mod verilog;
 pub mod walker;
 pub mod widen;
 
-/// The core in the sizes of the configuration `tiny`.
-pub type Tiny = top::Iommu<8, 3, 4, 2, 7, 2, 3, 8, 1, 2>;
-
-/// The core of configuration `tiny`.
-#[must_use]
-pub fn tiny() -> Tiny {
-    Tiny::new(&portcullis_regmap::config::TINY)
-}
+pub use linux::Linux;
+pub use tiny::Tiny;

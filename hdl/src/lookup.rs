@@ -23,10 +23,11 @@
 use crate::cells::{ContextTags, IotlbTags, SyncRam};
 use crate::fifo::Fifo;
 use crate::types::*;
+use crate::widen::unsigned_cast_to;
 use rust_hdl::prelude::*;
 
-/// `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `D` device_id bits, `2^Q` queued misses
-/// (`Q1` = `Q` + 1).
+/// `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `D` device_id bits, `V` virtual page
+/// number bits, `2^Q` queued misses (`Q1` = `Q` + 1).
 #[derive(LogicBlock)]
 pub struct Lookup<
     const N: usize,
@@ -34,6 +35,7 @@ pub struct Lookup<
     const C: usize,
     const S: usize,
     const D: usize,
+    const V: usize,
     const Q: usize,
     const Q1: usize,
 > {
@@ -41,8 +43,8 @@ pub struct Lookup<
     pub clock: Signal<In, Clock>,
     /// Empties pipeline, queue and caches.
     pub reset: Signal<In, Bit>,
-    /// ddtp.iommu_mode: 0 Off, 1 Bare, 2 1LVL.
-    pub mode: Signal<In, Bits<2>>,
+    /// ddtp.iommu_mode: 0 Off, 1 Bare, 2 1LVL, 3 2LVL, 4 3LVL.
+    pub mode: Signal<In, Bits<3>>,
 
     /// Translation port: a request is offered.
     pub req_valid: Signal<In, Bit>,
@@ -74,10 +76,19 @@ pub struct Lookup<
     pub rsp_tag: Signal<Out, Bits<6>>,
     /// Refused.
     pub rsp_fault: Signal<Out, Bit>,
-    /// Page size: 0 4 KiB, 1 64 KiB, 2 2 MiB, 3 1 GiB.
-    pub rsp_size: Signal<Out, Bits<2>>,
+    /// Page size: 0 4 KiB, 1 64 KiB, 2 2 MiB, 3 1 GiB, 4 512 GiB, 5 256 TiB.
+    pub rsp_size: Signal<Out, Bits<3>>,
     /// Physical address, 0 with a fault.
     pub rsp_spa: Signal<Out, Spa>,
+
+    /// The debug interface offers a request.
+    pub debug_valid: Signal<In, Bit>,
+    /// The request.
+    pub debug_req: Signal<In, Req>,
+    /// It is taken at the end of this cycle.
+    pub debug_ready: Signal<Out, Bit>,
+    /// The answer in `rsp_fault`, `rsp_size` and `rsp_spa` is for the debug interface, which takes it at once.
+    pub debug_done: Signal<Out, Bit>,
 
     /// The walker takes a request (only while `walk_idle`).
     pub walk_start: Signal<Out, Bit>,
@@ -85,10 +96,8 @@ pub struct Lookup<
     pub walk_idle: Signal<In, Bit>,
     /// The request.
     pub walk_req: Signal<Out, Req>,
-    /// ddtp was Off when it was looked up.
-    pub walk_off: Signal<Out, Bit>,
-    /// ddtp was Bare when it was looked up.
-    pub walk_bare: Signal<Out, Bit>,
+    /// ddtp.iommu_mode when it was looked up.
+    pub walk_mode: Signal<Out, Bits<3>>,
     /// Its device_id is wider than the directory (DDT-04).
     pub walk_wide: Signal<Out, Bit>,
     /// Its context was found ...
@@ -109,7 +118,7 @@ pub struct Lookup<
     /// The leaf found.
     pub res_leaf: Signal<In, Leaf>,
     /// Its size.
-    pub res_size: Signal<In, Bits<2>>,
+    pub res_size: Signal<In, Bits<3>>,
     /// The request that it answers.
     pub res_req: Signal<In, Req>,
 
@@ -132,6 +141,10 @@ pub struct Lookup<
     /// Drop entry `tlb_fill_index`: it is about to be overwritten.
     pub tlb_drop: Signal<In, Bit>,
 
+    /// Event: a new request leaves its first lookup ...
+    pub ev_request: Signal<Out, Bit>,
+    /// ... this one.
+    pub ev_req: Signal<Out, Req>,
     /// Event: a new request found its context.
     pub ev_context_hit: Signal<Out, Bit>,
     /// Event: a new request did not find its context.
@@ -142,7 +155,7 @@ pub struct Lookup<
     pub ev_iotlb_miss: Signal<Out, Bit>,
 
     contexts: ContextTags<C, S, D>,
-    tags: IotlbTags<N, I, C, S>,
+    tags: IotlbTags<N, I, C, S, V>,
     data: SyncRam<Leaf, 8>,
     misses: Fifo<Req, Q, Q1>,
 
@@ -153,6 +166,12 @@ pub struct Lookup<
     s1: DFF<Req>,
     s1_maint: Signal<Local, Bit>,
     s1_vpn2: Signal<Local, Bits<9>>,
+    s1_vpn3: Signal<Local, Bits<9>>,
+    s1_vpn4: Signal<Local, Bits<9>>,
+    s1_zeros: Signal<Local, Bit>,
+    s1_ones: Signal<Local, Bit>,
+    s1_sign: Signal<Local, Bit>,
+    s1_directory: Signal<Local, Bit>,
     s1_wide: Signal<Local, Bit>,
     s1_canonical: Signal<Local, Bit>,
     s1_untranslated: Signal<Local, Bit>,
@@ -165,8 +184,7 @@ pub struct Lookup<
     s2_op: DFF<PipeOp>,
     s2_replay: DFF<Bit>,
     s2: DFF<Req>,
-    s2_off: DFF<Bit>,
-    s2_bare: DFF<Bit>,
+    s2_mode: DFF<Bits<3>>,
     s2_wide: DFF<Bit>,
     s2_plain: DFF<Bit>,
     s2_paged: DFF<Bit>,
@@ -175,9 +193,10 @@ pub struct Lookup<
     s2_slot: DFF<Bits<S>>,
     s2_info: DFF<Context>,
     s2_index: DFF<Bits<I>>,
-    s2_size: DFF<Bits<2>>,
+    s2_size: DFF<Bits<3>>,
     s2_translate: Signal<Local, Bit>,
     s2_maint: Signal<Local, Bit>,
+    s2_access: Signal<Local, Bits<2>>,
     s2_permitted: Signal<Local, Bit>,
     s2_allowed: Signal<Local, Bit>,
     s2_answers: Signal<Local, Bit>,
@@ -190,21 +209,23 @@ pub struct Lookup<
     advance: Signal<Local, Bit>,
     replay: Signal<Local, Bit>,
     credit: Signal<Local, Bit>,
+    room: Signal<Local, Bit>,
     queued: Signal<Local, Bit>,
 
     // Answer
     out_leaf: Signal<Local, Leaf>,
-    out_size: Signal<Local, Bits<2>>,
+    out_size: Signal<Local, Bits<3>>,
     out_identity: Signal<Local, Bit>,
     out_req: Signal<Local, Req>,
     out_fault: Signal<Local, Bit>,
-    out_hi: Signal<Local, Bits<25>>,
-    out_hi_low: Signal<Local, Bits<17>>,
-    out_vpn2: Signal<Local, Bits<9>>,
+    out_hi: Signal<Local, Bits<7>>,
+    out_vpn4: Signal<Local, Bits<9>>,
     out_spa: Signal<Local, Spa>,
 
-    wide_mask: Constant<Bits<24>>,
-    hi_ones: Constant<Bits<25>>,
+    one_level_mask: Constant<Bits<24>>,
+    two_levels_mask: Constant<Bits<24>>,
+    hi_ones: Constant<Bits<7>>,
+    vpn_ones: Constant<Bits<9>>,
     napot_kept: Constant<Bits<9>>,
     napot_free: Constant<Bits<9>>,
     spa_zero: Constant<Spa>,
@@ -218,9 +239,10 @@ impl<
     const C: usize,
     const S: usize,
     const D: usize,
+    const V: usize,
     const Q: usize,
     const Q1: usize,
-> Default for Lookup<N, I, C, S, D, Q, Q1>
+> Default for Lookup<N, I, C, S, D, V, Q, Q1>
 {
     fn default() -> Self {
         Self {
@@ -243,11 +265,14 @@ impl<
             rsp_fault: Default::default(),
             rsp_size: Default::default(),
             rsp_spa: Default::default(),
+            debug_valid: Default::default(),
+            debug_req: Default::default(),
+            debug_ready: Default::default(),
+            debug_done: Default::default(),
             walk_start: Default::default(),
             walk_idle: Default::default(),
             walk_req: Default::default(),
-            walk_off: Default::default(),
-            walk_bare: Default::default(),
+            walk_mode: Default::default(),
             walk_wide: Default::default(),
             walk_hit: Default::default(),
             walk_slot: Default::default(),
@@ -268,6 +293,8 @@ impl<
             tlb_fill_global: Default::default(),
             tlb_fill_slot: Default::default(),
             tlb_drop: Default::default(),
+            ev_request: Default::default(),
+            ev_req: Default::default(),
             ev_context_hit: Default::default(),
             ev_context_miss: Default::default(),
             ev_iotlb_hit: Default::default(),
@@ -282,6 +309,12 @@ impl<
             s1: Default::default(),
             s1_maint: Default::default(),
             s1_vpn2: Default::default(),
+            s1_vpn3: Default::default(),
+            s1_vpn4: Default::default(),
+            s1_zeros: Default::default(),
+            s1_ones: Default::default(),
+            s1_sign: Default::default(),
+            s1_directory: Default::default(),
             s1_wide: Default::default(),
             s1_canonical: Default::default(),
             s1_untranslated: Default::default(),
@@ -292,8 +325,7 @@ impl<
             s2_op: Default::default(),
             s2_replay: Default::default(),
             s2: Default::default(),
-            s2_off: Default::default(),
-            s2_bare: Default::default(),
+            s2_mode: Default::default(),
             s2_wide: Default::default(),
             s2_plain: Default::default(),
             s2_paged: Default::default(),
@@ -305,6 +337,7 @@ impl<
             s2_size: Default::default(),
             s2_translate: Default::default(),
             s2_maint: Default::default(),
+            s2_access: Default::default(),
             s2_permitted: Default::default(),
             s2_allowed: Default::default(),
             s2_answers: Default::default(),
@@ -315,6 +348,7 @@ impl<
             advance: Default::default(),
             replay: Default::default(),
             credit: Default::default(),
+            room: Default::default(),
             queued: Default::default(),
             out_leaf: Default::default(),
             out_size: Default::default(),
@@ -322,11 +356,13 @@ impl<
             out_req: Default::default(),
             out_fault: Default::default(),
             out_hi: Default::default(),
-            out_hi_low: Default::default(),
-            out_vpn2: Default::default(),
+            out_vpn4: Default::default(),
             out_spa: Default::default(),
-            wide_mask: Constant::new(((0xff_ffffu64 >> D) << D).into()),
-            hi_ones: Constant::new(0x1ff_ffffu64.into()),
+            // DDT-02, DDT-04: a base-format directory has 7, 16 or 24 device_id bits.
+            one_level_mask: Constant::new(0xff_ff80u64.into()),
+            two_levels_mask: Constant::new(0xff_0000u64.into()),
+            hi_ones: Constant::new(0x7fu64.into()),
+            vpn_ones: Constant::new(0x1ffu64.into()),
             napot_kept: Constant::new(0x1f0u64.into()),
             napot_free: Constant::new(0x00fu64.into()),
             spa_zero: Constant::new(Spa::default()),
@@ -342,16 +378,17 @@ impl<
     const C: usize,
     const S: usize,
     const D: usize,
+    const V: usize,
     const Q: usize,
     const Q1: usize,
-> Logic for Lookup<N, I, C, S, D, Q, Q1>
+> Logic for Lookup<N, I, C, S, D, V, Q, Q1>
 {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock, s1_valid, s1_op, s1_replay, s1, s2_valid, s2_op, s2_replay, s2, s2_off,
-            s2_bare, s2_wide, s2_plain, s2_paged, s2_raced, s2_found, s2_slot, s2_info, s2_index,
-            s2_size, replaying
+            self, clock, s1_valid, s1_op, s1_replay, s1, s2_valid, s2_op, s2_replay, s2, s2_mode,
+            s2_wide, s2_plain, s2_paged, s2_raced, s2_found, s2_slot, s2_info, s2_index, s2_size,
+            replaying
         );
         clock!(self, clock, contexts, tags, data, misses);
         self.contexts.reset.next = self.reset.val();
@@ -360,19 +397,49 @@ impl<
 
         // Stage 1: what the caches know of the request.
         self.s1_vpn2.next = self.s1.q.val().vpn2;
-        self.s1_wide.next = (self.s1.q.val().did & self.wide_mask.val()) != 0;
-        self.s1_canonical.next = ((self.s1.q.val().hi == 0) & !self.s1_vpn2.val().get_bit(8))
-            | ((self.s1.q.val().hi == self.hi_ones.val()) & self.s1_vpn2.val().get_bit(8));
+        self.s1_vpn3.next = self.s1.q.val().vpn3;
+        self.s1_vpn4.next = self.s1.q.val().vpn4;
+        self.s1_directory.next = self.mode.val() > 1;
+        self.s1_wide.next = false;
+        if self.mode.val() == 2 {
+            self.s1_wide.next = (self.s1.q.val().did & self.one_level_mask.val()) != 0;
+        }
+        if self.mode.val() == 3 {
+            self.s1_wide.next = (self.s1.q.val().did & self.two_levels_mask.val()) != 0;
+        }
+        // S1-05: the bits above the virtual address repeat its highest one.
+        self.s1_zeros.next = self.s1.q.val().hi == 0;
+        self.s1_ones.next = self.s1.q.val().hi == self.hi_ones.val();
+        self.s1_sign.next = self.s1_vpn4.val().get_bit(8);
+        if self.contexts.info.val().extra < 2 {
+            self.s1_zeros.next = (self.s1.q.val().hi == 0) & (self.s1.q.val().vpn4 == 0);
+            self.s1_ones.next = (self.s1.q.val().hi == self.hi_ones.val())
+                & (self.s1.q.val().vpn4 == self.vpn_ones.val());
+            self.s1_sign.next = self.s1_vpn3.val().get_bit(8);
+        }
+        if self.contexts.info.val().extra == 0 {
+            self.s1_zeros.next = (self.s1.q.val().hi == 0)
+                & (self.s1.q.val().vpn4 == 0)
+                & (self.s1.q.val().vpn3 == 0);
+            self.s1_ones.next = (self.s1.q.val().hi == self.hi_ones.val())
+                & (self.s1.q.val().vpn4 == self.vpn_ones.val())
+                & (self.s1.q.val().vpn3 == self.vpn_ones.val());
+            self.s1_sign.next = self.s1_vpn2.val().get_bit(8);
+        }
+        self.s1_canonical.next =
+            (self.s1_zeros.val() & !self.s1_sign.val()) | (self.s1_ones.val() & self.s1_sign.val());
         self.s1_untranslated.next = self.s1.q.val().kind == 0;
         self.s1_bare.next = self.mode.val() == 1;
         self.contexts.did.next = self.s1.q.val().did;
         self.contexts.pscid.next = self.s1.q.val().pid;
+        self.tags.vpn4.next = self.s1.q.val().vpn4;
+        self.tags.vpn3.next = self.s1.q.val().vpn3;
         self.tags.vpn2.next = self.s1.q.val().vpn2;
         self.tags.vpn1.next = self.s1.q.val().vpn1;
         self.tags.vpn0.next = self.s1.q.val().vpn0;
         self.tags.slots.next = self.contexts.slots.val();
         self.s1_found.next =
-            (self.mode.val() == 2) & self.contexts.hit.val() & !self.s1_wide.val();
+            self.s1_directory.val() & self.contexts.hit.val() & !self.s1_wide.val();
         // TRN-06, TRN-07: no context here has EN_ATS, so only untranslated requests are usable.
         self.s1_usable.next = self.s1_found.val()
             & self.s1_untranslated.val()
@@ -384,6 +451,7 @@ impl<
         self.contexts.kill_all.next = false;
         self.tags.inval.next = false;
         self.tags.inval_av.next = self.s1.q.val().kind == 1;
+        self.tags.inval_coarse.next = self.s1.q.val().access;
         self.tags.inval_pv.next = self.s1.q.val().pv;
         if self.s1_valid.q.val() {
             match self.s1_op.q.val() {
@@ -402,11 +470,12 @@ impl<
         // Stage 2: allowed, or a miss.
         self.s2_translate.next = self.s2_valid.q.val() & (self.s2_op.q.val() == PipeOp::Translate);
         self.s2_maint.next = self.s2_valid.q.val() & (self.s2_op.q.val() != PipeOp::Translate);
+        self.s2_access.next = self.s2.q.val().access;
         self.s2_permitted.next = ((self.s2.q.val().access == 0) & self.data.rd.val().r)
-            | ((self.s2.q.val().access == 1) & self.data.rd.val().w)
+            | (self.s2_access.val().get_bit(0) & self.data.rd.val().w)
             | ((self.s2.q.val().access == 2) & self.data.rd.val().x);
-        self.s2_allowed.next = self.s2_plain.q.val()
-            | (self.s2_paged.q.val() & self.s2_permitted.val());
+        self.s2_allowed.next =
+            self.s2_plain.q.val() | (self.s2_paged.q.val() & self.s2_permitted.val());
         self.s2_answers.next = self.s2_translate.val() & self.s2_allowed.val();
         self.s2_misses.next = self.s2_translate.val() & !self.s2_allowed.val();
         self.queued.next = self.misses.level.val() != 0;
@@ -417,8 +486,7 @@ impl<
                 | (!self.queued.val() & !self.replaying.q.val() & !self.s2_raced.q.val()));
         self.walk_start.next = self.s2_starts.val();
         self.walk_req.next = self.s2.q.val();
-        self.walk_off.next = self.s2_off.q.val();
-        self.walk_bare.next = self.s2_bare.q.val();
+        self.walk_mode.next = self.s2_mode.q.val();
         self.walk_wide.next = self.s2_wide.q.val();
         self.walk_hit.next = self.s2_found.q.val();
         self.walk_slot.next = self.s2_slot.q.val();
@@ -427,17 +495,16 @@ impl<
         self.misses.data_in.next = self.s2.q.val();
         self.tags.kill.next = self.s2_misses.val() & self.s2_paged.q.val();
         self.tags.kill_index.next = self.s2_index.q.val();
-        self.fence_done.next =
-            self.s2_valid.q.val() & (self.s2_op.q.val() == PipeOp::Fence);
+        self.fence_done.next = self.s2_valid.q.val() & (self.s2_op.q.val() == PipeOp::Fence);
         self.mark_stale.next = self.s2_maint.val();
         self.block_fill.next = self.s1_maint.val() | self.s2_maint.val();
 
         // The pipeline moves unless stage 2 has an answer that is not taken.
-        self.res_ready.next = self.rsp_ready.val();
-        self.advance.next =
-            !self.s2_answers.val() | (self.rsp_ready.val() & !self.res_valid.val());
+        self.res_ready.next = self.rsp_ready.val() | self.res_req.val().debug;
+        self.advance.next = !self.s2_answers.val()
+            | (!self.res_valid.val() & (self.rsp_ready.val() | self.s2.q.val().debug));
 
-        // Acceptance: maintenance, then the oldest queued miss, then the port.
+        // Acceptance: maintenance, then the oldest queued miss, the debug interface, the port.
         self.replay.next = self.walk_idle.val() & self.queued.val() & !self.replaying.q.val();
         self.credit.next = true;
         if self.misses.level.val() == self.level_two_left.val() {
@@ -450,10 +517,10 @@ impl<
             self.credit.next = false;
         }
         self.op_ready.next = self.advance.val();
-        self.req_ready.next = self.advance.val()
-            & !self.op_valid.val()
-            & !self.replay.val()
-            & self.credit.val();
+        self.room.next =
+            self.advance.val() & !self.op_valid.val() & !self.replay.val() & self.credit.val();
+        self.debug_ready.next = self.room.val();
+        self.req_ready.next = self.room.val() & !self.debug_valid.val();
         self.misses.pop.next = false;
         if self.s2_replay.q.val() & self.s2_valid.q.val() & self.advance.val() {
             self.replaying.d.next = false;
@@ -473,6 +540,9 @@ impl<
                 self.s1.d.next = self.misses.data_out.val();
                 self.misses.pop.next = true;
                 self.replaying.d.next = true;
+            } else if self.debug_valid.val() & self.credit.val() {
+                self.s1_valid.d.next = true;
+                self.s1.d.next = self.debug_req.val();
             } else if self.req_valid.val() & self.credit.val() {
                 self.s1_valid.d.next = true;
             }
@@ -480,8 +550,7 @@ impl<
             self.s2_op.d.next = self.s1_op.q.val();
             self.s2_replay.d.next = self.s1_replay.q.val();
             self.s2.d.next = self.s1.q.val();
-            self.s2_off.d.next = self.mode.val() == 0;
-            self.s2_bare.d.next = self.s1_bare.val();
+            self.s2_mode.d.next = self.mode.val();
             self.s2_wide.d.next = self.s1_wide.val();
             self.s2_plain.d.next = (self.s1_bare.val() & self.s1_untranslated.val())
                 | (self.s1_usable.val() & !self.contexts.info.val().paged);
@@ -510,6 +579,8 @@ impl<
         self.tags.drop_index.next = self.tlb_fill_index.val();
         self.tags.fill.next = self.tlb_fill.val();
         self.tags.fill_index.next = self.tlb_fill_index.val();
+        self.tags.fill_vpn4.next = self.res_req.val().vpn4;
+        self.tags.fill_vpn3.next = self.res_req.val().vpn3;
         self.tags.fill_vpn2.next = self.res_req.val().vpn2;
         self.tags.fill_vpn1.next = self.res_req.val().vpn1;
         self.tags.fill_vpn0.next = self.res_req.val().vpn0;
@@ -534,34 +605,42 @@ impl<
             self.out_fault.next = self.res_fault.val();
         }
         self.out_hi.next = self.out_req.val().hi;
-        self.out_hi_low.next = self.out_hi.val().get_bits::<17>(0);
-        self.out_vpn2.next = self.out_req.val().vpn2;
+        self.out_vpn4.next = self.out_req.val().vpn4;
         self.out_spa.next.off = self.out_req.val().off;
         self.out_spa.next.p0 = self.out_leaf.val().p0;
         self.out_spa.next.p1 = self.out_leaf.val().p1;
         self.out_spa.next.p2 = self.out_leaf.val().p2;
+        self.out_spa.next.p3 = self.out_leaf.val().p3;
+        self.out_spa.next.p4 = self.out_leaf.val().p4;
         self.out_spa.next.hi = 0.into();
         if self.out_size.val() == 1 {
             self.out_spa.next.p0 = (self.out_leaf.val().p0 & self.napot_kept.val())
                 | (self.out_req.val().vpn0 & self.napot_free.val());
         }
-        if self.out_size.val() > 1 {
+        if self.out_identity.val() | (self.out_size.val() > 1) {
             self.out_spa.next.p0 = self.out_req.val().vpn0;
         }
-        if self.out_size.val() == 3 {
+        if self.out_identity.val() | (self.out_size.val() > 2) {
             self.out_spa.next.p1 = self.out_req.val().vpn1;
+        }
+        if self.out_identity.val() | (self.out_size.val() > 3) {
+            self.out_spa.next.p2 = self.out_req.val().vpn2;
+        }
+        if self.out_identity.val() | (self.out_size.val() > 4) {
+            self.out_spa.next.p3 = self.out_req.val().vpn3;
         }
         if self.out_identity.val() {
-            self.out_spa.next.p0 = self.out_req.val().vpn0;
-            self.out_spa.next.p1 = self.out_req.val().vpn1;
-            self.out_spa.next.p2 = (bit_cast::<26, 17>(self.out_hi_low.val()) << 9)
-                | bit_cast::<26, 9>(self.out_vpn2.val());
-            self.out_spa.next.hi = self.out_hi.val().get_bits::<8>(17);
+            self.out_spa.next.p4 = self.out_vpn4.val().get_bits::<8>(0);
+            self.out_spa.next.hi = (unsigned_cast_to::<8, 7>(self.out_hi.val()) << 1)
+                | unsigned_cast_to::<8, 1>(self.out_vpn4.val().get_bit(8).into());
         }
         if self.out_fault.val() {
             self.out_spa.next = self.spa_zero.val();
         }
-        self.rsp_valid.next = self.res_valid.val() | self.s2_answers.val();
+        self.debug_done.next =
+            (self.res_valid.val() | self.s2_answers.val()) & self.out_req.val().debug;
+        self.rsp_valid.next =
+            (self.res_valid.val() | self.s2_answers.val()) & !self.out_req.val().debug;
         self.rsp_tag.next = self.out_req.val().tag;
         self.rsp_fault.next = self.out_fault.val();
         self.rsp_spa.next = self.out_spa.val();
@@ -574,12 +653,15 @@ impl<
         self.s2_counts.next = self.s2_translate.val()
             & self.advance.val()
             & !self.s2_replay.q.val()
-            & !(self.s2_off.q.val() | self.s2_bare.q.val() | self.s2_wide.q.val());
+            & (self.s2_mode.q.val() > 1)
+            & !self.s2_wide.q.val();
+        self.ev_request.next =
+            self.s2_translate.val() & self.advance.val() & !self.s2_replay.q.val();
+        self.ev_req.next = self.s2.q.val();
         self.ev_context_hit.next = self.s2_counts.val() & self.s2_found.q.val();
         self.ev_context_miss.next = self.s2_counts.val() & !self.s2_found.q.val();
-        self.ev_iotlb_hit.next = self.s2_counts.val()
-            & self.s2_paged.q.val()
-            & self.s2_permitted.val();
+        self.ev_iotlb_hit.next =
+            self.s2_counts.val() & self.s2_paged.q.val() & self.s2_permitted.val();
         self.ev_iotlb_miss.next = self.s2_counts.val() & !self.s2_allowed.val();
 
         if self.reset.val() {

@@ -2,11 +2,12 @@
 //!
 //! Reads: the walker goes before the command queue; a request that has been offered stays until it is taken. Data comes
 //! back with the requester's id (0 walker, 1 command queue), so that both can have a read in flight.
-//! Writes: one burst at a time, from its first beat to its answer; the fence goes before fault records, so that a storm
-//! of faults cannot hold up an IOFENCE.C.
+//! Writes: one burst at a time, from its first beat to its answer; the fence goes before MSIs and these before fault
+//! records, so that a storm of faults cannot hold up an IOFENCE.C.
 //! Timing: everything here is combinational; the registers only remember who was promised the port.
 
 use crate::types::MemAddr;
+use crate::widen::unsigned_cast_to;
 use rust_hdl::prelude::*;
 
 /// See the module.
@@ -25,8 +26,10 @@ pub struct MemoryPort {
     pub walk_frame: Signal<In, Bits<28>>,
     /// Offset.
     pub walk_off: Signal<In, Bits<12>>,
-    /// Directory: four doublewords.
+    /// It is the directory.
     pub walk_ddt: Signal<In, Bit>,
+    /// It is a device context: four doublewords.
+    pub walk_dc: Signal<In, Bit>,
     /// Data for the walker.
     pub walk_r_valid: Signal<Out, Bit>,
 
@@ -55,6 +58,19 @@ pub struct MemoryPort {
     pub fence_upper: Signal<In, Bit>,
     /// Answer for the fence.
     pub fence_b_valid: Signal<Out, Bit>,
+
+    /// Interrupts: write of one word wanted (an MSI).
+    pub msi_valid: Signal<In, Bit>,
+    /// Taken.
+    pub msi_ready: Signal<Out, Bit>,
+    /// Page number.
+    pub msi_frame: Signal<In, Bits<28>>,
+    /// Offset, 4-byte aligned.
+    pub msi_off: Signal<In, Bits<12>>,
+    /// Data.
+    pub msi_data: Signal<In, Bits<32>>,
+    /// Answer for the MSI.
+    pub msi_b_valid: Signal<Out, Bit>,
 
     /// Fault queue: write wanted.
     pub fault_valid: Signal<In, Bit>,
@@ -100,7 +116,7 @@ pub struct MemoryPort {
     pub w_strobe: Signal<Out, Bits<8>>,
     /// Last beat.
     pub w_last: Signal<Out, Bit>,
-    /// 3 fault record, 4 fence.
+    /// 3 fault record, 4 fence, 5 MSI.
     pub w_purpose: Signal<Out, Bits<3>>,
     /// Answer to the burst.
     pub b_valid: Signal<In, Bit>,
@@ -108,11 +124,12 @@ pub struct MemoryPort {
     read_held: DFF<Bit>,
     read_cmd: DFF<Bit>,
     writing: DFF<Bit>,
-    write_fault: DFF<Bit>,
+    writer: DFF<Bits<2>>,
     answering: DFF<Bit>,
 
     choose_cmd: Signal<Local, Bit>,
-    choose_fault: Signal<Local, Bit>,
+    choose: Signal<Local, Bits<2>>,
+    msi_wide: Signal<Local, Bits<64>>,
     write_open: Signal<Local, Bit>,
     ar: Signal<Local, MemAddr>,
     w: Signal<Local, MemAddr>,
@@ -120,6 +137,7 @@ pub struct MemoryPort {
     all_bytes: Constant<Bits<8>>,
     low_bytes: Constant<Bits<8>>,
     high_bytes: Constant<Bits<8>>,
+    quad_mask: Constant<Bits<12>>,
 }
 
 impl Default for MemoryPort {
@@ -132,6 +150,7 @@ impl Default for MemoryPort {
             walk_frame: Default::default(),
             walk_off: Default::default(),
             walk_ddt: Default::default(),
+            walk_dc: Default::default(),
             walk_r_valid: Default::default(),
             cmd_valid: Default::default(),
             cmd_ready: Default::default(),
@@ -145,6 +164,12 @@ impl Default for MemoryPort {
             fence_data: Default::default(),
             fence_upper: Default::default(),
             fence_b_valid: Default::default(),
+            msi_valid: Default::default(),
+            msi_ready: Default::default(),
+            msi_frame: Default::default(),
+            msi_off: Default::default(),
+            msi_data: Default::default(),
+            msi_b_valid: Default::default(),
             fault_valid: Default::default(),
             fault_ready: Default::default(),
             fault_frame: Default::default(),
@@ -171,10 +196,11 @@ impl Default for MemoryPort {
             read_held: Default::default(),
             read_cmd: Default::default(),
             writing: Default::default(),
-            write_fault: Default::default(),
+            writer: Default::default(),
             answering: Default::default(),
             choose_cmd: Default::default(),
-            choose_fault: Default::default(),
+            choose: Default::default(),
+            msi_wide: Default::default(),
             write_open: Default::default(),
             ar: Default::default(),
             w: Default::default(),
@@ -182,6 +208,7 @@ impl Default for MemoryPort {
             all_bytes: Constant::new(0xffu64.into()),
             low_bytes: Constant::new(0x0fu64.into()),
             high_bytes: Constant::new(0xf0u64.into()),
+            quad_mask: Constant::new(0xff8u64.into()),
         }
     }
 }
@@ -189,7 +216,7 @@ impl Default for MemoryPort {
 impl Logic for MemoryPort {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, read_held, read_cmd, writing, write_fault, answering);
+        dff_setup!(self, clock, read_held, read_cmd, writing, writer, answering);
 
         // Reads.
         self.choose_cmd.next = !self.walk_valid.val();
@@ -202,8 +229,10 @@ impl Logic for MemoryPort {
         self.ar.next.off = self.walk_off.val();
         self.ar_len.next = 0.into();
         self.ar_purpose.next = 1.into();
-        if self.walk_ddt.val() {
+        if self.walk_dc.val() {
             self.ar_len.next = 3.into();
+        }
+        if self.walk_ddt.val() {
             self.ar_purpose.next = 0.into();
         }
         self.walk_ready.next = self.ar_ready.val() & !self.choose_cmd.val();
@@ -221,10 +250,16 @@ impl Logic for MemoryPort {
         self.walk_r_valid.next = self.r_valid.val() & !self.r_id.val();
         self.cmd_r_valid.next = self.r_valid.val() & self.r_id.val();
 
-        // Writes.
-        self.choose_fault.next = !self.fence_valid.val();
+        // Writes. Writer 0 is the fence, 1 an MSI, 2 the fault queue.
+        self.choose.next = 2.into();
+        if self.msi_valid.val() {
+            self.choose.next = 1.into();
+        }
+        if self.fence_valid.val() {
+            self.choose.next = 0.into();
+        }
         if self.writing.q.val() | self.answering.q.val() {
-            self.choose_fault.next = self.write_fault.q.val();
+            self.choose.next = self.writer.q.val();
         }
         self.write_open.next = !self.answering.q.val();
         self.w_valid.next = self.write_open.val() & self.fence_valid.val();
@@ -238,7 +273,19 @@ impl Logic for MemoryPort {
         if self.fence_upper.val() {
             self.w_strobe.next = self.high_bytes.val();
         }
-        if self.choose_fault.val() {
+        self.msi_wide.next = unsigned_cast_to::<64, 32>(self.msi_data.val());
+        if self.choose.val() == 1 {
+            self.w_valid.next = self.write_open.val() & self.msi_valid.val();
+            self.w.next.frame = self.msi_frame.val();
+            self.w.next.off = self.msi_off.val() & self.quad_mask.val();
+            self.w_data.next = (self.msi_wide.val() << 32) | self.msi_wide.val();
+            self.w_purpose.next = 5.into();
+            self.w_strobe.next = self.low_bytes.val();
+            if self.msi_off.val().get_bit(2) {
+                self.w_strobe.next = self.high_bytes.val();
+            }
+        }
+        if self.choose.val() == 2 {
             self.w_valid.next = self.write_open.val() & self.fault_valid.val();
             self.w.next.frame = self.fault_frame.val();
             self.w.next.off = self.fault_off.val();
@@ -249,12 +296,13 @@ impl Logic for MemoryPort {
         }
         self.w_addr.next = self.w.val().into();
         self.fence_ready.next =
-            self.write_open.val() & self.w_ready.val() & !self.choose_fault.val();
+            self.write_open.val() & self.w_ready.val() & (self.choose.val() == 0);
+        self.msi_ready.next = self.write_open.val() & self.w_ready.val() & (self.choose.val() == 1);
         self.fault_ready.next =
-            self.write_open.val() & self.w_ready.val() & self.choose_fault.val();
+            self.write_open.val() & self.w_ready.val() & (self.choose.val() == 2);
         if self.w_valid.val() {
             self.writing.d.next = true;
-            self.write_fault.d.next = self.choose_fault.val();
+            self.writer.d.next = self.choose.val();
             if self.w_ready.val() & self.w_last.val() {
                 self.writing.d.next = false;
                 self.answering.d.next = true;
@@ -264,9 +312,11 @@ impl Logic for MemoryPort {
             self.answering.d.next = false;
         }
         self.fence_b_valid.next =
-            self.answering.q.val() & self.b_valid.val() & !self.write_fault.q.val();
+            self.answering.q.val() & self.b_valid.val() & (self.writer.q.val() == 0);
+        self.msi_b_valid.next =
+            self.answering.q.val() & self.b_valid.val() & (self.writer.q.val() == 1);
         self.fault_b_valid.next =
-            self.answering.q.val() & self.b_valid.val() & self.write_fault.q.val();
+            self.answering.q.val() & self.b_valid.val() & (self.writer.q.val() == 2);
 
         if self.reset.val() {
             self.read_held.d.next = false;

@@ -7,6 +7,7 @@
 //! Events from the queues win over software's clearing of the same bit, so none is lost.
 
 use crate::widen::unsigned_cast_to;
+use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
 
 /// `X` queue index bits.
@@ -33,7 +34,7 @@ pub struct Registers<const X: usize> {
     pub rdata: Signal<Out, Bits<64>>,
 
     /// ddtp.iommu_mode.
-    pub ddtp_mode: Signal<Out, Bits<2>>,
+    pub ddtp_mode: Signal<Out, Bits<3>>,
     /// ddtp.PPN.
     pub ddtp_frame: Signal<Out, Bits<28>>,
     /// ddtp.busy: a drain is wanted.
@@ -79,13 +80,52 @@ pub struct Registers<const X: usize> {
     /// Set fqmf.
     pub fq_memory_fault: Signal<In, Bit>,
 
-    /// The interrupt wire.
-    pub irq: Signal<Out, Bit>,
+    /// ipsr.cip.
+    pub cip: Signal<Out, Bit>,
+    /// ipsr.fip.
+    pub fip: Signal<Out, Bit>,
+    /// ipsr.pmip.
+    pub pmip: Signal<Out, Bit>,
+    /// cip becomes 1, also in the very cycle that clears it (INT-06).
+    pub cip_edge: Signal<Out, Bit>,
+    /// Likewise fip.
+    pub fip_edge: Signal<Out, Bit>,
+    /// Likewise pmip.
+    pub pmip_edge: Signal<Out, Bit>,
+    /// Set pmip: a counter has overflowed.
+    pub overflow: Signal<In, Bit>,
+    /// fctl.WSI: interrupts are wires.
+    pub wires: Signal<Out, Bit>,
+
+    /// The access as other register blocks see it: it takes place in this cycle ...
+    pub bus_access: Signal<Out, Bit>,
+    /// ... and writes ...
+    pub bus_write: Signal<Out, Bit>,
+    /// ... in this doubleword ...
+    pub bus_row: Signal<Out, Bits<9>>,
+    /// ... the low half of an 8-byte register ...
+    pub bus_low: Signal<Out, Bit>,
+    /// ... its high half ...
+    pub bus_high: Signal<Out, Bit>,
+    /// ... the first 4-byte register ...
+    pub bus_first: Signal<Out, Bit>,
+    /// ... the second ...
+    pub bus_second: Signal<Out, Bit>,
+    /// ... with this low half ...
+    pub bus_wlo: Signal<Out, Bits<32>>,
+    /// ... and this high half.
+    pub bus_whi: Signal<Out, Bits<32>>,
+    /// What the other blocks read there: an 8-byte register's low half, or the first 4-byte register.
+    pub ext_lo: Signal<In, Bits<32>>,
+    /// Its high half, or the second 4-byte register.
+    pub ext_hi: Signal<In, Bits<32>>,
+    /// The doubleword holds 4-byte registers.
+    pub ext_narrow: Signal<In, Bit>,
 
     acked: DFF<Bit>,
     read_lo: DFF<Bits<32>>,
     read_hi: DFF<Bits<32>>,
-    mode: DFF<Bits<2>>,
+    mode: DFF<Bits<3>>,
     busy: DFF<Bit>,
     ddt_lo: DFF<Bits<22>>,
     ddt_hi: DFF<Bits<6>>,
@@ -108,8 +148,10 @@ pub struct Registers<const X: usize> {
     fie: DFF<Bit>,
     fqmf: DFF<Bit>,
     fqof: DFF<Bit>,
-    cip: DFF<Bit>,
-    fip: DFF<Bit>,
+    command_ip: DFF<Bit>,
+    fault_ip: DFF<Bit>,
+    monitor_ip: DFF<Bit>,
+    wsi: DFF<Bit>,
 
     access: Signal<Local, Bit>,
     low: Signal<Local, Bit>,
@@ -137,12 +179,17 @@ pub struct Registers<const X: usize> {
     cq_error: Signal<Local, Bit>,
     fq_on: Signal<Local, Bit>,
     fq_error: Signal<Local, Bit>,
+    cip_set: Signal<Local, Bit>,
+    fip_set: Signal<Local, Bit>,
+    ip_clear: Signal<Local, Bits<3>>,
     value: Signal<Local, Bits<32>>,
     value_hi: Signal<Local, Bits<32>>,
 
     capabilities_lo: Constant<Bits<32>>,
     capabilities_hi: Constant<Bits<32>>,
-    fctl_value: Constant<Bits<32>>,
+    wsi_reset: Constant<Bit>,
+    wsi_writable: Constant<Bit>,
+    modes: Constant<Bits<4>>,
     lo_mask: Constant<Bits<22>>,
     hi_mask: Constant<Bits<6>>,
     largest: Constant<Bits<5>>,
@@ -151,11 +198,11 @@ pub struct Registers<const X: usize> {
 }
 
 impl<const X: usize> Registers<X> {
-    /// Registers that show `capabilities` and `fctl`; queues of at most `2^X` entries.
+    /// The registers of a configuration.
     #[must_use]
-    pub fn new(capabilities: u64, fctl: u32) -> Self {
-        let pas = (capabilities >> 32) & 0x3f;
-        let frame_mask = (1u64 << (pas - 12)) - 1;
+    pub fn new(config: &Config) -> Self {
+        let capabilities = config.capabilities;
+        let frame_mask = (1u64 << (config.pas_bits() - 12)) - 1;
         Self {
             clock: Default::default(),
             reset: Default::default(),
@@ -188,7 +235,26 @@ impl<const X: usize> Registers<X> {
             fq_advance: Default::default(),
             fq_overflow: Default::default(),
             fq_memory_fault: Default::default(),
-            irq: Default::default(),
+            cip: Default::default(),
+            fip: Default::default(),
+            pmip: Default::default(),
+            cip_edge: Default::default(),
+            fip_edge: Default::default(),
+            pmip_edge: Default::default(),
+            overflow: Default::default(),
+            wires: Default::default(),
+            bus_access: Default::default(),
+            bus_write: Default::default(),
+            bus_row: Default::default(),
+            bus_low: Default::default(),
+            bus_high: Default::default(),
+            bus_first: Default::default(),
+            bus_second: Default::default(),
+            bus_wlo: Default::default(),
+            bus_whi: Default::default(),
+            ext_lo: Default::default(),
+            ext_hi: Default::default(),
+            ext_narrow: Default::default(),
             acked: Default::default(),
             read_lo: Default::default(),
             read_hi: Default::default(),
@@ -215,8 +281,10 @@ impl<const X: usize> Registers<X> {
             fie: Default::default(),
             fqmf: Default::default(),
             fqof: Default::default(),
-            cip: Default::default(),
-            fip: Default::default(),
+            command_ip: Default::default(),
+            fault_ip: Default::default(),
+            monitor_ip: Default::default(),
+            wsi: Default::default(),
             access: Default::default(),
             low: Default::default(),
             high: Default::default(),
@@ -243,11 +311,16 @@ impl<const X: usize> Registers<X> {
             cq_error: Default::default(),
             fq_on: Default::default(),
             fq_error: Default::default(),
+            cip_set: Default::default(),
+            fip_set: Default::default(),
+            ip_clear: Default::default(),
             value: Default::default(),
             value_hi: Default::default(),
             capabilities_lo: Constant::new((capabilities & 0xffff_ffff).into()),
             capabilities_hi: Constant::new((capabilities >> 32).into()),
-            fctl_value: Constant::new(u64::from(fctl).into()),
+            wsi_reset: Constant::new(config.fctl().wsi()),
+            wsi_writable: Constant::new(config.fctl_writable & 2 != 0),
+            modes: Constant::new((2 + u64::from(config.ddt_levels)).into()),
             lo_mask: Constant::new((frame_mask & 0x3f_ffff).into()),
             hi_mask: Constant::new((frame_mask >> 22).into()),
             largest: Constant::new((X as u64 - 1).into()),
@@ -263,7 +336,7 @@ impl<const X: usize> Logic for Registers<X> {
         dff_setup!(
             self, clock, acked, read_lo, read_hi, mode, busy, ddt_lo, ddt_hi, cqb_size, cqb_lo,
             cqb_hi, cqh, cqt, cqen, cie, cqmf, cmd_ill, fence_w_ip, fqb_size, fqb_lo, fqb_hi, fqh,
-            fqt, fqen, fie, fqmf, fqof, cip, fip
+            fqt, fqen, fie, fqmf, fqof, command_ip, fault_ip, monitor_ip, wsi
         );
 
         // Which word is meant. `low` and `high`: this access touches that half of an 8-byte register;
@@ -316,9 +389,8 @@ impl<const X: usize> Logic for Registers<X> {
         self.ddtp_frame.next = (unsigned_cast_to::<28, 6>(self.ddt_hi.q.val()) << 22)
             | unsigned_cast_to::<28, 22>(self.ddt_lo.q.val());
         self.ddtp_busy.next = self.busy.q.val();
-        self.cq_go.next = self.cqen.q.val()
-            & !self.cq_error.val()
-            & (self.cqh.q.val() != self.cqt.q.val());
+        self.cq_go.next =
+            self.cqen.q.val() & !self.cq_error.val() & (self.cqh.q.val() != self.cqt.q.val());
         self.cq_frame.next = (unsigned_cast_to::<28, 6>(self.cqb_hi.q.val()) << 22)
             | unsigned_cast_to::<28, 22>(self.cqb_lo.q.val());
         self.cq_head.next = self.cqh.q.val();
@@ -329,14 +401,30 @@ impl<const X: usize> Logic for Registers<X> {
         self.fq_head.next = self.fqh.q.val();
         self.fq_tail.next = self.fqt.q.val();
         self.fq_mask.next = self.fq_index_mask.val();
-        self.irq.next = self.cip.q.val() | self.fip.q.val();
+        self.cip.next = self.command_ip.q.val();
+        self.fip.next = self.fault_ip.q.val();
+        self.pmip.next = self.monitor_ip.q.val();
+        self.wires.next = self.wsi.q.val();
+        self.bus_access.next = self.access.val();
+        self.bus_write.next = self.access.val() & self.write.val();
+        self.bus_row.next = self.row.val();
+        self.bus_low.next = self.low.val();
+        self.bus_high.next = self.high.val();
+        self.bus_first.next = self.first.val();
+        self.bus_second.next = self.second.val();
+        self.bus_wlo.next = self.wlo.val();
+        self.bus_whi.next = self.whi.val();
         self.done.next = self.acked.q.val();
         self.rdata.next = (unsigned_cast_to::<64, 32>(self.read_hi.q.val()) << 32)
             | unsigned_cast_to::<64, 32>(self.read_lo.q.val());
 
         // Reads and writes by doubleword. Offsets are those of REG-01, divided by 8.
-        self.value.next = 0.into();
-        self.value_hi.next = 0.into();
+        self.value.next = self.ext_lo.val();
+        self.value_hi.next = self.ext_hi.val();
+        if self.wide.val() & self.ext_narrow.val() {
+            self.value.next = 0.into();
+            self.value_hi.next = 0.into();
+        }
         match self.row.val().index() {
             0 => {
                 self.value.next = self.capabilities_lo.val();
@@ -344,13 +432,13 @@ impl<const X: usize> Logic for Registers<X> {
             }
             1 => {
                 if !self.wide.val() {
-                    self.value.next = self.fctl_value.val();
+                    self.value.next = unsigned_cast_to::<32, 1>(self.wsi.q.val().into()) << 1;
                 }
             }
             2 => {
                 self.value.next = (unsigned_cast_to::<32, 22>(self.ddt_lo.q.val()) << 10)
                     | (unsigned_cast_to::<32, 1>(self.busy.q.val().into()) << 4)
-                    | unsigned_cast_to::<32, 2>(self.mode.q.val());
+                    | unsigned_cast_to::<32, 3>(self.mode.q.val());
                 self.value_hi.next = unsigned_cast_to::<32, 6>(self.ddt_hi.q.val());
             }
             3 => {
@@ -394,8 +482,9 @@ impl<const X: usize> Logic for Registers<X> {
             }
             10 => {
                 if !self.wide.val() {
-                    self.value_hi.next = unsigned_cast_to::<32, 1>(self.cip.q.val().into())
-                        | (unsigned_cast_to::<32, 1>(self.fip.q.val().into()) << 1);
+                    self.value_hi.next = unsigned_cast_to::<32, 1>(self.command_ip.q.val().into())
+                        | (unsigned_cast_to::<32, 1>(self.fault_ip.q.val().into()) << 1)
+                        | (unsigned_cast_to::<32, 1>(self.monitor_ip.q.val().into()) << 2);
                 }
             }
             _ => {}
@@ -414,25 +503,36 @@ impl<const X: usize> Logic for Registers<X> {
             }
         }
 
-        // Pending bits follow their conditions (INT-02, INT-03, INT-06, INT-07); software's clearing below comes
-        // first in the equation and the condition second.
+        self.ip_clear.next = 0.into();
         if self.access.val() & self.write.val() {
             match self.row.val().index() {
+                1 => {
+                    // FCTL-03, FCTL-05: only while everything is off.
+                    if self.first.val()
+                        & self.wsi_writable.val()
+                        & (self.mode.q.val() == 0)
+                        & !self.cq_on.val()
+                        & !self.fq_on.val()
+                    {
+                        self.wsi.d.next = self.wlo.val().get_bit(1);
+                    }
+                }
                 2 => {
-                    // DDTP-04..DDTP-06: an unsupported mode, a write while busy and 1LVL over 1LVL change nothing.
+                    // DDTP-04..DDTP-06: an unsupported mode, a write while busy and one directory over another change
+                    // nothing.
                     if !self.busy.q.val() {
                         if self.low.val()
-                            & (self.new_mode.val() < 3)
-                            & !((self.new_mode.val() == 2) & (self.mode.q.val() == 2))
+                            & (self.new_mode.val() < self.modes.val())
+                            & !((self.new_mode.val() > 1) & (self.mode.q.val() > 1))
                         {
-                            self.mode.d.next = self.new_mode.val().get_bits::<2>(0);
+                            self.mode.d.next = self.new_mode.val().get_bits::<3>(0);
                             self.ddt_lo.d.next = self.new_lo.val();
                             self.busy.d.next = true;
                             if self.high.val() {
                                 self.ddt_hi.d.next = self.new_hi.val();
                             }
                         }
-                        if self.second.val() & (self.mode.q.val() != 2) {
+                        if self.second.val() & (self.mode.q.val() < 2) {
                             self.ddt_hi.d.next = self.new_hi.val();
                         }
                     }
@@ -510,12 +610,7 @@ impl<const X: usize> Logic for Registers<X> {
                 }
                 10 => {
                     if self.second.val() {
-                        if self.wlo.val().get_bit(0) {
-                            self.cip.d.next = false;
-                        }
-                        if self.wlo.val().get_bit(1) {
-                            self.fip.d.next = false;
-                        }
+                        self.ip_clear.next = self.wlo.val().get_bits::<3>(0);
                     }
                 }
                 _ => {}
@@ -547,14 +642,38 @@ impl<const X: usize> Logic for Registers<X> {
         if self.fq_overflow.val() {
             self.fqof.d.next = true;
         }
-        if self.cie.q.val() & (self.cq_error.val() | self.fence_w_ip.q.val()) {
-            self.cip.d.next = true;
+        // Pending bits follow their conditions (INT-02, INT-03, INT-05..INT-07): a condition that still holds, or comes
+        // in the very cycle of the clearing, sets its bit anew.
+        self.cip_set.next = self.cie.q.val() & (self.cq_error.val() | self.fence_w_ip.q.val());
+        self.fip_set.next = self.fie.q.val() & (self.fq_error.val() | self.fq_advance.val());
+        if self.ip_clear.val().get_bit(0) {
+            self.command_ip.d.next = false;
         }
-        if self.fie.q.val() & (self.fq_error.val() | self.fq_advance.val()) {
-            self.fip.d.next = true;
+        if self.ip_clear.val().get_bit(1) {
+            self.fault_ip.d.next = false;
         }
+        if self.ip_clear.val().get_bit(2) {
+            self.monitor_ip.d.next = false;
+        }
+        if self.cip_set.val() {
+            self.command_ip.d.next = true;
+        }
+        if self.fip_set.val() {
+            self.fault_ip.d.next = true;
+        }
+        if self.overflow.val() {
+            self.monitor_ip.d.next = true;
+        }
+        self.cip_edge.next =
+            self.cip_set.val() & (!self.command_ip.q.val() | self.ip_clear.val().get_bit(0));
+        self.fip_edge.next =
+            self.fip_set.val() & (!self.fault_ip.q.val() | self.ip_clear.val().get_bit(1));
+        self.pmip_edge.next =
+            self.overflow.val() & (!self.monitor_ip.q.val() | self.ip_clear.val().get_bit(2));
 
         if self.reset.val() {
+            self.monitor_ip.d.next = false;
+            self.wsi.d.next = self.wsi_reset.val();
             self.acked.d.next = false;
             self.mode.d.next = 0.into();
             self.busy.d.next = false;
@@ -571,8 +690,8 @@ impl<const X: usize> Logic for Registers<X> {
             self.fie.d.next = false;
             self.fqmf.d.next = false;
             self.fqof.d.next = false;
-            self.cip.d.next = false;
-            self.fip.d.next = false;
+            self.command_ip.d.next = false;
+            self.fault_ip.d.next = false;
         }
     }
 }

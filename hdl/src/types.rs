@@ -13,7 +13,8 @@ pub const FRAME_BITS: usize = 28;
 
 /// A translation request in flight (TRN-01), or the operand of an invalidation on its way through the pipeline.
 ///
-/// As an operand: `pid` = PSCID and `pv` = PSCV, `did` = DID and `sup` = DV, `kind[0]` = AV, `vpn*` = ADDR.
+/// As an operand: `pid` = PSCID and `pv` = PSCV, `did` = DID and `sup` = DV, `kind[0]` = AV, `vpn*` = ADDR,
+/// `access` = how much of ADDR does not count: 0 nothing, 1 `vpn0`, 2 `vpn0` and `vpn1`.
 #[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
 pub struct Req {
     /// IOVA[11:0].
@@ -24,8 +25,12 @@ pub struct Req {
     pub vpn1: Bits<9>,
     /// IOVA[38:30].
     pub vpn2: Bits<9>,
-    /// IOVA[63:39].
-    pub hi: Bits<25>,
+    /// IOVA[47:39].
+    pub vpn3: Bits<9>,
+    /// IOVA[56:48].
+    pub vpn4: Bits<9>,
+    /// IOVA[63:57].
+    pub hi: Bits<7>,
     /// Chosen by the requester, returned with the answer.
     pub tag: Bits<6>,
     /// device_id.
@@ -36,10 +41,12 @@ pub struct Req {
     pub pid: Bits<20>,
     /// Supervisor privilege asked for.
     pub sup: Bit,
-    /// 0 read, 1 write, 2 execute.
+    /// 0 read, 1 write, 2 execute; 3 counts as a write.
     pub access: Bits<2>,
     /// 0 untranslated, 1 translated, 2 ATS translation request.
     pub kind: Bits<2>,
+    /// It comes from the debug interface and is answered there.
+    pub debug: Bit,
 }
 
 /// What the translation needs of a valid device context (DC-01, DC-02, DC-07, DC-08).
@@ -49,8 +56,10 @@ pub struct Context {
     pub dtf: Bit,
     /// tc.PDTV; pdtp is Bare then, for no configuration here has PD8/17/20.
     pub pdtv: Bit,
-    /// First stage is Sv39.
+    /// The first stage is not Bare.
     pub paged: Bit,
+    /// Levels beyond three: 0 Sv39, 1 Sv48, 2 Sv57.
+    pub extra: Bits<2>,
     /// The root table lies beyond capabilities.PAS: its first use is an access fault (DDT-18, S1-09).
     pub far: Bit,
     /// Page number of the root table.
@@ -65,8 +74,12 @@ pub struct Leaf {
     pub p0: Bits<9>,
     /// PPN[17:9].
     pub p1: Bits<9>,
-    /// PPN[43:18].
-    pub p2: Bits<26>,
+    /// PPN[26:18].
+    pub p2: Bits<9>,
+    /// PPN[35:27].
+    pub p3: Bits<9>,
+    /// PPN[43:36].
+    pub p4: Bits<8>,
     /// Readable.
     pub r: Bit,
     /// Writable and dirty.
@@ -75,7 +88,7 @@ pub struct Leaf {
     pub x: Bit,
 }
 
-/// A page-table entry of Sv39 (S1-02, S1-13..S1-15, S1-25).
+/// A page-table entry of Sv39, Sv48 or Sv57 (S1-02..S1-04, S1-13..S1-15, S1-25).
 #[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
 pub struct Pte {
     /// Valid.
@@ -100,8 +113,12 @@ pub struct Pte {
     pub p0: Bits<9>,
     /// PPN[17:9].
     pub p1: Bits<9>,
-    /// PPN[43:18].
-    pub p2: Bits<26>,
+    /// PPN[26:18].
+    pub p2: Bits<9>,
+    /// PPN[35:27].
+    pub p3: Bits<9>,
+    /// PPN[43:36].
+    pub p4: Bits<8>,
     /// Bits 62:54: reserved, Svrsw60t59b and Svpbmt, none of which exists here: all must be 0.
     pub resv: Bits<9>,
     /// Svnapot.
@@ -124,7 +141,9 @@ impl From<Bits<64>> for Pte {
             rsw: ((w >> 8) & 0x3).into(),
             p0: ((w >> 10) & 0x1ff).into(),
             p1: ((w >> 19) & 0x1ff).into(),
-            p2: ((w >> 28) & 0x3ff_ffff).into(),
+            p2: ((w >> 28) & 0x1ff).into(),
+            p3: ((w >> 37) & 0x1ff).into(),
+            p4: ((w >> 46) & 0xff).into(),
             resv: ((w >> 54) & 0x1ff).into(),
             n: bit(63),
         }
@@ -182,8 +201,12 @@ pub struct Iova {
     pub vpn1: Bits<9>,
     /// Bits 38:30.
     pub vpn2: Bits<9>,
-    /// Bits 63:39.
-    pub hi: Bits<25>,
+    /// Bits 47:39.
+    pub vpn3: Bits<9>,
+    /// Bits 56:48.
+    pub vpn4: Bits<9>,
+    /// Bits 63:57.
+    pub hi: Bits<7>,
 }
 
 impl From<Bits<64>> for Iova {
@@ -194,7 +217,9 @@ impl From<Bits<64>> for Iova {
             vpn0: ((w >> 12) & 0x1ff).into(),
             vpn1: ((w >> 21) & 0x1ff).into(),
             vpn2: ((w >> 30) & 0x1ff).into(),
-            hi: (w >> 39).into(),
+            vpn3: ((w >> 39) & 0x1ff).into(),
+            vpn4: ((w >> 48) & 0x1ff).into(),
+            hi: (w >> 57).into(),
         }
     }
 }
@@ -208,8 +233,12 @@ pub struct Spa {
     pub p0: Bits<9>,
     /// Bits 29:21.
     pub p1: Bits<9>,
-    /// Bits 55:30.
-    pub p2: Bits<26>,
+    /// Bits 38:30.
+    pub p2: Bits<9>,
+    /// Bits 47:39.
+    pub p3: Bits<9>,
+    /// Bits 55:48.
+    pub p4: Bits<8>,
     /// Bits 63:56: only an identity mapping of an IOVA that wide sets them.
     pub hi: Bits<8>,
 }
@@ -280,4 +309,6 @@ pub mod purpose {
     pub const FAULT: u64 = 3;
     /// IOFENCE.C data.
     pub const FENCE: u64 = 4;
+    /// Interrupt message.
+    pub const MSI: u64 = 5;
 }

@@ -15,8 +15,9 @@ pub fn module_name(config: &Config) -> String {
 /// # Errors
 /// A configuration without hardware yet, or kernels that break a rule of the lint.
 pub fn emit(config: &Config) -> Result<String, String> {
-    let mut uut = match config.name {
-        "tiny" => Box::new(crate::tiny()),
+    let mut uut: Box<dyn Block> = match config.name {
+        "tiny" => Box::new(crate::Tiny::new()),
+        "linux" => Box::new(crate::Linux::new()),
         other => return Err(format!("configuration {other} has no hardware yet")),
     };
     uut.connect_all();

@@ -18,6 +18,7 @@
 
 use crate::types::*;
 use crate::widen::unsigned_cast_to;
+use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
 
 /// States of the walker.
@@ -31,6 +32,10 @@ pub enum WalkState {
     Dc,
     /// Judges the last doubleword and the context as a whole.
     DcEnd,
+    /// Waits for a non-leaf directory entry.
+    DdtWait,
+    /// Judges it and asks for the next level.
+    Ddt,
     /// Waits for a page-table entry.
     PteWait,
     /// Judges it: next level, answer or fault.
@@ -55,10 +60,8 @@ pub struct Walker<const I: usize, const S: usize> {
     pub idle: Signal<Out, Bit>,
     /// The request.
     pub req: Signal<In, Req>,
-    /// ddtp was Off.
-    pub off: Signal<In, Bit>,
-    /// ddtp was Bare.
-    pub bare: Signal<In, Bit>,
+    /// ddtp.iommu_mode at its lookup: 0 Off, 1 Bare, 2 1LVL, 3 2LVL, 4 3LVL.
+    pub mode: Signal<In, Bits<3>>,
     /// The device_id is too wide.
     pub wide: Signal<In, Bit>,
     /// The context is known ...
@@ -83,8 +86,10 @@ pub struct Walker<const I: usize, const S: usize> {
     pub ar_frame: Signal<Out, Bits<28>>,
     /// Offset in the page.
     pub ar_off: Signal<Out, Bits<12>>,
-    /// It is the directory: four doublewords instead of one.
+    /// It is the directory.
     pub ar_ddt: Signal<Out, Bit>,
+    /// It is a device context: four doublewords instead of one.
+    pub ar_dc: Signal<Out, Bit>,
     /// Read data for the walker.
     pub r_valid: Signal<In, Bit>,
     /// The doubleword.
@@ -105,7 +110,7 @@ pub struct Walker<const I: usize, const S: usize> {
     /// The leaf.
     pub res_leaf: Signal<Out, Leaf>,
     /// Its size.
-    pub res_size: Signal<Out, Bits<2>>,
+    pub res_size: Signal<Out, Bits<3>>,
     /// The request.
     pub res_req: Signal<Out, Req>,
 
@@ -135,10 +140,18 @@ pub struct Walker<const I: usize, const S: usize> {
     /// The record.
     pub record: Signal<Out, Record>,
 
+    /// Event: a directory entry is asked for.
+    pub ev_ddt: Signal<Out, Bit>,
+    /// Event: a page-table entry is asked for.
+    pub ev_pte: Signal<Out, Bit>,
+    /// Event: a page-table walk begins.
+    pub ev_miss: Signal<Out, Bit>,
+
     state: DFF<WalkState>,
     request: DFF<Req>,
-    is_off: DFF<Bit>,
-    is_bare: DFF<Bit>,
+    ddtp_mode: DFF<Bits<3>>,
+    dir_level: DFF<Bits<2>>,
+    dir_frame: DFF<Bits<28>>,
     is_wide: DFF<Bit>,
     have: DFF<Bit>,
     fresh: DFF<Bit>,
@@ -147,7 +160,7 @@ pub struct Walker<const I: usize, const S: usize> {
     ctx_slot: DFF<Bits<S>>,
     ctx_victim: DFF<Bits<S>>,
     tlb_victim: DFF<Bits<I>>,
-    level: DFF<Bits<2>>,
+    level: DFF<Bits<3>>,
     globally: DFF<Bit>,
     old: DFF<Bit>,
     raw: DFF<Bits<64>>,
@@ -166,11 +179,24 @@ pub struct Walker<const I: usize, const S: usize> {
     page_fault: Signal<Local, Bits<9>>,
     access_fault: Signal<Local, Bits<9>>,
     did: Signal<Local, Bits<24>>,
-    ddi: Signal<Local, Bits<7>>,
+    ddi0: Signal<Local, Bits<7>>,
+    ddi1: Signal<Local, Bits<9>>,
+    ddi2: Signal<Local, Bits<8>>,
+    dc_off: Signal<Local, Bits<12>>,
+    access: Signal<Local, Bits<2>>,
+    root_vpn: Signal<Local, Bits<9>>,
+    vpn3: Signal<Local, Bits<9>>,
+    vpn4: Signal<Local, Bits<9>>,
+    zeros: Signal<Local, Bit>,
+    ones: Signal<Local, Bit>,
+    sign: Signal<Local, Bit>,
+    bad_dir: Signal<Local, Bit>,
+    mode_extra: Signal<Local, Bits<2>>,
+    mode_known: Signal<Local, Bit>,
 
     // Judgement of a doubleword of the context.
     word: Signal<Local, Bits<64>>,
-    mode: Signal<Local, Bits<4>>,
+    word_mode: Signal<Local, Bits<4>>,
     tc_bad: Signal<Local, Bit>,
     fsc_bad: Signal<Local, Bit>,
     now_refused: Signal<Local, Bit>,
@@ -192,8 +218,7 @@ pub struct Walker<const I: usize, const S: usize> {
     leaf_p0: Signal<Local, Bits<9>>,
     next_vpn: Signal<Local, Bits<9>>,
     pte_frame: Signal<Local, Bits<28>>,
-    pte_p2_low: Signal<Local, Bits<10>>,
-    pte_p2: Signal<Local, Bits<26>>,
+    pte_p3: Signal<Local, Bits<9>>,
 
     may_fill: Signal<Local, Bit>,
     recorded: Signal<Local, Bit>,
@@ -203,11 +228,20 @@ pub struct Walker<const I: usize, const S: usize> {
     tc_reserved: Constant<Bits<64>>,
     ta_reserved: Constant<Bits<64>>,
     fsc_reserved: Constant<Bits<64>>,
-    far_mask: Constant<Bits<26>>,
+    far_p2: Constant<Bits<9>>,
+    far_p3: Constant<Bits<9>>,
     frame_mask: Constant<Bits<28>>,
     fsc_far_mask: Constant<Bits<44>>,
     bare_mode: Constant<Bits<4>>,
     sv39_mode: Constant<Bits<4>>,
+    sv48_mode: Constant<Bits<4>>,
+    sv57_mode: Constant<Bits<4>>,
+    has_sv48: Constant<Bit>,
+    has_sv57: Constant<Bit>,
+    has_levels: Constant<Bit>,
+    hi_ones: Constant<Bits<7>>,
+    vpn_ones: Constant<Bits<9>>,
+
     napot_code: Constant<Bits<4>>,
     cause_ddt_access: Constant<Bits<9>>,
     cause_ddt_poison: Constant<Bits<9>>,
@@ -218,24 +252,14 @@ pub struct Walker<const I: usize, const S: usize> {
     cause_pt_poison: Constant<Bits<9>>,
 }
 
-/// Constants of the kernel, from the register map.
-fn constants(pas: u32) -> (Bits<26>, Bits<28>, Bits<44>) {
-    let frame = pas - 12;
-    let all_p2 = (1u64 << 26) - 1;
-    let far_p2 = all_p2 & !((1u64 << (frame - 18)) - 1);
-    let far = ((1u64 << 44) - 1) & !((1u64 << frame) - 1);
-    (
-        far_p2.into(),
-        ((1u64 << frame) - 1).into(),
-        far.into(),
-    )
-}
-
 impl<const I: usize, const S: usize> Walker<I, S> {
-    /// A walker for physical addresses of `pas` bits (30 to 40).
+    /// The walker of a configuration.
     #[must_use]
-    pub fn new(pas: u32) -> Self {
-        let (far_mask, frame_mask, fsc_far_mask) = constants(pas);
+    pub fn new(config: &Config) -> Self {
+        let frame = config.pas_bits() - 12;
+        let frame_mask = (1u64 << frame) - 1;
+        let far = ((1u64 << 44) - 1) & !frame_mask;
+        let caps = config.capabilities();
         Self {
             clock: Default::default(),
             reset: Default::default(),
@@ -243,8 +267,7 @@ impl<const I: usize, const S: usize> Walker<I, S> {
             start: Default::default(),
             idle: Default::default(),
             req: Default::default(),
-            off: Default::default(),
-            bare: Default::default(),
+            mode: Default::default(),
             wide: Default::default(),
             found: Default::default(),
             slot: Default::default(),
@@ -257,6 +280,7 @@ impl<const I: usize, const S: usize> Walker<I, S> {
             ar_frame: Default::default(),
             ar_off: Default::default(),
             ar_ddt: Default::default(),
+            ar_dc: Default::default(),
             r_valid: Default::default(),
             r_data: Default::default(),
             r_status: Default::default(),
@@ -280,10 +304,14 @@ impl<const I: usize, const S: usize> Walker<I, S> {
             record_valid: Default::default(),
             record_ready: Default::default(),
             record: Default::default(),
+            ev_ddt: Default::default(),
+            ev_pte: Default::default(),
+            ev_miss: Default::default(),
             state: Default::default(),
             request: Default::default(),
-            is_off: Default::default(),
-            is_bare: Default::default(),
+            ddtp_mode: Default::default(),
+            dir_level: Default::default(),
+            dir_frame: Default::default(),
             is_wide: Default::default(),
             have: Default::default(),
             fresh: Default::default(),
@@ -309,9 +337,22 @@ impl<const I: usize, const S: usize> Walker<I, S> {
             page_fault: Default::default(),
             access_fault: Default::default(),
             did: Default::default(),
-            ddi: Default::default(),
+            ddi0: Default::default(),
+            ddi1: Default::default(),
+            ddi2: Default::default(),
+            dc_off: Default::default(),
+            access: Default::default(),
+            root_vpn: Default::default(),
+            vpn3: Default::default(),
+            vpn4: Default::default(),
+            zeros: Default::default(),
+            ones: Default::default(),
+            sign: Default::default(),
+            bad_dir: Default::default(),
+            mode_extra: Default::default(),
+            mode_known: Default::default(),
             word: Default::default(),
-            mode: Default::default(),
+            word_mode: Default::default(),
             tc_bad: Default::default(),
             fsc_bad: Default::default(),
             now_refused: Default::default(),
@@ -331,8 +372,7 @@ impl<const I: usize, const S: usize> Walker<I, S> {
             leaf_p0: Default::default(),
             next_vpn: Default::default(),
             pte_frame: Default::default(),
-            pte_p2_low: Default::default(),
-            pte_p2: Default::default(),
+            pte_p3: Default::default(),
             may_fill: Default::default(),
             recorded: Default::default(),
             ttyp: Default::default(),
@@ -344,11 +384,19 @@ impl<const I: usize, const S: usize> Walker<I, S> {
             ta_reserved: Constant::new(0xffff_ffff_0000_0fffu64.into()),
             // DCM-05, 06.
             fsc_reserved: Constant::new(0x0fff_f000_0000_0000u64.into()),
-            far_mask: Constant::new(far_mask),
-            frame_mask: Constant::new(frame_mask),
-            fsc_far_mask: Constant::new(fsc_far_mask),
+            far_p2: Constant::new(((far >> 18) & 0x1ff).into()),
+            far_p3: Constant::new(((far >> 27) & 0x1ff).into()),
+            frame_mask: Constant::new(frame_mask.into()),
+            fsc_far_mask: Constant::new(far.into()),
             bare_mode: Constant::new(0u64.into()),
             sv39_mode: Constant::new(8u64.into()),
+            sv48_mode: Constant::new(9u64.into()),
+            sv57_mode: Constant::new(10u64.into()),
+            has_sv48: Constant::new(caps.sv48()),
+            has_sv57: Constant::new(caps.sv57()),
+            has_levels: Constant::new(config.accepts_mode(3)),
+            hi_ones: Constant::new(0x7fu64.into()),
+            vpn_ones: Constant::new(0x1ffu64.into()),
             napot_code: Constant::new(8u64.into()),
             cause_ddt_access: Constant::new(257u64.into()),
             cause_ddt_poison: Constant::new(268u64.into()),
@@ -365,18 +413,41 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock, state, request, is_off, is_bare, is_wide, have, fresh, ctx, pscid,
-            ctx_slot, ctx_victim, tlb_victim, level, globally, old, raw, raw_status, beat, fetched,
-            refused, poisoned, dc_valid, dc_bad, cause
+            self, clock, state, request, ddtp_mode, dir_level, dir_frame, is_wide, have, fresh,
+            ctx, pscid, ctx_slot, ctx_victim, tlb_victim, level, globally, old, raw, raw_status,
+            beat, fetched, refused, poisoned, dc_valid, dc_bad, cause
         );
 
         // What the request alone decides.
         self.vpn2.next = self.request.q.val().vpn2;
-        self.canonical.next = ((self.request.q.val().hi == 0) & !self.vpn2.val().get_bit(8))
-            | (self.request.q.val().hi.all() & self.vpn2.val().get_bit(8));
+        self.vpn3.next = self.request.q.val().vpn3;
+        self.vpn4.next = self.request.q.val().vpn4;
+        self.zeros.next = self.request.q.val().hi == 0;
+        self.ones.next = self.request.q.val().hi == self.hi_ones.val();
+        self.sign.next = self.vpn4.val().get_bit(8);
+        self.root_vpn.next = self.vpn4.val();
+        if self.ctx.q.val().extra < 2 {
+            self.zeros.next = (self.request.q.val().hi == 0) & (self.vpn4.val() == 0);
+            self.ones.next = (self.request.q.val().hi == self.hi_ones.val())
+                & (self.vpn4.val() == self.vpn_ones.val());
+            self.sign.next = self.vpn3.val().get_bit(8);
+            self.root_vpn.next = self.vpn3.val();
+        }
+        if self.ctx.q.val().extra == 0 {
+            self.zeros.next =
+                (self.request.q.val().hi == 0) & (self.vpn4.val() == 0) & (self.vpn3.val() == 0);
+            self.ones.next = (self.request.q.val().hi == self.hi_ones.val())
+                & (self.vpn4.val() == self.vpn_ones.val())
+                & (self.vpn3.val() == self.vpn_ones.val());
+            self.sign.next = self.vpn2.val().get_bit(8);
+            self.root_vpn.next = self.vpn2.val();
+        }
+        self.canonical.next =
+            (self.zeros.val() & !self.sign.val()) | (self.ones.val() & self.sign.val());
+        self.access.next = self.request.q.val().access;
         self.page_fault.next = 13.into();
         self.access_fault.next = 5.into();
-        if self.request.q.val().access == 1 {
+        if self.access.val().get_bit(0) {
             self.page_fault.next = 15.into();
             self.access_fault.next = 7.into();
         }
@@ -385,11 +456,24 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
             self.access_fault.next = 1.into();
         }
         self.did.next = self.request.q.val().did;
-        self.ddi.next = self.did.val().get_bits::<7>(0);
+        self.ddi0.next = self.did.val().get_bits::<7>(0);
+        self.ddi1.next = self.did.val().get_bits::<9>(7);
+        self.ddi2.next = self.did.val().get_bits::<8>(16);
+        self.dc_off.next = unsigned_cast_to::<12, 7>(self.ddi0.val()) << 5;
 
         // What the doubleword in `raw` means as part of a context.
         self.word.next = self.raw.q.val();
-        self.mode.next = self.word.val().get_bits::<4>(60);
+        self.word_mode.next = self.word.val().get_bits::<4>(60);
+        self.mode_extra.next = 0.into();
+        self.mode_known.next = self.word_mode.val() == self.sv39_mode.val();
+        if (self.word_mode.val() == self.sv48_mode.val()) & self.has_sv48.val() {
+            self.mode_known.next = true;
+            self.mode_extra.next = 1.into();
+        }
+        if (self.word_mode.val() == self.sv57_mode.val()) & self.has_sv57.val() {
+            self.mode_known.next = true;
+            self.mode_extra.next = 2.into();
+        }
         self.now_refused.next = self.refused.q.val() | (self.raw_status.q.val() == 1);
         self.now_poisoned.next = self.poisoned.q.val() | (self.raw_status.q.val() == 2);
         self.tc_bad.next = ((self.word.val() & self.tc_reserved.val()) != 0)
@@ -397,17 +481,31 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
         self.ppn.next = self.word.val().get_bits::<44>(0);
         self.root_far.next = (self.ppn.val() & self.fsc_far_mask.val()) != 0;
         self.fsc_bad.next = ((self.word.val() & self.fsc_reserved.val()) != 0)
-            | ((self.mode.val() != self.bare_mode.val())
-                & ((self.mode.val() != self.sv39_mode.val()) | self.ctx.q.val().pdtv));
+            | ((self.word_mode.val() != self.bare_mode.val())
+                & (!self.mode_known.val() | self.ctx.q.val().pdtv));
 
         // What it means as a page-table entry.
         self.pte.next = self.raw.q.val().into();
-        self.pte_p2.next = self.pte.val().p2;
-        self.pte_p2_low.next = self.pte_p2.val().get_bits::<10>(0);
-        self.pte_frame.next = (bit_cast::<28, 10>(self.pte_p2_low.val()) << 18)
+        self.pte_p3.next = self.pte.val().p3;
+        self.pte_frame.next = (unsigned_cast_to::<28, 1>(self.pte_p3.val().get_bit(0).into())
+            << 27)
+            | (unsigned_cast_to::<28, 9>(self.pte.val().p2) << 18)
             | (unsigned_cast_to::<28, 9>(self.pte.val().p1) << 9)
             | unsigned_cast_to::<28, 9>(self.pte.val().p0);
-        self.pte_far.next = (self.pte.val().p2 & self.far_mask.val()) != 0;
+        self.pte_far.next = (self.pte.val().p4 != 0)
+            | ((self.pte.val().p3 & self.far_p3.val()) != 0)
+            | ((self.pte.val().p2 & self.far_p2.val()) != 0);
+        // DDT-09, DDT-12, DDT-13: of a non-leaf directory entry only V and PPN may be set.
+        self.bad_dir.next = (self.pte.val().resv != 0)
+            | self.pte.val().n
+            | self.pte.val().r
+            | self.pte.val().w
+            | self.pte.val().x
+            | self.pte.val().u
+            | self.pte.val().g
+            | self.pte.val().a
+            | self.pte.val().d
+            | (self.pte.val().rsw != 0);
         self.leaf_p0.next = self.pte.val().p0;
         self.napot_bits.next = self.leaf_p0.val().get_bits::<4>(0);
         self.is_leaf.next = self.pte.val().r | self.pte.val().x;
@@ -421,17 +519,24 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
         self.forbidden.next = !self.pte.val().u
             | !self.pte.val().a
             | ((self.request.q.val().access == 0) & !self.pte.val().r)
-            | ((self.request.q.val().access == 1) & !(self.pte.val().w & self.pte.val().d))
+            | (self.access.val().get_bit(0) & !(self.pte.val().w & self.pte.val().d))
             | ((self.request.q.val().access == 2) & !self.pte.val().x);
-        self.misaligned.next = ((self.level.q.val() != 0) & (self.pte.val().p0 != 0))
-            | ((self.level.q.val() == 2) & (self.pte.val().p1 != 0));
+        self.misaligned.next = ((self.level.q.val() > 0) & (self.pte.val().p0 != 0))
+            | ((self.level.q.val() > 1) & (self.pte.val().p1 != 0))
+            | ((self.level.q.val() > 2) & (self.pte.val().p2 != 0))
+            | ((self.level.q.val() > 3) & (self.pte.val().p3 != 0));
         self.bad_napot.next = self.pte.val().n
             & ((self.level.q.val() != 0) | (self.napot_bits.val() != self.napot_code.val()));
-        self.bad_leaf.next =
-            self.forbidden.val() | self.misaligned.val() | self.bad_napot.val();
-        self.next_vpn.next = self.request.q.val().vpn1;
-        if self.level.q.val() == 1 {
-            self.next_vpn.next = self.request.q.val().vpn0;
+        self.bad_leaf.next = self.forbidden.val() | self.misaligned.val() | self.bad_napot.val();
+        self.next_vpn.next = self.request.q.val().vpn0;
+        if self.level.q.val() == 2 {
+            self.next_vpn.next = self.request.q.val().vpn1;
+        }
+        if self.level.q.val() == 3 {
+            self.next_vpn.next = self.request.q.val().vpn2;
+        }
+        if self.level.q.val() == 4 {
+            self.next_vpn.next = self.request.q.val().vpn3;
         }
 
         // Outputs at rest.
@@ -440,7 +545,11 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
         self.ar_valid.next = false;
         self.ar_ddt.next = false;
         self.ar_frame.next = self.ctx.q.val().root;
-        self.ar_off.next = unsigned_cast_to::<12, 9>(self.vpn2.val()) << 3;
+        self.ar_dc.next = false;
+        self.ar_off.next = unsigned_cast_to::<12, 9>(self.root_vpn.val()) << 3;
+        self.ev_ddt.next = false;
+        self.ev_pte.next = false;
+        self.ev_miss.next = false;
         self.res_valid.next = false;
         self.res_fault.next = false;
         self.res_identity.next = false;
@@ -448,19 +557,16 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
         self.res_leaf.next.p0 = self.pte.val().p0;
         self.res_leaf.next.p1 = self.pte.val().p1;
         self.res_leaf.next.p2 = self.pte.val().p2;
+        self.res_leaf.next.p3 = self.pte.val().p3;
+        self.res_leaf.next.p4 = self.pte.val().p4;
         self.res_leaf.next.r = self.pte.val().r;
         self.res_leaf.next.w = self.pte.val().w & self.pte.val().d;
         self.res_leaf.next.x = self.pte.val().x;
-        self.res_size.next = 0.into();
-        if self.level.q.val() == 2 {
-            self.res_size.next = 3.into();
-        } else if self.level.q.val() == 1 {
-            self.res_size.next = 2.into();
-        } else if self.pte.val().n {
-            self.res_size.next = 1.into();
+        self.res_size.next = self.level.q.val() + 1;
+        if self.level.q.val() == 0 {
+            self.res_size.next = unsigned_cast_to::<3, 1>(self.pte.val().n.into());
         }
-        self.may_fill.next =
-            !self.old.q.val() & !self.mark_stale.val() & !self.block_fill.val();
+        self.may_fill.next = !self.old.q.val() & !self.mark_stale.val() & !self.block_fill.val();
         self.ctx_fill.next = false;
         self.ctx_fill_slot.next = self.ctx_victim.q.val();
         self.ctx_fill_pscid.next = self.pscid.q.val();
@@ -477,9 +583,11 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
         self.iova.next.vpn0 = self.request.q.val().vpn0;
         self.iova.next.vpn1 = self.request.q.val().vpn1;
         self.iova.next.vpn2 = self.request.q.val().vpn2;
+        self.iova.next.vpn3 = self.request.q.val().vpn3;
+        self.iova.next.vpn4 = self.request.q.val().vpn4;
         self.iova.next.hi = self.request.q.val().hi;
         self.ttyp.next = 2.into();
-        if self.request.q.val().access == 1 {
+        if self.access.val().get_bit(0) {
             self.ttyp.next = 3.into();
         }
         if self.request.q.val().access == 2 {
@@ -513,8 +621,15 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
             WalkState::Idle => {
                 self.idle.next = true;
                 self.request.d.next = self.req.val();
-                self.is_off.d.next = self.off.val();
-                self.is_bare.d.next = self.bare.val();
+                self.ddtp_mode.d.next = self.mode.val();
+                self.dir_frame.d.next = self.ddt_root.val();
+                self.dir_level.d.next = 0.into();
+                if (self.mode.val() == 3) & self.has_levels.val() {
+                    self.dir_level.d.next = 1.into();
+                }
+                if (self.mode.val() == 4) & self.has_levels.val() {
+                    self.dir_level.d.next = 2.into();
+                }
                 self.is_wide.d.next = self.wide.val();
                 self.have.d.next = self.found.val();
                 self.ctx_slot.d.next = self.slot.val();
@@ -527,7 +642,7 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
                 self.refused.d.next = false;
                 self.poisoned.d.next = false;
                 self.dc_bad.d.next = false;
-                self.level.d.next = 2.into();
+                self.level.d.next = unsigned_cast_to::<3, 2>(self.info.val().extra) + 2;
                 if self.start.val() {
                     self.state.d.next = WalkState::Begin;
                 }
@@ -545,17 +660,28 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
                 }
                 self.state.d.next = WalkState::Fault;
                 self.cause.d.next = self.cause_type.val();
-                if self.is_off.q.val() {
+                if self.ddtp_mode.q.val() == 0 {
                     self.cause.d.next = self.cause_off.val();
-                } else if !self.is_bare.q.val() & !self.is_wide.q.val() {
+                } else if (self.ddtp_mode.q.val() != 1) & !self.is_wide.q.val() {
                     if !self.have.q.val() {
                         self.ar_valid.next = true;
                         self.ar_ddt.next = true;
-                        self.ar_frame.next = self.ddt_root.val();
-                        self.ar_off.next = unsigned_cast_to::<12, 7>(self.ddi.val()) << 5;
+                        self.ar_frame.next = self.dir_frame.q.val();
+                        self.ar_dc.next = self.dir_level.q.val() == 0;
+                        self.ar_off.next = self.dc_off.val();
+                        if self.dir_level.q.val() == 1 {
+                            self.ar_off.next = unsigned_cast_to::<12, 9>(self.ddi1.val()) << 3;
+                        }
+                        if self.dir_level.q.val() == 2 {
+                            self.ar_off.next = unsigned_cast_to::<12, 8>(self.ddi2.val()) << 3;
+                        }
                         self.state.d.next = WalkState::Begin;
                         if self.ar_ready.val() {
-                            self.state.d.next = WalkState::Dc;
+                            self.ev_ddt.next = true;
+                            self.state.d.next = WalkState::DdtWait;
+                            if self.dir_level.q.val() == 0 {
+                                self.state.d.next = WalkState::Dc;
+                            }
                         }
                     } else if (self.request.q.val().kind == 0)
                         & (!self.request.q.val().pv | self.ctx.q.val().pdtv)
@@ -578,6 +704,8 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
                                 // The victim goes before its data is overwritten, so that no hit reads
                                 // the word being written.
                                 self.tlb_drop.next = true;
+                                self.ev_pte.next = true;
+                                self.ev_miss.next = true;
                                 self.state.d.next = WalkState::PteWait;
                             }
                         }
@@ -607,11 +735,11 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
                     if self.beat.q.val() == 1 {
                         // DCM-29, DCM-31: no second stage here.
                         self.dc_bad.d.next =
-                            self.dc_bad.q.val() | (self.mode.val() != self.bare_mode.val());
+                            self.dc_bad.q.val() | (self.word_mode.val() != self.bare_mode.val());
                     }
                     if self.beat.q.val() == 2 {
-                        self.dc_bad.d.next = self.dc_bad.q.val()
-                            | ((self.word.val() & self.ta_reserved.val()) != 0);
+                        self.dc_bad.d.next =
+                            self.dc_bad.q.val() | ((self.word.val() & self.ta_reserved.val()) != 0);
                         self.pscid.d.next = self.word.val().get_bits::<20>(12);
                     }
                 }
@@ -630,11 +758,52 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
                     self.have.d.next = true;
                     self.fresh.d.next = true;
                     self.ctx_slot.d.next = self.ctx_victim.q.val();
-                    self.ctx.d.next.paged = self.mode.val() == self.sv39_mode.val();
+                    self.ctx.d.next.paged = self.mode_known.val();
+                    self.ctx.d.next.extra = self.mode_extra.val();
+                    self.level.d.next = unsigned_cast_to::<3, 2>(self.mode_extra.val()) + 2;
                     self.ctx.d.next.far = self.root_far.val();
                     self.ctx.d.next.root =
                         self.word.val().get_bits::<28>(0) & self.frame_mask.val();
                     self.state.d.next = WalkState::Begin;
+                }
+            }
+            WalkState::DdtWait => {
+                if self.r_valid.val() {
+                    self.raw.d.next = self.r_data.val();
+                    self.raw_status.d.next = self.r_status.val();
+                    self.state.d.next = WalkState::Ddt;
+                }
+            }
+            WalkState::Ddt => {
+                self.state.d.next = WalkState::Fault;
+                if self.raw_status.q.val() == 1 {
+                    self.cause.d.next = self.cause_ddt_access.val();
+                } else if self.raw_status.q.val() == 2 {
+                    self.cause.d.next = self.cause_ddt_poison.val();
+                } else if !self.pte.val().v {
+                    self.cause.d.next = self.cause_ddt_invalid.val();
+                } else if self.bad_dir.val() {
+                    self.cause.d.next = self.cause_ddt_bad.val();
+                } else if self.pte_far.val() {
+                    self.cause.d.next = self.cause_ddt_access.val();
+                } else {
+                    self.ar_valid.next = true;
+                    self.ar_ddt.next = true;
+                    self.ar_frame.next = self.pte_frame.val();
+                    self.ar_dc.next = self.dir_level.q.val() == 1;
+                    self.ar_off.next = self.dc_off.val();
+                    if self.dir_level.q.val() == 2 {
+                        self.ar_off.next = unsigned_cast_to::<12, 9>(self.ddi1.val()) << 3;
+                    }
+                    self.state.d.next = WalkState::Ddt;
+                    if self.ar_ready.val() {
+                        self.ev_ddt.next = true;
+                        self.dir_level.d.next = self.dir_level.q.val() - 1;
+                        self.state.d.next = WalkState::DdtWait;
+                        if self.dir_level.q.val() == 1 {
+                            self.state.d.next = WalkState::Dc;
+                        }
+                    }
                 }
             }
             WalkState::PteWait => {
@@ -670,6 +839,7 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
                         self.ar_off.next = unsigned_cast_to::<12, 9>(self.next_vpn.val()) << 3;
                         self.state.d.next = WalkState::Pte;
                         if self.ar_ready.val() {
+                            self.ev_pte.next = true;
                             self.globally.d.next = self.globally.q.val() | self.pte.val().g;
                             self.level.d.next = self.level.q.val() - 1;
                             self.state.d.next = WalkState::PteWait;

@@ -5,13 +5,21 @@ use portcullis_hdl::verilog::{emit, module_name};
 use portcullis_regmap::config::{CONFIGS, TINY};
 use rust_hdl::prelude::Block;
 
-#[test]
-fn core_passes_the_lint() {
-    let mut uut = Box::new(portcullis_hdl::tiny());
+fn assert_lint_free(mut uut: impl Block) {
     uut.connect_all();
-    let problems = lint(uut.as_ref()).expect("a block");
+    let problems = lint(&uut).expect("a block");
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert!(lines.is_empty(), "\n{}", lines.join("\n"));
+}
+
+#[test]
+fn tiny_passes_the_lint() {
+    assert_lint_free(portcullis_hdl::Tiny::new());
+}
+
+#[test]
+fn linux_passes_the_lint() {
+    assert_lint_free(portcullis_hdl::Linux::new());
 }
 
 #[test]

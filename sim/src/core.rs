@@ -58,7 +58,7 @@ pub struct Response {
     pub fault: bool,
     /// System physical address with the offset of the IOVA.
     pub pa: u64,
-    /// log2 of the size in bytes of the page that `pa` lies in (12, 16, 21 or 30).
+    /// log2 of the size in bytes of the page that `pa` lies in (12, 16, 21, 30, 39 or 48).
     pub page_shift: u8,
 }
 
@@ -88,6 +88,8 @@ pub enum Purpose {
     Fault,
     /// Data of an IOFENCE.C.
     Fence,
+    /// Message of an interrupt.
+    Msi,
 }
 
 /// Read request of the memory port: `beats` doublewords from `addr`, answered in order per `id`.

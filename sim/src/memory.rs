@@ -21,12 +21,13 @@ const PAGE_SHIFT: u32 = 12;
 pub const MAX_BEATS: usize = 8;
 
 /// Every purpose, in the order of the counters.
-pub const PURPOSES: [Purpose; 5] = [
+pub const PURPOSES: [Purpose; 6] = [
     Purpose::Ddt,
     Purpose::Pte,
     Purpose::Command,
     Purpose::Fault,
     Purpose::Fence,
+    Purpose::Msi,
 ];
 
 /// Position of a purpose in [`PURPOSES`].
@@ -37,6 +38,7 @@ fn purpose_index(purpose: Purpose) -> usize {
         Purpose::Command => 2,
         Purpose::Fault => 3,
         Purpose::Fence => 4,
+        Purpose::Msi => 5,
     }
 }
 
@@ -49,6 +51,7 @@ pub fn purpose_name(purpose: Purpose) -> &'static str {
         Purpose::Command => "command",
         Purpose::Fault => "fault",
         Purpose::Fence => "fence",
+        Purpose::Msi => "msi",
     }
 }
 

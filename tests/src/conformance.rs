@@ -367,15 +367,21 @@ impl<D: Dut + ?Sized> Rig<D> {
         self.dut.reg_write(offset, true, data);
     }
     /// Polls a 4-byte register until `value & mask == want`.
+    #[track_caller]
     pub fn wait(&mut self, offset: u16, mask: u64, want: u64) -> u64 {
+        self.wait_for(offset, |v| v & mask == want)
+    }
+    /// Polls a 4-byte register until its value is what is waited for.
+    #[track_caller]
+    pub fn wait_for(&mut self, offset: u16, done: impl Fn(u64) -> bool) -> u64 {
         for _ in 0..5_000 {
             let v = self.read32(offset);
-            if v & mask == want {
+            if done(v) {
                 return v;
             }
         }
         panic!(
-            "register {offset:#x} never became {want:#x} under {mask:#x}: it reads {:#x}, cqcsr {:#x}, fqcsr {:#x}",
+            "register {offset} never came to what is waited for: it reads {:#x}, cqcsr {:#x}, fqcsr {:#x}",
             self.read32(offset),
             self.read32(reg::CQCSR),
             self.read32(reg::FQCSR)
@@ -617,19 +623,26 @@ impl<D: Dut + ?Sized> Rig<D> {
         self.push(c);
         self.fence();
     }
+    /// Rings and waits until the queue is empty or has stopped; returns cqh and cqcsr.
+    #[track_caller]
+    pub fn outcome(&mut self) -> (u64, u64) {
+        self.ring();
+        for _ in 0..5_000 {
+            let (cqcsr, cqh) = (self.read32(reg::CQCSR), self.read32(reg::CQH));
+            if cqh == self.tail || cqcsr & (csr::CMD_ILL | csr::MF) != 0 {
+                return (cqh, cqcsr);
+            }
+        }
+        panic!("the command queue neither runs nor stops: cqcsr {:#x}", self.read32(reg::CQCSR));
+    }
     /// The command must stop the queue with cmd_ill and cqh on it; afterwards the queue runs again.
     #[track_caller]
     pub fn rejects(&mut self, c: Cmd) {
         let index = self.push(c);
-        self.ring();
-        self.dut.settle();
-        let cqcsr = self.read32(reg::CQCSR);
-        assert_eq!(
-            cqcsr & (csr::CMD_ILL | csr::MF | csr::ON),
-            csr::CMD_ILL | csr::ON,
-            "{c:x?}: cqcsr {cqcsr:#x}"
-        );
-        assert_eq!(self.read32(reg::CQH), index, "{c:x?}: cqh");
+        let (cqh, cqcsr) = self.outcome();
+        let shown = cqcsr & (csr::CMD_ILL | csr::MF | csr::ON);
+        assert_eq!(shown, csr::CMD_ILL | csr::ON, "{c:x?}: cqcsr {cqcsr:#x}");
+        assert_eq!(cqh, index, "{c:x?}: cqh");
         self.put(index, Cmd::VMA);
         self.write32(reg::CQCSR, csr::EN | csr::CMD_ILL);
         self.wait(reg::CQH, u64::MAX, self.tail);
@@ -638,15 +651,9 @@ impl<D: Dut + ?Sized> Rig<D> {
     #[track_caller]
     pub fn accepts(&mut self, c: Cmd) {
         self.push(c);
-        self.ring();
-        self.dut.settle();
-        let (cqh, cqcsr) = (self.read32(reg::CQH), self.read32(reg::CQCSR));
+        let (cqh, cqcsr) = self.outcome();
         assert_eq!(cqh, self.tail, "{c:x?}: cqh, with cqcsr {cqcsr:#x}");
-        assert_eq!(
-            cqcsr & (csr::CMD_ILL | csr::MF),
-            0,
-            "{c:x?}: cqcsr {cqcsr:#x}"
-        );
+        assert_eq!(cqcsr & (csr::CMD_ILL | csr::MF), 0, "{c:x?}: cqcsr {cqcsr:#x}");
     }
 
     // Faults.

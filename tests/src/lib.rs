@@ -4,7 +4,7 @@
 pub mod conformance;
 
 use portcullis_hdl as _;
-use portcullis_regmap::config::TINY;
+use portcullis_regmap::config::{Config, TINY};
 use portcullis_sim::backend::Backend;
 use portcullis_sim::core::{Access, Core, Kind, RegAccess, Request};
 use portcullis_sim::harness::{Finished, Harness};
@@ -126,7 +126,13 @@ impl Machine {
     /// The same with any memory timing.
     #[must_use]
     pub fn with_timing(timing: Timing) -> Self {
-        let core = Backend::Rtl.core(&TINY).expect("back end rtl");
+        Self::with_config(&TINY, timing)
+    }
+
+    /// The same with any configuration.
+    #[must_use]
+    pub fn with_config(config: &'static Config, timing: Timing) -> Self {
+        let core = Backend::Rtl.core(config).expect("back end rtl");
         Self::with_core(core, timing)
     }
 

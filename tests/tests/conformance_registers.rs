@@ -107,13 +107,13 @@ fn reg_02_words_are_read_whole_while_they_change(m: &mut Rig) {
     }
     // When cqh is read again and again while the queue runs
     m.ring();
-    let mut last = 0;
-    while last != 200 {
-        let cqh = m.read32(reg::CQH);
+    let last = std::cell::Cell::new(0);
+    m.wait_for(reg::CQH, |cqh| {
         // Then it only counts up: no mixture of an old and a new value shows
-        assert!((last..=200).contains(&cqh), "cqh went from {last} to {cqh}");
-        last = cqh;
-    }
+        assert!((last.get()..=200).contains(&cqh), "cqh went from {} to {cqh}", last.get());
+        last.set(cqh);
+        cqh == 200
+    });
 }
 
 fn reg_02_words_are_written_whole(m: &mut Rig) {

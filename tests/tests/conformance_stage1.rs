@@ -128,7 +128,7 @@ fn s1_05_bits_63_to_38_must_be_equal(m: &mut Rig) {
     // Given pages in the lower and the upper half
     m.start();
     let root = m.device_with_page();
-    let upper = !0 << 38 | PAGE;
+    let upper = (!0 << 38) | PAGE;
     m.map(root, upper, OTHER, RWX, 0);
     m.grants(request(DEV, Access::Read, PAGE), FRAME);
     m.grants(request(DEV, Access::Read, upper), OTHER);
@@ -173,7 +173,7 @@ fn s1_07_the_walk_starts_at_the_root_of_the_context(m: &mut Rig) {
         let iova = if entry < 256 {
             entry << 30
         } else {
-            (entry << 30) | !0 << 39
+            (entry << 30) | (!0 << 39)
         };
         m.grants(
             request(did, Access::Read, iova + 0x123),

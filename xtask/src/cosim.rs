@@ -3,7 +3,7 @@
 use crate::report::Report;
 use crate::target;
 use crate::tools::{make_dir, run as tool, run_within, write};
-use portcullis_hdl::cosim::{Case, cells, top_case};
+use portcullis_hdl::cosim::{Case, cells, top_cases};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -18,11 +18,12 @@ pub fn run(report: &mut Report, cycles: usize, seed: u64) {
             replay(&case, cycles / 10, seed, None)
         });
     }
-    let core = top_case();
-    let file = target().join(format!("verilog/{}.v", core.name));
-    report.step(&format!("cosim {}", core.name), || {
-        replay(&core, cycles, seed, Some(&file))
-    });
+    for core in top_cases() {
+        let file = target().join(format!("verilog/{}.v", core.name));
+        report.step(&format!("cosim {}", core.name), || {
+            replay(&core, cycles, seed, Some(&file))
+        });
+    }
 }
 
 fn replay(case: &Case, cycles: usize, seed: u64, verilog: Option<&Path>) -> Result<String, String> {

@@ -78,7 +78,9 @@ fn target() -> PathBuf {
 fn verify(options: &Options) -> Report {
     let mut report = Report::new();
     let wants = |s: &str| options.steps.iter().any(|x| x == s);
-    tools::provide(&mut report, wants("lint"), wants("synth"), wants("cosim"));
+    if !tools::provide(&mut report, wants("lint"), wants("synth"), wants("cosim")) {
+        return report;
+    }
     for config in portcullis_regmap::config::CONFIGS {
         let file = target().join(format!("verilog/portcullis_{}.v", config.name));
         let made = report.step(&format!("verilog {}", config.name), || {

@@ -27,8 +27,9 @@ fn exists(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-/// Sees to the tools of the chosen steps: installs what is missing if that is possible here.
-pub fn provide(report: &mut Report, lint: bool, synth: bool, cosim: bool) {
+/// Sees to the tools of the chosen steps: installs what is missing if that is possible here. Says whether all are
+/// there now.
+pub fn provide(report: &mut Report, lint: bool, synth: bool, cosim: bool) -> bool {
     let mut wanted = vec![];
     if lint {
         wanted.extend(["verilator", "iverilog", "yosys"]);
@@ -39,7 +40,7 @@ pub fn provide(report: &mut Report, lint: bool, synth: bool, cosim: bool) {
     if cosim {
         wanted.extend(["iverilog", "vvp"]);
     }
-    report.step("tools", || install(&wanted));
+    report.step("tools", || install(&wanted))
 }
 
 fn missing(wanted: &[&str]) -> Vec<&'static str> {

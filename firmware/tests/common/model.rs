@@ -57,6 +57,12 @@ pub struct World {
     /// Bytes that may be allocated at the same time.
     pub heap_limit: u64,
     pub caches: super::walk::Caches,
+    /// Contexts are made identity by the driver's user; then V=0 with a zeroed `fsc` is a step on the way.
+    pub identity_wanted: bool,
+    /// Reads that a device issues around everything the driver does: device and address.
+    pub hammer: Vec<(u32, u64)>,
+    /// What they led to since somebody looked, without repetitions.
+    pub reached: Vec<Result<u64, u16>>,
 }
 
 impl World {
@@ -105,6 +111,7 @@ impl World {
     }
 
     pub fn free(&mut self, pa: u64, bytes: u64) {
+        self.strike();
         assert_eq!(
             self.live.remove(&pa),
             Some(bytes),
@@ -114,6 +121,17 @@ impl World {
             self.memory.remove(&a);
             self.cache.remove(&a);
         });
+    }
+
+    /// The devices' turn.
+    pub fn strike(&mut self) {
+        for n in 0..self.hammer.len() {
+            let (did, iova) = self.hammer[n];
+            let reached = self.dma(did, iova, super::Dma::Read);
+            if self.reached.last() != Some(&reached) {
+                self.reached.push(reached);
+            }
+        }
     }
 
     pub fn cpu_load(&mut self, pa: u64) -> u64 {
@@ -135,6 +153,7 @@ impl World {
             self.cache.insert(pa, (value, true));
         } else {
             self.store(pa, value);
+            self.strike();
         }
     }
 
@@ -145,6 +164,7 @@ impl World {
                 *dirty = false;
                 let value = *value;
                 self.store(a, value);
+                self.strike();
             }
         }
     }
@@ -187,6 +207,7 @@ impl World {
         if self.lost {
             return u32::MAX;
         }
+        self.strike();
         let half = |value: u64| (value >> (8 * u32::from(at & 4))) as u32;
         match at & !7 {
             offset::CAPABILITIES => return half(self.capabilities),
@@ -337,7 +358,9 @@ impl World {
                 self.ipsr |= 1;
                 return;
             };
+            self.strike();
             self.caches.execute(&op);
+            self.strike();
             self.executed.push(op);
             self.cqh = (self.cqh + 1) & ((1 << log2(self.cqb)) - 1);
         }

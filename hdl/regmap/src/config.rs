@@ -102,8 +102,25 @@ pub const TINY: Config = Config {
     icvec_bits: 0,
 };
 
+/// What mainline Linux needs: profile `base` with HPM, DBG, NL and S, for ECP5 boards.
+pub const LINUX: Config = Config {
+    name: "linux",
+    capabilities: 0x0000_0c28_e000_0e10,
+    fctl: 0x0,
+    fctl_writable: 0x2,
+    ddt_levels: 3,
+    ddt_all_levels: true,
+    cq_log2sz_minus_1: 12,
+    fq_log2sz_minus_1: 12,
+    iotlb_entries: 16,
+    context_entries: 8,
+    miss_queue: 8,
+    walkers: 1,
+    icvec_bits: 2,
+};
+
 /// Every named configuration.
-pub const CONFIGS: &[Config] = &[TINY];
+pub const CONFIGS: &[Config] = &[TINY, LINUX];
 
 /// The configuration of that name.
 pub fn config(name: &str) -> Option<&'static Config> {

@@ -12,13 +12,19 @@
 
 use rust_hdl::prelude::*;
 
-/// `N` entries addressed by `I` bits, contexts in `C` slots addressed by `S` bits.
+/// `N` entries addressed by `I` bits, contexts in `C` slots addressed by `S` bits, `V` virtual page number bits
+/// (27 for Sv39 alone, 45 up to Sv57).
 #[derive(LogicBlock)]
-pub struct IotlbTags<const N: usize, const I: usize, const C: usize, const S: usize> {
+pub struct IotlbTags<const N: usize, const I: usize, const C: usize, const S: usize, const V: usize>
+{
     /// Clock.
     pub clock: Signal<In, Clock>,
     /// Empties the IOTLB.
     pub reset: Signal<In, Bit>,
+    /// IOVA[56:48] asked for.
+    pub vpn4: Signal<In, Bits<9>>,
+    /// IOVA[47:39] asked for.
+    pub vpn3: Signal<In, Bits<9>>,
     /// IOVA[38:30] asked for.
     pub vpn2: Signal<In, Bits<9>>,
     /// IOVA[29:21] asked for.
@@ -31,12 +37,14 @@ pub struct IotlbTags<const N: usize, const I: usize, const C: usize, const S: us
     pub hit: Signal<Out, Bit>,
     /// ... this one ...
     pub index: Signal<Out, Bits<I>>,
-    /// ... of this size: 0 4 KiB, 1 64 KiB, 2 2 MiB, 3 1 GiB.
-    pub size: Signal<Out, Bits<2>>,
+    /// ... of this size: 0 4 KiB, 1 64 KiB, 2 2 MiB, 3 1 GiB, 4 512 GiB, 5 256 TiB.
+    pub size: Signal<Out, Bits<3>>,
     /// IOTINVAL.VMA with the operands `vpn*`, `slots` and the next two.
     pub inval: Signal<In, Bit>,
     /// AV: only entries that contain the address (INV-04, INV-22).
     pub inval_av: Signal<In, Bit>,
+    /// With `inval_av`: 1, `vpn0` does not count; 2, nor does `vpn1` (a range, INV-27).
+    pub inval_coarse: Signal<In, Bits<2>>,
     /// PSCV: only entries of `slots`, and no global ones (INV-03).
     pub inval_pv: Signal<In, Bit>,
     /// Drop entry `kill_index`.
@@ -53,6 +61,10 @@ pub struct IotlbTags<const N: usize, const I: usize, const C: usize, const S: us
     pub fill: Signal<In, Bit>,
     /// Where.
     pub fill_index: Signal<In, Bits<I>>,
+    /// Its IOVA[56:48].
+    pub fill_vpn4: Signal<In, Bits<9>>,
+    /// Its IOVA[47:39].
+    pub fill_vpn3: Signal<In, Bits<9>>,
     /// Its IOVA[38:30].
     pub fill_vpn2: Signal<In, Bits<9>>,
     /// Its IOVA[29:21].
@@ -60,7 +72,7 @@ pub struct IotlbTags<const N: usize, const I: usize, const C: usize, const S: us
     /// Its IOVA[20:12].
     pub fill_vpn0: Signal<In, Bits<9>>,
     /// Its size.
-    pub fill_size: Signal<In, Bits<2>>,
+    pub fill_size: Signal<In, Bits<3>>,
     /// It is a global mapping (S1-29).
     pub fill_global: Signal<In, Bit>,
     /// Its slot.
@@ -71,22 +83,27 @@ pub struct IotlbTags<const N: usize, const I: usize, const C: usize, const S: us
 #[derive(Clone, Copy, Default)]
 struct Entry {
     valid: bool,
-    vpn: u32,
+    vpn: u64,
     size: u32,
     global: bool,
     slot: u32,
 }
 
-/// VPN bits that a page of each size does not compare.
-const FREE: [u32; 4] = [0, 0xf, 0x1ff, 0x3_ffff];
+/// VPN bits that a page of each size does not compare; there are no sizes 6 and 7.
+const FREE: [u64; 8] = {
+    let all = 0xf_ffff_ffff;
+    [0, 0xf, 0x1ff, 0x3_ffff, 0x7ff_ffff, all, all, all]
+};
 
-impl<const N: usize, const I: usize, const C: usize, const S: usize> Default
-    for IotlbTags<N, I, C, S>
+impl<const N: usize, const I: usize, const C: usize, const S: usize, const V: usize> Default
+    for IotlbTags<N, I, C, S, V>
 {
     fn default() -> Self {
         Self {
             clock: Default::default(),
             reset: Default::default(),
+            vpn4: Default::default(),
+            vpn3: Default::default(),
             vpn2: Default::default(),
             vpn1: Default::default(),
             vpn0: Default::default(),
@@ -96,6 +113,7 @@ impl<const N: usize, const I: usize, const C: usize, const S: usize> Default
             size: Default::default(),
             inval: Default::default(),
             inval_av: Default::default(),
+            inval_coarse: Default::default(),
             inval_pv: Default::default(),
             kill: Default::default(),
             kill_index: Default::default(),
@@ -104,6 +122,8 @@ impl<const N: usize, const I: usize, const C: usize, const S: usize> Default
             flush: Default::default(),
             fill: Default::default(),
             fill_index: Default::default(),
+            fill_vpn4: Default::default(),
+            fill_vpn3: Default::default(),
             fill_vpn2: Default::default(),
             fill_vpn1: Default::default(),
             fill_vpn0: Default::default(),
@@ -115,23 +135,32 @@ impl<const N: usize, const I: usize, const C: usize, const S: usize> Default
     }
 }
 
-fn vpn(v2: Bits<9>, v1: Bits<9>, v0: Bits<9>) -> u32 {
-    ((v2.index() << 18) | (v1.index() << 9) | v0.index()) as u32
+fn vpn<const V: usize>(fields: [Bits<9>; 5]) -> u64 {
+    let all = fields.iter().fold(0, |v, f| (v << 9) | f.index() as u64);
+    all & ((1 << V) - 1)
 }
 
-impl<const N: usize, const I: usize, const C: usize, const S: usize> Logic
-    for IotlbTags<N, I, C, S>
+impl<const N: usize, const I: usize, const C: usize, const S: usize, const V: usize> Logic
+    for IotlbTags<N, I, C, S, V>
 {
     fn update(&mut self) {
-        let key = vpn(self.vpn2.val(), self.vpn1.val(), self.vpn0.val());
+        let key = vpn::<V>([
+            self.vpn4.val(),
+            self.vpn3.val(),
+            self.vpn2.val(),
+            self.vpn1.val(),
+            self.vpn0.val(),
+        ]);
         let slots = self.slots.val().index() as u32;
         let address = |e: &Entry| (e.vpn ^ key) & !FREE[e.size as usize] == 0;
         let of = |set: u32, e: &Entry| (set >> e.slot) & 1 == 1;
         if self.clock.pos_edge() {
+            let coarse = [0, 0x1ff, 0x3_ffff, 0x3_ffff][self.inval_coarse.val().index()];
+            let near = |e: &Entry| (e.vpn ^ key) & !FREE[e.size as usize] & !coarse == 0;
             let flush = self.flush.val().index() as u32;
             for (i, e) in self._entries.iter_mut().enumerate() {
                 let inval = self.inval.val()
-                    && (!self.inval_av.val() || address(e))
+                    && (!self.inval_av.val() || near(e))
                     && (!self.inval_pv.val() || (of(slots, e) && !e.global));
                 if inval
                     || self.reset.val()
@@ -145,11 +174,13 @@ impl<const N: usize, const I: usize, const C: usize, const S: usize> Logic
             if self.fill.val() && !self.reset.val() {
                 self._entries[self.fill_index.val().index()] = Entry {
                     valid: true,
-                    vpn: vpn(
+                    vpn: vpn::<V>([
+                        self.fill_vpn4.val(),
+                        self.fill_vpn3.val(),
                         self.fill_vpn2.val(),
                         self.fill_vpn1.val(),
                         self.fill_vpn0.val(),
-                    ),
+                    ]),
                     size: self.fill_size.val().index() as u32,
                     global: self.fill_global.val(),
                     slot: self.fill_slot.val().index() as u32,
@@ -177,12 +208,16 @@ impl<const N: usize, const I: usize, const C: usize, const S: usize> Logic
         Verilog::Custom(format!(
             "reg [{n1}:0] valid;
 reg [{n1}:0] tag_global;
-reg [26:0] tag_vpn[{n1}:0];
-reg [1:0] tag_size[{n1}:0];
+reg [{v1}:0] tag_vpn[{n1}:0];
+reg [2:0] tag_size[{n1}:0];
 reg [{s1}:0] tag_slot[{n1}:0];
-reg [{n1}:0] address;
+reg [{n1}:0] same_high;
+reg [{n1}:0] same_1;
+reg [{n1}:0] same_0;
 reg [{n1}:0] asked;
 reg [{n1}:0] matched;
+wire [44:0] key = {{vpn4, vpn3, vpn2, vpn1, vpn0}};
+wire [44:0] fill_key = {{fill_vpn4, fill_vpn3, fill_vpn2, fill_vpn1, fill_vpn0}};
 integer k;
 initial begin
   valid = 0;
@@ -193,14 +228,17 @@ initial begin
 end
 always @(posedge clock) begin
   for (k = 0; k < {N}; k = k + 1)
-    if ((inval & (~inval_av | address[k]) & (~inval_pv | (asked[k] & ~tag_global[k])))
+    if ((inval
+          & (~inval_av | (same_high[k] & (same_1[k] | inval_coarse[1])
+                          & (same_0[k] | (inval_coarse != 2'd0))))
+          & (~inval_pv | (asked[k] & ~tag_global[k])))
         | flush[tag_slot[k]]
         | (kill & (kill_index == k[{i1}:0]))
         | (drop & (drop_index == k[{i1}:0]))) valid[k] <= 1'b0;
   if (fill) begin
     valid[fill_index] <= 1'b1;
     tag_global[fill_index] <= fill_global;
-    tag_vpn[fill_index] <= {{fill_vpn2, fill_vpn1, fill_vpn0}};
+    tag_vpn[fill_index] <= fill_key[{v1}:0];
     tag_size[fill_index] <= fill_size;
     tag_slot[fill_index] <= fill_slot;
   end
@@ -210,14 +248,14 @@ always @(*) begin
   index = 0;
   size = 0;
   for (k = 0; k < {N}; k = k + 1) begin
-    address[k] = (tag_vpn[k][26:18] == vpn2)
-      & ((tag_vpn[k][17:9] == vpn1) | (tag_size[k] == 2'd3))
-      & ((tag_vpn[k][8:4] == vpn0[8:4]) | tag_size[k][1])
-      & ((tag_vpn[k][3:0] == vpn0[3:0]) | (tag_size[k] != 2'd0));
+    same_high[k] = {high};
+    same_1[k] = (tag_vpn[k][17:9] == key[17:9]) | (tag_size[k] > 3'd2);
+    same_0[k] = ((tag_vpn[k][8:4] == key[8:4]) | (tag_size[k] > 3'd1))
+      & ((tag_vpn[k][3:0] == key[3:0]) | (tag_size[k] != 3'd0));
     asked[k] = slots[tag_slot[k]];
-    matched[k] = valid[k] & asked[k] & address[k];
+    matched[k] = valid[k] & asked[k] & same_high[k] & same_1[k] & same_0[k];
     index = index | ({{{I}{{matched[k]}}}} & k[{i1}:0]);
-    size = size | ({{2{{matched[k]}}}} & tag_size[k]);
+    size = size | ({{3{{matched[k]}}}} & tag_size[k]);
   end
   hit = |matched;
 end
@@ -225,6 +263,18 @@ end
             n1 = N - 1,
             s1 = S - 1,
             i1 = I - 1,
+            v1 = V - 1,
+            high = high::<V>(),
         ))
     }
+}
+
+/// The compare of the fields above `vpn1`: a superpage does not compare what it spans.
+fn high<const V: usize>() -> String {
+    let mut all = vec!["((tag_vpn[k][26:18] == key[26:18]) | (tag_size[k] > 3'd3))"];
+    if V > 27 {
+        all.push("((tag_vpn[k][35:27] == key[35:27]) | (tag_size[k] > 3'd4))");
+        all.push("(tag_vpn[k][44:36] == key[44:36])");
+    }
+    all.join("\n      & ")
 }

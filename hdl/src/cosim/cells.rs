@@ -6,14 +6,17 @@ use super::words::Words;
 use crate::cells::{ContextTags, FifoMem, IotlbTags, SyncRam};
 use crate::command_queue::CommandQueue;
 use crate::cosim_case as case;
+use crate::debug::Debug;
 use crate::drain::Drain;
 use crate::fault_queue::FaultQueue;
 use crate::fifo::Fifo;
+use crate::hpm::Hpm;
 use crate::memory_port::MemoryPort;
+use crate::msi::Msi;
 use crate::registers::Registers;
 use crate::types::{Leaf, Req};
 use crate::walker::Walker;
-use portcullis_regmap::config::TINY;
+use portcullis_regmap::config::LINUX;
 
 /// All of them, and the printer's own test.
 #[must_use]
@@ -52,15 +55,18 @@ fn memories() -> Vec<Case> {
         ),
         case!(
             "iotlb_tags",
-            IotlbTags::<8, 3, 4, 2>::default(),
+            IotlbTags::<8, 3, 4, 2, 45>::default(),
             [
                 reset,
+                vpn4,
+                vpn3,
                 vpn2,
                 vpn1,
                 vpn0,
                 slots,
                 inval,
                 inval_av,
+                inval_coarse,
                 inval_pv,
                 kill,
                 kill_index,
@@ -69,6 +75,8 @@ fn memories() -> Vec<Case> {
                 flush,
                 fill,
                 fill_index,
+                fill_vpn4,
+                fill_vpn3,
                 fill_vpn2,
                 fill_vpn1,
                 fill_vpn0,
@@ -97,7 +105,6 @@ fn memories() -> Vec<Case> {
 }
 
 fn blocks() -> Vec<Case> {
-    let pas = TINY.pas_bits();
     vec![
         case!(
             "fifo",
@@ -111,14 +118,13 @@ fn blocks() -> Vec<Case> {
         ),
         case!(
             "walker",
-            Walker::<3, 2>::new(pas),
+            Walker::<4, 3>::new(&LINUX),
             [
                 reset,
                 ddt_root,
                 start,
                 req,
-                off,
-                bare,
+                mode,
                 wide,
                 found,
                 slot,
@@ -138,7 +144,7 @@ fn blocks() -> Vec<Case> {
                 u.r_data.next = super::top::entry(rng).into();
                 if !rng.one_in(16) {
                     u.r_status.next = 0.into();
-                    u.off.next = false;
+                    u.mode.next = rng.pick(&[2u64, 3, 4]).into();
                     u.req.next.hi = 0.into();
                     u.req.next.did = u.req.next.did & 0x7f;
                 }
@@ -146,10 +152,10 @@ fn blocks() -> Vec<Case> {
         ),
         case!(
             "command_queue",
-            CommandQueue::<8>::new(pas, TINY.device_id_bits()),
+            CommandQueue::<13>::new(&LINUX),
             [
-                reset, go, base, head, ar_ready, r_valid, r_data, r_status, r_last, op_ready,
-                drain_done, w_ready, b_valid, b_error
+                reset, go, base, head, wires, ar_ready, r_valid, r_data, r_status, r_last,
+                op_ready, drain_done, w_ready, b_valid, b_error
             ],
             |u, rng| {
                 u.r_data.next = super::top::command_word(rng).into();
@@ -205,6 +211,7 @@ fn blocks() -> Vec<Case> {
                 walk_frame,
                 walk_off,
                 walk_ddt,
+                walk_dc,
                 cmd_valid,
                 cmd_frame,
                 cmd_off,
@@ -213,6 +220,10 @@ fn blocks() -> Vec<Case> {
                 fence_off,
                 fence_data,
                 fence_upper,
+                msi_valid,
+                msi_frame,
+                msi_off,
+                msi_data,
                 fault_valid,
                 fault_frame,
                 fault_off,
@@ -227,7 +238,7 @@ fn blocks() -> Vec<Case> {
         ),
         case!(
             "registers",
-            Registers::<8>::new(TINY.capabilities, TINY.fctl),
+            Registers::<13>::new(&LINUX),
             [
                 reset,
                 valid,
@@ -244,7 +255,11 @@ fn blocks() -> Vec<Case> {
                 fq_active,
                 fq_advance,
                 fq_overflow,
-                fq_memory_fault
+                fq_memory_fault,
+                overflow,
+                ext_lo,
+                ext_hi,
+                ext_narrow
             ],
             |u, rng| {
                 u.offset.next = super::top::register(rng).into();
@@ -253,6 +268,71 @@ fn blocks() -> Vec<Case> {
                 u.cq_illegal.next = rng.one_in(64);
                 u.fq_memory_fault.next = rng.one_in(64);
                 u.fq_overflow.next = rng.one_in(64);
+            }
+        ),
+        case!(
+            "msi",
+            Msi::new(&LINUX),
+            [
+                reset,
+                wires,
+                cip,
+                fip,
+                pmip,
+                cip_edge,
+                fip_edge,
+                pmip_edge,
+                bus_access,
+                bus_write,
+                bus_row,
+                bus_low,
+                bus_high,
+                bus_first,
+                bus_second,
+                bus_wlo,
+                bus_whi,
+                w_ready,
+                b_valid,
+                b_error,
+                record_ready
+            ],
+            |u, rng| {
+                u.reset.next = rng.one_in(512);
+                u.bus_access.next = rng.one_in(4);
+                u.bus_write.next &= u.bus_access.next;
+                // icvec and msi_cfg_tbl.
+                u.bus_row.next = (95 + rng.below(9)).into();
+            }
+        ),
+        case!(
+            "debug",
+            Debug::default(),
+            [
+                reset, bus_write, bus_row, bus_low, bus_high, bus_wlo, bus_whi, ready, done, fault,
+                spa
+            ],
+            |u, rng| {
+                u.reset.next = rng.one_in(512);
+                u.bus_row.next = (74 + rng.below(5)).into();
+            }
+        ),
+        case!(
+            "hpm",
+            Hpm::default(),
+            [
+                reset, bus_write, bus_row, bus_low, bus_high, bus_second, bus_wlo, bus_whi,
+                ev_request, req, ev_miss, ev_ddt, ev_pte, walk_req, walk_pscid
+            ],
+            |u, rng| {
+                u.reset.next = rng.one_in(512);
+                u.bus_write.next = rng.one_in(8);
+                u.bus_row.next = rng.pick(&[11u64, 12, 13, 14, 16, 44, 45, 47]).into();
+                // Known events, and counters near their end.
+                if u.bus_row.next.index() > 40 && rng.one_in(2) {
+                    u.bus_wlo.next = rng.below(9).into();
+                } else if rng.one_in(2) {
+                    u.bus_wlo.next = (0xffff_fff0 + rng.below(16)).into();
+                }
             }
         ),
     ]

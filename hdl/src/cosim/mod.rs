@@ -12,7 +12,7 @@ mod top;
 pub mod words;
 
 pub use draw::{Draw, Rng};
-pub use top::top_case;
+pub use top::top_cases;
 
 use crate::emit::emit;
 use rust_hdl::prelude::*;

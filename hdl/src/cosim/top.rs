@@ -5,7 +5,8 @@
 //! only that the Verilog does the same as the kernels.
 
 use super::{Case, Files, Recorder, Rng, settle};
-use crate::Tiny;
+use crate::ports::{Ports, Top};
+use crate::{Linux, Tiny};
 use portcullis_regmap::command::Command;
 use portcullis_regmap::config::TINY;
 use portcullis_regmap::regs::offset;
@@ -18,11 +19,20 @@ const PAGES: u64 = 1 << TINY.ppn_bits();
 /// Cycles that reset lasts.
 const RESET: u64 = 2;
 
-/// The core of configuration `tiny`.
+/// The configurations.
 #[must_use]
-pub fn top_case() -> Case {
+pub fn top_cases() -> Vec<Case> {
     // Before reset the read register of the IOTLB's data has no value, and without a valid answer nobody looks.
-    Case::new("portcullis_tiny", run).warm_up(RESET as usize)
+    vec![
+        Case::new("portcullis_tiny", |cycles, seed| {
+            run(Tiny::new(), "portcullis_tiny", cycles, seed)
+        })
+        .warm_up(RESET as usize),
+        Case::new("portcullis_linux", |cycles, seed| {
+            run(Linux::new(), "portcullis_linux", cycles, seed)
+        })
+        .warm_up(RESET as usize),
+    ]
 }
 
 /// A page-table entry, valid in most cases.
@@ -224,7 +234,7 @@ impl World {
     }
 
     /// Sets the inputs of the coming cycle.
-    fn drive(&mut self, u: &mut Tiny) {
+    fn drive(&mut self, u: &mut Ports<'_>) {
         if self.rng.one_in(3000) {
             self.reset = RESET;
         }
@@ -258,7 +268,7 @@ impl World {
         self.beat(u);
     }
 
-    fn ask(&mut self, u: &mut Tiny, reset: bool) {
+    fn ask(&mut self, u: &mut Ports<'_>, reset: bool) {
         let rng = &mut self.rng;
         let tag = rng.below(64);
         self.asking = !reset && !rng.one_in(3) && (self.tags >> tag) & 1 == 0;
@@ -274,7 +284,7 @@ impl World {
     }
 
     /// One doubleword of the oldest burst, or none.
-    fn beat(&mut self, u: &mut Tiny) {
+    fn beat(&mut self, u: &mut Ports<'_>) {
         let rng = &mut self.rng;
         u.mem_r_valid.next = false;
         let Some(b) = self.bursts.front_mut().filter(|_| rng.one_in(2)) else {
@@ -301,7 +311,7 @@ impl World {
     }
 
     /// Takes down what the coming clock edge hands over.
-    fn observe(&mut self, u: &Tiny) {
+    fn observe(&mut self, u: &Ports<'_>) {
         if u.reset.val() {
             return;
         }
@@ -332,22 +342,22 @@ impl World {
     }
 }
 
-fn run(cycles: usize, seed: u64) -> Result<Files, String> {
-    let mut uut = Box::new(crate::tiny());
+fn run<T: Top>(top: T, name: &str, cycles: usize, seed: u64) -> Result<Files, String> {
+    let mut uut = Box::new(top);
     uut.connect_all();
-    let mut recorder = Recorder::new(uut.as_ref(), "portcullis_tiny")?;
+    let mut recorder = Recorder::new(uut.as_ref(), name)?;
     let mut world = World::new(seed);
     let mut seen = Seen::default();
     settle(uut.as_mut())?;
     for _ in 0..cycles {
-        world.drive(&mut uut);
+        world.drive(&mut uut.ports());
         settle(uut.as_mut())?;
         recorder.sample(uut.as_ref());
-        seen.note(&uut);
-        world.observe(&uut);
-        uut.clock.next.clk = true;
+        seen.note(&uut.ports());
+        world.observe(&uut.ports());
+        uut.ports().clock.next.clk = true;
         settle(uut.as_mut())?;
-        uut.clock.next.clk = false;
+        uut.ports().clock.next.clk = false;
         settle(uut.as_mut())?;
     }
     seen.check()?;
@@ -368,7 +378,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn note(&mut self, u: &Tiny) {
+    fn note(&mut self, u: &Ports<'_>) {
         let answered = u.rsp_valid.val() && u.rsp_ready.val();
         self.answers += u64::from(answered && !u.rsp_fault.val());
         self.faults += u64::from(answered && u.rsp_fault.val());
@@ -380,7 +390,8 @@ impl Seen {
         self.commands += u64::from(
             u.mem_ar_valid.val() && u.mem_ar_ready.val() && u.mem_ar_purpose.val().index() == 2,
         );
-        self.interrupts += u64::from(u.irq.val());
+        self.interrupts +=
+            u64::from(u.irq.val().any()) + u64::from(write && u.mem_w_purpose.val().index() == 5);
     }
 
     fn check(&self) -> Result<(), String> {

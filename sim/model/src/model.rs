@@ -8,7 +8,7 @@ use crate::command::{Command, Invalidation, decode};
 use crate::counters::{Counters, Event};
 use crate::interrupts::{Entry, FIP, Interrupts, PMIP};
 use crate::memory::{Checked, MemError, Memory};
-use crate::registers::{CMD_ILL, EN, FENCE_W_IP, FQOF, IE, MF, ON};
+use crate::registers::{CMD_ILL, CQ_EVENTS, EN, FQ_EVENTS, FENCE_W_IP, FQOF, IE, MF, ON};
 use crate::translate::{DdtRead, Features, PteRead, Root, Source, translate};
 use crate::types::{Access, Kind, Outcome, Record, Request};
 
@@ -272,6 +272,27 @@ impl Model {
         }
         self.cq.head = (self.cq.head + 1) & self.cq.mask();
         Step::Done(command)
+    }
+
+    /// Takes over error bits of cqcsr that software's write may have met or missed: bits of `mask` become those of
+    /// `seen`. For comparisons with something that has time.
+    pub fn adopt_cqcsr(&mut self, mask: u32, seen: u32) {
+        let mask = mask & CQ_EVENTS;
+        self.cq.csr = self.cq.csr & !mask | seen & mask;
+        self.level();
+    }
+
+    /// The same for fqcsr.
+    pub fn adopt_fqcsr(&mut self, mask: u32, seen: u32) {
+        let mask = mask & FQ_EVENTS;
+        self.fq.csr = self.fq.csr & !mask | seen & mask;
+        self.level();
+    }
+
+    /// The same for ipsr; a bit whose condition holds is set all the same (INT-06).
+    pub fn adopt_ipsr(&mut self, mask: u32, seen: u32) {
+        self.interrupts.ipsr = self.interrupts.ipsr & !mask | seen & mask;
+        self.level();
     }
 
     /// Does everything that is due: commands, a debug translation, interrupt messages. Returns the invalidations.

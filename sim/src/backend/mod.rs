@@ -40,12 +40,7 @@ impl Backend {
     /// One line that says why there is none.
     pub fn core(self, config: &'static Config) -> Result<Box<dyn Core>, String> {
         self.available()?;
-        match config.name {
-            "tiny" => Ok(Box::new(rtl::Rtl::tiny()?)),
-            other => Err(format!(
-                "back end rtl cannot build configuration {other}: use tiny"
-            )),
-        }
+        rtl::core(config)
     }
 }
 

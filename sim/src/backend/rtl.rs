@@ -8,8 +8,10 @@ use crate::core::{
     Access, Core, Events, Inputs, Kind, MemStatus, Outputs, Purpose, ReadBeat, ReadRequest,
     RegAccess, Request, Response, SyncRequest, WriteBeat,
 };
-use portcullis_hdl::Tiny;
+use portcullis_hdl::ports::{Ports, Top};
 use portcullis_hdl::types::{access, kind, purpose, status};
+use portcullis_hdl::{Linux, Tiny};
+use portcullis_regmap::Config;
 use rust_hdl::core::vcd_probe::VCDProbe;
 use rust_hdl::prelude::{
     Block, Clock, check_all, simulate, write_vcd_change, write_vcd_dump, write_vcd_header,
@@ -20,6 +22,8 @@ use std::path::Path;
 
 /// Rounds of evaluation after which a design that still changes has a combinational loop.
 const MAX_ROUNDS: usize = 400;
+/// log2 of the page sizes that `rsp_size` names; 6 and 7 do not occur.
+const PAGE_SHIFT: [u8; 8] = [12, 16, 21, 30, 39, 48, 48, 48];
 /// Time units of a waveform per clock cycle.
 const PERIOD: u64 = 10;
 
@@ -39,21 +43,29 @@ impl Write for Lossy {
     }
 }
 
-/// A core of configuration `tiny`, simulated from its kernels.
-pub struct Rtl {
-    top: Box<Tiny>,
+/// A core, simulated from its kernels.
+pub struct Rtl<T: Top> {
+    top: Box<T>,
     held: Inputs,
     cycle: u64,
     waves: Option<VCDProbe<Lossy>>,
 }
 
-impl Rtl {
-    /// A core in reset state.
-    ///
-    /// # Errors
-    /// The design fails rust-hdl's own checks (a defect of this program).
-    pub fn tiny() -> Result<Self, String> {
-        let mut top = Box::new(portcullis_hdl::tiny());
+/// A core of a configuration, in reset state.
+///
+/// # Errors
+/// There is no such core, or the design fails rust-hdl's own checks (a defect of this program).
+pub fn core(config: &Config) -> Result<Box<dyn Core>, String> {
+    match config.name {
+        "tiny" => Ok(Box::new(Rtl::new(Tiny::new())?)),
+        "linux" => Ok(Box::new(Rtl::new(Linux::new())?)),
+        other => Err(format!("back end rtl has no configuration {other}")),
+    }
+}
+
+impl<T: Top> Rtl<T> {
+    fn new(top: T) -> Result<Self, String> {
+        let mut top = Box::new(top);
         top.connect_all();
         check_all(top.as_ref()).map_err(|e| format!("the design does not check: {e:?}"))?;
         let mut rtl = Self {
@@ -83,7 +95,7 @@ impl Rtl {
     }
 
     fn drive_request(&mut self, req: Option<Request>) {
-        let t = &mut self.top;
+        let t = self.top.ports();
         t.req_valid.next = req.is_some();
         let Some(r) = req else { return };
         t.req_tag.next = u64::from(r.tag & 0x3f).into();
@@ -107,7 +119,7 @@ impl Rtl {
     }
 
     fn drive_register(&mut self, reg: Option<RegAccess>) {
-        let t = &mut self.top;
+        let t = self.top.ports();
         t.reg_valid.next = reg.is_some();
         let Some(r) = reg else { return };
         t.reg_write.next = r.write;
@@ -117,7 +129,7 @@ impl Rtl {
     }
 
     fn drive_read(&mut self, r: Option<ReadBeat>) {
-        let t = &mut self.top;
+        let t = self.top.ports();
         t.mem_r_valid.next = r.is_some();
         let Some(r) = r else { return };
         t.mem_r_data.next = r.data.into();
@@ -126,13 +138,13 @@ impl Rtl {
         t.mem_r_status.next = code(r.status).into();
     }
 
-    fn outputs(&self) -> Outputs {
-        let t = &self.top;
+    fn outputs(&mut self) -> Outputs {
+        let t: Ports<'_> = self.top.ports();
         let rsp = t.rsp_valid.val().then(|| Response {
             tag: t.rsp_tag.val().index() as u8,
             fault: t.rsp_fault.val(),
             pa: t.rsp_pa.val().into(),
-            page_shift: [12, 16, 21, 30][t.rsp_size.val().index()],
+            page_shift: PAGE_SHIFT[t.rsp_size.val().index()],
         });
         let ar = t.mem_ar_valid.val().then(|| ReadRequest {
             addr: t.mem_ar_addr.val().into(),
@@ -158,7 +170,7 @@ impl Rtl {
             ar,
             w,
             sync: (sync.reads || sync.writes).then_some(sync),
-            irq: u32::from(t.irq.val()),
+            irq: t.irq.val().index() as u32,
             events: Events {
                 context_hit: t.ev_context_hit.val(),
                 context_miss: t.ev_context_miss.val(),
@@ -184,15 +196,17 @@ fn meaning(code: u64) -> Purpose {
         purpose::PTE => Purpose::Pte,
         purpose::COMMAND => Purpose::Command,
         purpose::FAULT => Purpose::Fault,
+        purpose::MSI => Purpose::Msi,
         _ => Purpose::Fence,
     }
 }
 
-impl Core for Rtl {
+impl<T: Top> Core for Rtl<T> {
     fn settle(&mut self, inputs: &Inputs) -> Outputs {
         let old = self.held;
-        self.top.clock.next = Clock { clk: false };
-        self.top.reset.next = inputs.reset;
+        let t = self.top.ports();
+        t.clock.next = Clock { clk: false };
+        t.reset.next = inputs.reset;
         // Wide inputs are slow to convert, and most cycles change none of them.
         if inputs.req != old.req {
             self.drive_request(inputs.req);
@@ -203,7 +217,7 @@ impl Core for Rtl {
         if inputs.r != old.r {
             self.drive_read(inputs.r);
         }
-        let t = &mut self.top;
+        let t = self.top.ports();
         t.rsp_ready.next = inputs.rsp_ready;
         t.mem_ar_ready.next = inputs.ar_ready;
         t.mem_w_ready.next = inputs.w_ready;
@@ -217,7 +231,7 @@ impl Core for Rtl {
     }
 
     fn clock(&mut self) {
-        self.top.clock.next = Clock { clk: true };
+        self.top.ports().clock.next = Clock { clk: true };
         self.settle_now();
         self.dump(self.cycle * PERIOD + PERIOD / 2);
         self.cycle += 1;

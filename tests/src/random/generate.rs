@@ -372,17 +372,16 @@ impl Generator {
                 }
             }
             // Interrupt enable, and error bits written in any way.
-            6..8 => self.write32(offset, EN | ie | self.rng_bits() << 8),
+            6..8 => {
+                let events = self.rng.below(16) << 8;
+                self.write32(offset, EN | ie | events);
+            }
             _ => {
                 let base = self.rng.word();
                 let offset = if fault { reg::FQB } else { reg::CQB };
                 self.write64(offset, base);
             }
         }
-    }
-
-    fn rng_bits(&mut self) -> u64 {
-        self.rng.below(16)
     }
 
     /// Writes that change nothing, or little, by the access rules (REG-03..11).

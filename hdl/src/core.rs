@@ -1,4 +1,4 @@
-//! The whole core: blocks and the wires between them.
+//! The core: the blocks that every configuration has, and the wires between them.
 //!
 //! ```text
 //!  translation port ─► lookup ─────────────────────────────► response port
@@ -24,15 +24,17 @@ use crate::walker::Walker;
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
 
-/// The core. `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `D` device_id bits, `2^Q` queued misses
+/// The core. `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `D` device_id bits, `V` virtual
+/// page number bits, `2^Q` queued misses
 /// (`Q1` = `Q` + 1), queues of up to `2^X` entries, `2^F` records between walker and memory (`F1` = `F` + 1).
 #[derive(LogicBlock)]
-pub struct Iommu<
+pub struct Core<
     const N: usize,
     const I: usize,
     const C: usize,
     const S: usize,
     const D: usize,
+    const V: usize,
     const Q: usize,
     const Q1: usize,
     const X: usize,
@@ -73,8 +75,8 @@ pub struct Iommu<
     pub rsp_tag: Signal<Out, Bits<6>>,
     /// Refused: answer the device with an error.
     pub rsp_fault: Signal<Out, Bit>,
-    /// Page size: 0 4 KiB, 1 64 KiB, 2 2 MiB, 3 1 GiB.
-    pub rsp_size: Signal<Out, Bits<2>>,
+    /// Page size: 0 4 KiB, 1 64 KiB, 2 2 MiB, 3 1 GiB, 4 512 GiB, 5 256 TiB.
+    pub rsp_size: Signal<Out, Bits<3>>,
     /// System physical address; 0 with a fault.
     pub rsp_pa: Signal<Out, Bits<64>>,
 
@@ -127,7 +129,7 @@ pub struct Iommu<
     pub mem_w_strobe: Signal<Out, Bits<8>>,
     /// Last of the burst; one answer follows.
     pub mem_w_last: Signal<Out, Bit>,
-    /// 3 fault record, 4 IOFENCE.C data.
+    /// 3 fault record, 4 IOFENCE.C data, 5 MSI.
     pub mem_w_purpose: Signal<Out, Bits<3>>,
     /// The burst has been written, visibly to all; always taken.
     pub mem_b_valid: Signal<In, Bit>,
@@ -141,8 +143,6 @@ pub struct Iommu<
     /// They are, as asked.
     pub sync_ack: Signal<In, Bit>,
 
-    /// Interrupt wire 0, level.
-    pub irq: Signal<Out, Bit>,
     /// Event: a request found its context in the cache.
     pub ev_context_hit: Signal<Out, Bit>,
     /// Event: it did not.
@@ -154,7 +154,92 @@ pub struct Iommu<
     /// Event: a walk started.
     pub ev_walk: Signal<Out, Bit>,
 
-    lookup: Lookup<N, I, C, S, D, Q, Q1>,
+    /// fctl.WSI.
+    pub wires: Signal<Out, Bit>,
+    /// ipsr.cip.
+    pub cip: Signal<Out, Bit>,
+    /// ipsr.fip.
+    pub fip: Signal<Out, Bit>,
+    /// ipsr.pmip.
+    pub pmip: Signal<Out, Bit>,
+    /// cip rises.
+    pub cip_edge: Signal<Out, Bit>,
+    /// fip rises.
+    pub fip_edge: Signal<Out, Bit>,
+    /// pmip rises.
+    pub pmip_edge: Signal<Out, Bit>,
+    /// Set pmip.
+    pub overflow: Signal<In, Bit>,
+    /// Register bus: an access takes place.
+    pub bus_access: Signal<Out, Bit>,
+    /// It writes.
+    pub bus_write: Signal<Out, Bit>,
+    /// Doubleword of the register page.
+    pub bus_row: Signal<Out, Bits<9>>,
+    /// Low half of an 8-byte register.
+    pub bus_low: Signal<Out, Bit>,
+    /// High half of an 8-byte register.
+    pub bus_high: Signal<Out, Bit>,
+    /// First 4-byte register.
+    pub bus_first: Signal<Out, Bit>,
+    /// Second 4-byte register.
+    pub bus_second: Signal<Out, Bit>,
+    /// Low half of the data.
+    pub bus_wlo: Signal<Out, Bits<32>>,
+    /// High half of the data.
+    pub bus_whi: Signal<Out, Bits<32>>,
+    /// Low half read by the blocks outside.
+    pub ext_lo: Signal<In, Bits<32>>,
+    /// High half read by the blocks outside.
+    pub ext_hi: Signal<In, Bits<32>>,
+    /// The doubleword holds 4-byte registers of a block outside.
+    pub ext_narrow: Signal<In, Bit>,
+    /// Interrupts: write wanted.
+    pub msi_valid: Signal<In, Bit>,
+    /// Taken.
+    pub msi_ready: Signal<Out, Bit>,
+    /// Page number.
+    pub msi_frame: Signal<In, Bits<28>>,
+    /// Offset.
+    pub msi_off: Signal<In, Bits<12>>,
+    /// Data.
+    pub msi_data: Signal<In, Bits<32>>,
+    /// Answered.
+    pub msi_b_valid: Signal<Out, Bit>,
+    /// A record of a failed MSI.
+    pub msi_record_valid: Signal<In, Bit>,
+    /// It is taken.
+    pub msi_record_ready: Signal<Out, Bit>,
+    /// The record.
+    pub msi_record: Signal<In, Record>,
+    /// Debug interface: a request.
+    pub debug_valid: Signal<In, Bit>,
+    /// Taken.
+    pub debug_ready: Signal<Out, Bit>,
+    /// The request.
+    pub debug_req: Signal<In, Req>,
+    /// Its answer.
+    pub debug_done: Signal<Out, Bit>,
+    /// Refused.
+    pub debug_fault: Signal<Out, Bit>,
+    /// Physical address.
+    pub debug_spa: Signal<Out, Spa>,
+    /// Event: a request leaves its first lookup ...
+    pub ev_request: Signal<Out, Bit>,
+    /// ... this one.
+    pub ev_req: Signal<Out, Req>,
+    /// Event: a page-table walk begins.
+    pub ev_miss: Signal<Out, Bit>,
+    /// Event: a directory entry is read.
+    pub ev_ddt: Signal<Out, Bit>,
+    /// Event: a page-table entry is read.
+    pub ev_pte: Signal<Out, Bit>,
+    /// The request that is walked for.
+    pub ev_walk_req: Signal<Out, Req>,
+    /// PSCID of that walk.
+    pub ev_walk_pscid: Signal<Out, Bits<20>>,
+
+    lookup: Lookup<N, I, C, S, D, V, Q, Q1>,
     walker: Walker<I, S>,
     commands: CommandQueue<X>,
     faults: FaultQueue<X, F, F1>,
@@ -170,12 +255,13 @@ impl<
     const C: usize,
     const S: usize,
     const D: usize,
+    const V: usize,
     const Q: usize,
     const Q1: usize,
     const X: usize,
     const F: usize,
     const F1: usize,
-> Iommu<N, I, C, S, D, Q, Q1, X, F, F1>
+> Core<N, I, C, S, D, V, Q, Q1, X, F, F1>
 {
     /// The core of a configuration, whose sizes the type must repeat (see [`crate::Tiny`]).
     #[must_use]
@@ -229,17 +315,58 @@ impl<
             sync_reads: Default::default(),
             sync_writes: Default::default(),
             sync_ack: Default::default(),
-            irq: Default::default(),
             ev_context_hit: Default::default(),
             ev_context_miss: Default::default(),
             ev_iotlb_hit: Default::default(),
             ev_iotlb_miss: Default::default(),
             ev_walk: Default::default(),
+            wires: Default::default(),
+            cip: Default::default(),
+            fip: Default::default(),
+            pmip: Default::default(),
+            cip_edge: Default::default(),
+            fip_edge: Default::default(),
+            pmip_edge: Default::default(),
+            overflow: Default::default(),
+            bus_access: Default::default(),
+            bus_write: Default::default(),
+            bus_row: Default::default(),
+            bus_low: Default::default(),
+            bus_high: Default::default(),
+            bus_first: Default::default(),
+            bus_second: Default::default(),
+            bus_wlo: Default::default(),
+            bus_whi: Default::default(),
+            ext_lo: Default::default(),
+            ext_hi: Default::default(),
+            ext_narrow: Default::default(),
+            msi_valid: Default::default(),
+            msi_ready: Default::default(),
+            msi_frame: Default::default(),
+            msi_off: Default::default(),
+            msi_data: Default::default(),
+            msi_b_valid: Default::default(),
+            msi_record_valid: Default::default(),
+            msi_record_ready: Default::default(),
+            msi_record: Default::default(),
+            debug_valid: Default::default(),
+            debug_ready: Default::default(),
+            debug_req: Default::default(),
+            debug_done: Default::default(),
+            debug_fault: Default::default(),
+            debug_spa: Default::default(),
+            ev_request: Default::default(),
+            ev_req: Default::default(),
+            ev_miss: Default::default(),
+            ev_ddt: Default::default(),
+            ev_pte: Default::default(),
+            ev_walk_req: Default::default(),
+            ev_walk_pscid: Default::default(),
             lookup: Default::default(),
-            walker: Walker::new(config.pas_bits()),
-            commands: CommandQueue::new(config.pas_bits(), D as u32),
+            walker: Walker::new(config),
+            commands: CommandQueue::new(config),
             faults: Default::default(),
-            registers: Registers::new(config.capabilities, config.fctl),
+            registers: Registers::new(config),
             memory: Default::default(),
             drain: Default::default(),
             iova: Default::default(),
@@ -253,16 +380,19 @@ impl<
     const C: usize,
     const S: usize,
     const D: usize,
+    const V: usize,
     const Q: usize,
     const Q1: usize,
     const X: usize,
     const F: usize,
     const F1: usize,
-> Logic for Iommu<N, I, C, S, D, Q, Q1, X, F, F1>
+> Logic for Core<N, I, C, S, D, V, Q, Q1, X, F, F1>
 {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, lookup, walker, commands, faults, registers, memory, drain);
+        clock!(
+            self, clock, lookup, walker, commands, faults, registers, memory, drain
+        );
         self.lookup.reset.next = self.reset.val();
         self.walker.reset.next = self.reset.val();
         self.commands.reset.next = self.reset.val();
@@ -271,13 +401,14 @@ impl<
         self.memory.reset.next = self.reset.val();
         self.drain.reset.next = self.reset.val();
 
-
         // Translation and response ports.
         self.iova.next = self.req_iova.val().into();
         self.lookup.req.next.off = self.iova.val().off;
         self.lookup.req.next.vpn0 = self.iova.val().vpn0;
         self.lookup.req.next.vpn1 = self.iova.val().vpn1;
         self.lookup.req.next.vpn2 = self.iova.val().vpn2;
+        self.lookup.req.next.vpn3 = self.iova.val().vpn3;
+        self.lookup.req.next.vpn4 = self.iova.val().vpn4;
         self.lookup.req.next.hi = self.iova.val().hi;
         self.lookup.req.next.tag = self.req_tag.val();
         self.lookup.req.next.did = self.req_device_id.val();
@@ -286,6 +417,7 @@ impl<
         self.lookup.req.next.sup = self.req_privileged.val();
         self.lookup.req.next.access = self.req_access.val();
         self.lookup.req.next.kind = self.req_kind.val();
+        self.lookup.req.next.debug = false;
         self.lookup.req_valid.next = self.req_valid.val();
         self.req_ready.next = self.lookup.req_ready.val();
         self.rsp_valid.next = self.lookup.rsp_valid.val();
@@ -299,8 +431,7 @@ impl<
         // Misses and answers.
         self.walker.start.next = self.lookup.walk_start.val();
         self.walker.req.next = self.lookup.walk_req.val();
-        self.walker.off.next = self.lookup.walk_off.val();
-        self.walker.bare.next = self.lookup.walk_bare.val();
+        self.walker.mode.next = self.lookup.walk_mode.val();
         self.walker.wide.next = self.lookup.walk_wide.val();
         self.walker.found.next = self.lookup.walk_hit.val();
         self.walker.slot.next = self.lookup.walk_slot.val();
@@ -329,6 +460,11 @@ impl<
         // Fault records.
         self.faults.record_valid.next = self.walker.record_valid.val();
         self.faults.record.next = self.walker.record.val();
+        self.msi_record_ready.next = self.faults.ready.val() & !self.walker.record_valid.val();
+        if self.msi_record_valid.val() & self.msi_record_ready.val() {
+            self.faults.record_valid.next = true;
+            self.faults.record.next = self.msi_record.val();
+        }
         self.walker.record_ready.next = self.faults.ready.val();
         self.faults.enabled.next = self.registers.fq_enabled.val();
         self.faults.failed.next = self.registers.fq_failed.val();
@@ -345,6 +481,7 @@ impl<
         self.commands.go.next = self.registers.cq_go.val();
         self.commands.base.next = self.registers.cq_frame.val();
         self.commands.head.next = self.registers.cq_head.val();
+        self.commands.wires.next = self.registers.wires.val();
         self.registers.cq_active.next = self.commands.active.val();
         self.registers.cq_advance.next = self.commands.advance.val();
         self.registers.cq_memory_fault.next = self.commands.memory_fault.val();
@@ -383,13 +520,13 @@ impl<
         self.registers.wdata.next = self.reg_wdata.val();
         self.reg_done.next = self.registers.done.val();
         self.reg_rdata.next = self.registers.rdata.val();
-        self.irq.next = self.registers.irq.val();
 
         // Memory port.
         self.memory.walk_valid.next = self.walker.ar_valid.val();
         self.memory.walk_frame.next = self.walker.ar_frame.val();
         self.memory.walk_off.next = self.walker.ar_off.val();
         self.memory.walk_ddt.next = self.walker.ar_ddt.val();
+        self.memory.walk_dc.next = self.walker.ar_dc.val();
         self.walker.ar_ready.next = self.memory.walk_ready.val();
         self.walker.r_valid.next = self.memory.walk_r_valid.val();
         self.memory.cmd_valid.next = self.commands.ar_valid.val();
@@ -442,5 +579,46 @@ impl<
         self.ev_iotlb_hit.next = self.lookup.ev_iotlb_hit.val();
         self.ev_iotlb_miss.next = self.lookup.ev_iotlb_miss.val();
         self.ev_walk.next = self.lookup.walk_start.val();
+
+        // What the configurations add outside: interrupts, monitor, debug interface.
+        self.wires.next = self.registers.wires.val();
+        self.cip.next = self.registers.cip.val();
+        self.fip.next = self.registers.fip.val();
+        self.pmip.next = self.registers.pmip.val();
+        self.cip_edge.next = self.registers.cip_edge.val();
+        self.fip_edge.next = self.registers.fip_edge.val();
+        self.pmip_edge.next = self.registers.pmip_edge.val();
+        self.bus_access.next = self.registers.bus_access.val();
+        self.bus_write.next = self.registers.bus_write.val();
+        self.bus_row.next = self.registers.bus_row.val();
+        self.bus_low.next = self.registers.bus_low.val();
+        self.bus_high.next = self.registers.bus_high.val();
+        self.bus_first.next = self.registers.bus_first.val();
+        self.bus_second.next = self.registers.bus_second.val();
+        self.bus_wlo.next = self.registers.bus_wlo.val();
+        self.bus_whi.next = self.registers.bus_whi.val();
+        self.registers.overflow.next = self.overflow.val();
+        self.registers.ext_lo.next = self.ext_lo.val();
+        self.registers.ext_hi.next = self.ext_hi.val();
+        self.registers.ext_narrow.next = self.ext_narrow.val();
+        self.memory.msi_valid.next = self.msi_valid.val();
+        self.memory.msi_frame.next = self.msi_frame.val();
+        self.memory.msi_off.next = self.msi_off.val();
+        self.memory.msi_data.next = self.msi_data.val();
+        self.msi_ready.next = self.memory.msi_ready.val();
+        self.msi_b_valid.next = self.memory.msi_b_valid.val();
+        self.lookup.debug_valid.next = self.debug_valid.val();
+        self.lookup.debug_req.next = self.debug_req.val();
+        self.debug_ready.next = self.lookup.debug_ready.val();
+        self.debug_done.next = self.lookup.debug_done.val();
+        self.debug_fault.next = self.lookup.rsp_fault.val();
+        self.debug_spa.next = self.lookup.rsp_spa.val();
+        self.ev_request.next = self.lookup.ev_request.val();
+        self.ev_req.next = self.lookup.ev_req.val();
+        self.ev_miss.next = self.walker.ev_miss.val();
+        self.ev_ddt.next = self.walker.ev_ddt.val();
+        self.ev_pte.next = self.walker.ev_pte.val();
+        self.ev_walk_req.next = self.walker.res_req.val();
+        self.ev_walk_pscid.next = self.walker.ctx_fill_pscid.val();
     }
 }

@@ -1,0 +1,263 @@
+//! Makes the shared library of a verilated core: Verilog, through Verilator, through the C++ compiler, into a cache.
+//!
+//! A library's file name carries a hash of everything that it is made of, so a file that exists is never out of date.
+//! It is built in a directory of its own and then renamed into its place: several processes may build the same one at
+//! the same time, and none sees half a file.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const SHIM: &str = include_str!("shim.cpp");
+const VERILATOR: &str = "verilator";
+const COMPILER: &str = "c++";
+/// Prefix of the generated files and name of the generated class: `shim.cpp` says `Vcore`.
+const PREFIX: &str = "Vcore";
+
+/// Registers without an `initial` block start at 0, as they do in the Rust HDL.
+const VERILATOR_FLAGS: [&str; 9] = [
+    "--cc",
+    "-O3",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "0",
+    "--noassert",
+    "-Wno-fatal",
+    "--Mdir",
+];
+const COMMON_FLAGS: [&str; 8] = [
+    "-std=gnu++17",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-w",
+    "-DVERILATOR=1",
+    "-DVM_COVERAGE=0",
+    "-DVM_SC=0",
+    "-DVL_USER_FATAL=1",
+];
+/// What runs in every cycle.
+const FAST_FLAGS: &str = "-O2";
+/// What runs once or hardly ever: start, runtime, waves.
+const SLOW_FLAGS: &str = "-O1";
+
+/// One library.
+#[derive(Debug)]
+pub struct Recipe {
+    verilog: String,
+    module: String,
+    traced: bool,
+    path: PathBuf,
+}
+
+impl Recipe {
+    /// The library of `verilog` with top module `module`, able to record waves if `traced`.
+    ///
+    /// # Errors
+    /// A tool is missing, or there is no place for the library.
+    pub fn new(verilog: String, module: String, traced: bool) -> Result<Self, String> {
+        let mut hasher = DefaultHasher::new();
+        (&verilog, &module, traced, SHIM).hash(&mut hasher);
+        (VERILATOR_FLAGS, COMMON_FLAGS, FAST_FLAGS, SLOW_FLAGS).hash(&mut hasher);
+        (env::consts::OS, env::consts::ARCH).hash(&mut hasher);
+        tools()?.hash(&mut hasher);
+        let name = format!("{module}-{:016x}.{}", hasher.finish(), env::consts::DLL_EXTENSION);
+        Ok(Self {
+            path: cache()?.join(name),
+            verilog,
+            module,
+            traced,
+        })
+    }
+
+    /// Where the library is or will be.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Builds the library and puts it in its place, whether there is one already or not.
+    ///
+    /// # Errors
+    /// A tool refuses its input or a file cannot be written.
+    pub fn build(&self) -> Result<(), String> {
+        static BUILDS: AtomicU32 = AtomicU32::new(0);
+        let number = BUILDS.fetch_add(1, Ordering::Relaxed);
+        let scratch = self
+            .path
+            .with_file_name(format!(".build-{}-{number}", std::process::id()));
+        if io::stderr().is_terminal() {
+            eprintln!(
+                "building {} with Verilator, once for this version of the hardware",
+                self.path.display()
+            );
+        }
+        let built = self.build_in(&scratch);
+        // A scratch directory that cannot be removed does no harm.
+        let _ = fs::remove_dir_all(&scratch);
+        built.map_err(|error| format!("back end verilog: {error}"))
+    }
+
+    fn build_in(&self, scratch: &Path) -> Result<(), String> {
+        let named = |error: io::Error| format!("{}: {error}", scratch.display());
+        // What an earlier process of this id left behind when it was killed.
+        let _ = fs::remove_dir_all(scratch);
+        fs::create_dir_all(scratch).map_err(named)?;
+        fs::write(scratch.join("core.v"), &self.verilog).map_err(named)?;
+        fs::write(scratch.join("shim.cpp"), SHIM).map_err(named)?;
+
+        let mut verilator = Command::new(VERILATOR);
+        verilator.args(VERILATOR_FLAGS).arg(".");
+        verilator.args(["--prefix", PREFIX, "--top-module", &self.module]);
+        if self.traced {
+            verilator.arg("--trace");
+        }
+        let mut verilator = Job::start(verilator.arg("core.v"), scratch, "verilator.log")?;
+        verilator.finish()?;
+
+        let (fast, slow) = sources(scratch).map_err(named)?;
+        fs::write(scratch.join("fast.cpp"), fast + "#include \"shim.cpp\"\n").map_err(named)?;
+        fs::write(scratch.join("slow.cpp"), slow).map_err(named)?;
+        let mut fast = self.compile(scratch, FAST_FLAGS, "fast")?;
+        let mut slow = self.compile(scratch, SLOW_FLAGS, "slow")?;
+        // Both are waited for, so that nothing writes to the directory any more.
+        let (fast, slow) = (fast.finish(), slow.finish());
+        fast.and(slow)?;
+
+        let mut link = Command::new(COMPILER);
+        link.args(["-shared", "-o", "core.lib", "fast.o", "slow.o", "-pthread"]);
+        Job::start(&mut link, scratch, "link.log")?.finish()?;
+        fs::rename(scratch.join("core.lib"), &self.path).map_err(named)
+    }
+
+    fn compile(&self, scratch: &Path, flags: &str, name: &str) -> Result<Job, String> {
+        let include = runtime(scratch)?;
+        let mut command = Command::new(COMPILER);
+        command.args(COMMON_FLAGS).arg(flags);
+        command.arg(format!("-DVM_TRACE={}", u8::from(self.traced)));
+        command.arg(format!("-DVM_TRACE_VCD={}", u8::from(self.traced)));
+        command.args(["-DVM_TRACE_FST=0", "-I."]).arg("-I").arg(&include);
+        command.arg("-I").arg(include.join("vltstd"));
+        command.args(["-c", "-o", &format!("{name}.o"), &format!("{name}.cpp")]);
+        Job::start(&mut command, scratch, &format!("{name}.log"))
+    }
+}
+
+/// Two translation units, as lists of inclusions: what runs in every cycle, and the rest with Verilator's runtime.
+fn sources(scratch: &Path) -> io::Result<(String, String)> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(scratch)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.starts_with(PREFIX) && name.ends_with(".cpp") {
+            names.insert(name);
+        }
+    }
+    let is_slow = |name: &String| ["__Slow.", "__Syms.", "__Trace_"].iter().any(|part| name.contains(part));
+    let (slow, fast): (Vec<String>, Vec<String>) = names.into_iter().partition(is_slow);
+    // The generated makefile lists the parts of the runtime that this design needs.
+    let makefile = fs::read_to_string(scratch.join(format!("{PREFIX}_classes.mk")))?;
+    let words = makefile.split_whitespace();
+    let runtime = words.filter(|word| word.starts_with("verilated")).map(|word| format!("{word}.cpp"));
+    let include = |names: &mut dyn Iterator<Item = String>| -> String {
+        names.map(|name| format!("#include \"{name}\"\n")).collect()
+    };
+    Ok((
+        include(&mut fast.into_iter()),
+        include(&mut slow.into_iter().chain(runtime)),
+    ))
+}
+
+/// The directory of Verilator's C++ runtime.
+fn runtime(scratch: &Path) -> Result<PathBuf, String> {
+    let mut command = Command::new(VERILATOR);
+    command.args(["--getenv", "VERILATOR_ROOT"]);
+    let root = Job::start(&mut command, scratch, "root.log")?.finish()?;
+    Ok(Path::new(root.trim()).join("include"))
+}
+
+/// The versions of the tools.
+fn tools() -> Result<[String; 2], String> {
+    let version = |program: &str| {
+        let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+        match output {
+            Ok(output) if output.status.success() => {
+                Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+            }
+            Ok(output) => Err(format!("back end verilog: {program} --version: {}", output.status)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!(
+                "back end verilog needs Verilator and a C++ compiler, but there is no `{program}`: \
+                 run apt-get install -y --no-install-recommends verilator g++"
+            )),
+            Err(error) => Err(format!("back end verilog: cannot run {program}: {error}")),
+        }
+    };
+    Ok([version(VERILATOR)?, version(COMPILER)?])
+}
+
+/// Whether the tools are there.
+///
+/// # Errors
+/// One sentence that says which is not, and how to get it.
+pub fn available() -> Result<(), String> {
+    tools().map(|_| ())
+}
+
+/// The directory of the libraries: beside cargo's other products if this program is one of them, else the user's
+/// cache. It is never a directory that others can write to, for what is in it gets executed.
+fn cache() -> Result<PathBuf, String> {
+    let beside = env::current_exe().ok().and_then(|program| {
+        let target = program.ancestors().skip(1).find(|dir| dir.join("CACHEDIR.TAG").is_file())?;
+        Some(target.join("verilated"))
+    });
+    if let Some(dir) = beside
+        && fs::create_dir_all(&dir).is_ok()
+    {
+        return Ok(dir);
+    }
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let user = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    let dir = user
+        .ok_or("back end verilog has no place for its libraries: set XDG_CACHE_HOME")?
+        .join("portcullis/verilated");
+    fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    Ok(dir)
+}
+
+/// A running tool. Its output goes to a file, which cannot fill up like a pipe.
+struct Job {
+    name: String,
+    log: PathBuf,
+    child: std::process::Child,
+}
+
+impl Job {
+    fn start(command: &mut Command, dir: &Path, log: &str) -> Result<Self, String> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let log = dir.join(log);
+        let failed = |error: io::Error| format!("cannot run {name}: {error}");
+        let file = fs::File::create(&log).map_err(failed)?;
+        let errors = file.try_clone().map_err(failed)?;
+        let command = command.current_dir(dir).stdin(Stdio::null());
+        let child = command.stdout(file).stderr(errors).spawn().map_err(failed)?;
+        Ok(Self { name, log, child })
+    }
+
+    /// Waits for the end and returns what was printed; a failure is an error that quotes it.
+    fn finish(&mut self) -> Result<String, String> {
+        let failed = |error: io::Error| format!("{}: {error}", self.name);
+        let status: ExitStatus = self.child.wait().map_err(failed)?;
+        let printed = fs::read(&self.log).map_err(failed)?;
+        let printed = String::from_utf8_lossy(&printed).into_owned();
+        if status.success() {
+            return Ok(printed);
+        }
+        let worst = printed.lines().find(|line| line.to_lowercase().contains("error"));
+        let worst = worst.or_else(|| printed.lines().last()).unwrap_or_default();
+        Err(format!("{}: {status}: {worst}", self.name))
+    }
+}
