@@ -18,7 +18,8 @@
 //!   pipeline `block_fill` keeps the walker from filling, and when it leaves, `mark_stale` tells the walker that the
 //!   walk in flight must not fill at all (HW2).
 //!
-//! The response port goes to the walker first; stage 2 then holds, and its answer cannot change while it waits.
+//! The response port goes to the walker first and stage 2 holds, unless stage 2's answer has been offered already: what
+//! is offered stays until it is taken.
 
 use crate::cells::{ContextTags, IotlbTags, SyncRam};
 use crate::fifo::Fifo;
@@ -206,6 +207,8 @@ pub struct Lookup<
 
     // Acceptance
     replaying: DFF<Bit>,
+    held: DFF<Bit>,
+    from_walker: Signal<Local, Bit>,
     advance: Signal<Local, Bit>,
     replay: Signal<Local, Bit>,
     credit: Signal<Local, Bit>,
@@ -345,6 +348,8 @@ impl<
             s2_starts: Default::default(),
             s2_counts: Default::default(),
             replaying: Default::default(),
+            held: Default::default(),
+            from_walker: Default::default(),
             advance: Default::default(),
             replay: Default::default(),
             credit: Default::default(),
@@ -388,7 +393,7 @@ impl<
         dff_setup!(
             self, clock, s1_valid, s1_op, s1_replay, s1, s2_valid, s2_op, s2_replay, s2, s2_mode,
             s2_wide, s2_plain, s2_paged, s2_raced, s2_found, s2_slot, s2_info, s2_index, s2_size,
-            replaying
+            replaying, held
         );
         clock!(self, clock, contexts, tags, data, misses);
         self.contexts.reset.next = self.reset.val();
@@ -500,9 +505,13 @@ impl<
         self.block_fill.next = self.s1_maint.val() | self.s2_maint.val();
 
         // The pipeline moves unless stage 2 has an answer that is not taken.
-        self.res_ready.next = self.rsp_ready.val() | self.res_req.val().debug;
+        // An answer of stage 2 that has been offered stays; otherwise the walker's goes first.
+        self.from_walker.next = self.res_valid.val() & !self.held.q.val();
+        self.res_ready.next =
+            !self.held.q.val() & (self.rsp_ready.val() | self.res_req.val().debug);
         self.advance.next = !self.s2_answers.val()
-            | (!self.res_valid.val() & (self.rsp_ready.val() | self.s2.q.val().debug));
+            | (!self.from_walker.val() & (self.rsp_ready.val() | self.s2.q.val().debug));
+        self.held.d.next = !self.advance.val() & !self.from_walker.val();
 
         // Acceptance: maintenance, then the oldest queued miss, the debug interface, the port.
         self.replay.next = self.walk_idle.val() & self.queued.val() & !self.replaying.q.val();
@@ -597,7 +606,7 @@ impl<
         self.out_identity.next = self.s2_plain.q.val();
         self.out_req.next = self.s2.q.val();
         self.out_fault.next = false;
-        if self.res_valid.val() {
+        if self.from_walker.val() {
             self.out_leaf.next = self.res_leaf.val();
             self.out_size.next = self.res_size.val();
             self.out_identity.next = self.res_identity.val();
@@ -668,6 +677,7 @@ impl<
             self.s1_valid.d.next = false;
             self.s2_valid.d.next = false;
             self.replaying.d.next = false;
+            self.held.d.next = false;
         }
     }
 }

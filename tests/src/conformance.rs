@@ -633,7 +633,10 @@ impl<D: Dut + ?Sized> Rig<D> {
                 return (cqh, cqcsr);
             }
         }
-        panic!("the command queue neither runs nor stops: cqcsr {:#x}", self.read32(reg::CQCSR));
+        panic!(
+            "the command queue neither runs nor stops: cqcsr {:#x}",
+            self.read32(reg::CQCSR)
+        );
     }
     /// The command must stop the queue with cmd_ill and cqh on it; afterwards the queue runs again.
     #[track_caller]
@@ -653,7 +656,11 @@ impl<D: Dut + ?Sized> Rig<D> {
         self.push(c);
         let (cqh, cqcsr) = self.outcome();
         assert_eq!(cqh, self.tail, "{c:x?}: cqh, with cqcsr {cqcsr:#x}");
-        assert_eq!(cqcsr & (csr::CMD_ILL | csr::MF), 0, "{c:x?}: cqcsr {cqcsr:#x}");
+        assert_eq!(
+            cqcsr & (csr::CMD_ILL | csr::MF),
+            0,
+            "{c:x?}: cqcsr {cqcsr:#x}"
+        );
     }
 
     // Faults.

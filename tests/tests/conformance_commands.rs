@@ -40,7 +40,9 @@ conformance!(
 fn cq_01_opcode_and_func3_stand_where_they_should(m: &mut Rig) {
     m.start();
     // Given commands in bytes: opcode in bits 6:0, func3 in 9:7, operands in two little-endian doublewords
-    let fence = [0x02, 0x04, 0, 0, 0x78, 0x56, 0x34, 0x12, 0x00, 0x20, 0, 0x04, 0, 0, 0, 0];
+    let fence = [
+        0x02, 0x04, 0, 0, 0x78, 0x56, 0x34, 0x12, 0x00, 0x20, 0, 0x04, 0, 0, 0, 0,
+    ];
     m.dut.mem_write(CQ, &fence);
     m.push(Cmd(m.load(CQ), m.load(CQ + 8)));
     m.finish();
@@ -182,7 +184,13 @@ fn cq_06_every_undefined_opcode_is_illegal(m: &mut Rig) {
     for opcode in (0..128).filter(|o| !(1..=3).contains(o)) {
         m.rejects(Cmd(opcode, 0));
     }
-    for good in [Cmd::VMA, Cmd::GVMA, Cmd::FENCE, Cmd::INVAL_DDT, Cmd::INVAL_PDT.did(DEV.into())] {
+    for good in [
+        Cmd::VMA,
+        Cmd::GVMA,
+        Cmd::FENCE,
+        Cmd::INVAL_DDT,
+        Cmd::INVAL_PDT.did(DEV.into()),
+    ] {
         m.accepts(good);
     }
 }
@@ -213,12 +221,22 @@ fn reserved(m: &mut Rig, commands: &[Cmd], first: &[u32], second: &[u32]) {
 fn cq_07_each_reserved_bit_of_iotinval_is_illegal(m: &mut Rig) {
     let first: Vec<u32> = [11].into_iter().chain(35..44).chain(60..64).collect();
     let second: Vec<u32> = (0..9).chain([62, 63]).collect();
-    reserved(m, &[Cmd::VMA.at(PAGE).pscid(3), Cmd::GVMA.at(PAGE)], &first, &second);
+    reserved(
+        m,
+        &[Cmd::VMA.at(PAGE).pscid(3), Cmd::GVMA.at(PAGE)],
+        &first,
+        &second,
+    );
 }
 
 fn cq_07_each_reserved_bit_of_iofence_is_illegal(m: &mut Rig) {
     let first: Vec<u32> = (14..32).collect();
-    reserved(m, &[Cmd::FENCE, Cmd::FENCE.store(SCRATCH, 1)], &first, &[62, 63]);
+    reserved(
+        m,
+        &[Cmd::FENCE, Cmd::FENCE.store(SCRATCH, 1)],
+        &first,
+        &[62, 63],
+    );
     // And a fence that is illegal stores nothing
     m.store(SCRATCH, 0);
     m.rejects(Cmd::FENCE.store(SCRATCH, 9).with(1 << 20));
@@ -233,7 +251,9 @@ fn cq_07_each_reserved_bit_of_iodir_is_illegal(m: &mut Rig) {
     let (first, second) = (&first, &[0, 31, 32, 63]);
     for c in [Cmd::INVAL_DDT, Cmd::INVAL_PDT.did(DEV.into()).pid(3)] {
         first.iter().for_each(|bit| m.rejects(c.with(1 << bit)));
-        second.iter().for_each(|bit| m.rejects(c.with_second(1 << bit)));
+        second
+            .iter()
+            .for_each(|bit| m.rejects(c.with_second(1 << bit)));
     }
 }
 
@@ -242,7 +262,12 @@ fn cq_08_commands_of_absent_features_are_illegal(m: &mut Rig) {
     // ATS.INVAL and ATS.PRGR; NL and S of both IOTINVAL commands, with and without the AV that they need
     m.rejects(Cmd(0x004, 0));
     m.rejects(Cmd(0x084, 0));
-    for c in [Cmd::VMA, Cmd::GVMA, Cmd::VMA.at(PAGE), Cmd::GVMA.at(PAGE).gscid(1)] {
+    for c in [
+        Cmd::VMA,
+        Cmd::GVMA,
+        Cmd::VMA.at(PAGE),
+        Cmd::GVMA.at(PAGE).gscid(1),
+    ] {
         m.accepts(c);
         m.rejects(c.with(1 << 34));
         m.rejects(c.with_second(1 << 9));
@@ -301,14 +326,14 @@ fn cq_10_each_error_raises_cip(m: &mut Rig) {
 
 fn cq_11_the_queue_runs_in_off_and_bare(m: &mut Rig) {
     m.queues(7, 7);
-    for (i, mode) in (1..).zip([0, 1, 0, 2, 0]) {
+    for (i, mode) in (1u32..).zip([0, 1, 0, 2, 0]) {
         m.ddtp(mode);
         // Given any mode, Then every command is executed
         for c in [Cmd::VMA, Cmd::GVMA, Cmd::INVAL_DDT, Cmd::INVAL_PDT.did(1)] {
             m.accepts(c);
         }
         m.run(Cmd::FENCE.with(Cmd::PR | Cmd::PW).store(SCRATCH, i));
-        assert_eq!(m.load(SCRATCH), i.into());
+        assert_eq!(m.load(SCRATCH), u64::from(i));
         m.rejects(Cmd(0, 0));
     }
 }
@@ -373,7 +398,11 @@ fn fen_01_the_operands_stand_where_they_should(m: &mut Rig) {
         m.run(Cmd::FENCE.store(at, 0x5a00_0000 | bit as u32));
         let mut word = [0; 4];
         m.dut.mem_read(at, &mut word);
-        assert_eq!(u32::from_le_bytes(word), 0x5a00_0000 | bit as u32, "address {at:#x}");
+        assert_eq!(
+            u32::from_le_bytes(word),
+            0x5a00_0000 | bit as u32,
+            "address {at:#x}"
+        );
     }
 }
 
@@ -444,7 +473,11 @@ fn waits_for(access: Access, bits: u64) {
         m.run(Cmd::FENCE.with(bits).store(SCRATCH, 1));
         // Then they are visible, and its store did not come before
         let passed = m.dut.h.cycle();
-        assert!(passed + 1 >= granted + wait, "passed after {} of {wait} cycles", passed - granted);
+        assert!(
+            passed + 1 >= granted + wait,
+            "passed after {} of {wait} cycles",
+            passed - granted
+        );
         assert_eq!(m.load(SCRATCH), 1);
     }
 }
@@ -548,7 +581,11 @@ fn fen_07_a_store_beyond_pas_sets_cqmf(m: &mut Rig) {
         m.ring();
         m.dut.settle();
         // Then cqmf is set, cqh stays, and the truncated address keeps its content
-        assert_eq!(m.read32(reg::CQCSR), csr::EN | csr::ON | csr::MF, "bit {bit}");
+        assert_eq!(
+            m.read32(reg::CQCSR),
+            csr::EN | csr::ON | csr::MF,
+            "bit {bit}"
+        );
         assert_eq!((m.read32(reg::CQH), m.load(SCRATCH)), (index, 0));
         m.put(index, Cmd::VMA);
         m.write32(reg::CQCSR, csr::EN | csr::MF);
@@ -565,8 +602,14 @@ fn fen_08_wsi_sets_fence_w_ip_on_completion(m: &mut Rig) {
     m.run(Cmd::FENCE.with(Cmd::WSI).store(SCRATCH, 1));
     // Then fence_w_ip and cip are set, and the store is done
     m.dut.settle();
-    assert_eq!(m.read32(reg::CQCSR), csr::EN | csr::IE | csr::ON | csr::FENCE_W_IP);
-    assert_eq!((m.read32(reg::IPSR), m.dut.irq(), m.load(SCRATCH)), (1, 1, 1));
+    assert_eq!(
+        m.read32(reg::CQCSR),
+        csr::EN | csr::IE | csr::ON | csr::FENCE_W_IP
+    );
+    assert_eq!(
+        (m.read32(reg::IPSR), m.dut.irq(), m.load(SCRATCH)),
+        (1, 1, 1)
+    );
     // When it is cleared, Then a fence without WSI leaves it so, and the next one with WSI sets it again
     m.write32(reg::CQCSR, csr::EN | csr::IE | csr::FENCE_W_IP);
     m.write32(reg::IPSR, 1);
@@ -584,7 +627,11 @@ fn fen_09_wsi_is_legal_with_wires(m: &mut Rig) {
     assert_eq!(m.read32(reg::FCTL) & 2, 2);
     m.start();
     // Then WSI=1 is legal in every form of the fence; it would be illegal with fctl.WSI = 0
-    for c in [Cmd::FENCE, Cmd::FENCE.store(SCRATCH, 1), Cmd::FENCE.with(Cmd::PR | Cmd::PW)] {
+    for c in [
+        Cmd::FENCE,
+        Cmd::FENCE.store(SCRATCH, 1),
+        Cmd::FENCE.with(Cmd::PR | Cmd::PW),
+    ] {
         m.accepts(c.with(Cmd::WSI));
         assert_eq!(m.read32(reg::CQCSR), csr::EN | csr::ON | csr::FENCE_W_IP);
         m.write32(reg::CQCSR, csr::EN | csr::FENCE_W_IP);
@@ -596,7 +643,10 @@ fn atc_02_ats_commands_are_illegal(m: &mut Rig) {
     for func3 in 0..8 {
         // Given opcode 4 with and without the operands that ATS.INVAL and ATS.PRGR take
         m.rejects(Cmd(0x004 | (func3 << 7), 0));
-        m.rejects(Cmd(0x004 | (func3 << 7) | (1 << 32) | (3 << 12) | (5 << 40), 0x1000));
+        m.rejects(Cmd(
+            0x004 | (func3 << 7) | (1 << 32) | (3 << 12) | (5 << 40),
+            0x1000,
+        ));
     }
     m.fence();
 }

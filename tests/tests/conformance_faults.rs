@@ -55,7 +55,10 @@ fn flt_01_bare_and_width_come_before_the_directory(m: &mut Rig) {
     m.queues(7, 7);
     m.break_reads(DDT, 0x1000, MemStatus::Access);
     m.ddtp(1);
-    m.refuses(as_kind(request(0xff_ffff, Access::Read, PAGE), Kind::Translated), 260);
+    m.refuses(
+        as_kind(request(0xff_ffff, Access::Read, PAGE), Kind::Translated),
+        260,
+    );
     m.grants(request(0xff_ffff, Access::Read, PAGE), PAGE);
     // Given a directory that cannot be read, Then a wide device_id is 260 and a narrow one 257
     m.ddtp(0);
@@ -93,7 +96,10 @@ fn flt_01_the_type_of_request_comes_before_the_address(m: &mut Rig) {
     for iova in [PAGE, 1 << 40] {
         // When the type of request is wrong too, Then 260
         let r = request(DEV, Access::Write, iova);
-        m.refuses_each(&[(with_process(r, 0, false), 260), (as_kind(r, Kind::Translated), 260)]);
+        m.refuses_each(&[
+            (with_process(r, 0, false), 260),
+            (as_kind(r, Kind::Translated), 260),
+        ]);
     }
 }
 
@@ -184,8 +190,14 @@ fn flt_02_every_cause_is_one_of_those_that_apply(m: &mut Rig) {
     let mut x = 1u64;
     let mut requests = vec![];
     for _ in 0..150 {
-        x = x.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        let r = request((x >> 40) as u32 & 0xff, ACCESSES[(x >> 20) as usize % 3], x >> (x & 0x1f));
+        x = x
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(0x1405_7b7e_f767_814f);
+        let r = request(
+            (x >> 40) as u32 & 0xff,
+            ACCESSES[(x >> 20) as usize % 3],
+            x >> (x & 0x1f),
+        );
         requests.push(as_kind(r, KINDS[(x >> 30) as usize % 3]));
     }
     m.dut.translate(&requests);
@@ -202,7 +214,10 @@ const KEPT: [u64; 4] = [257, 258, 259, 268];
 
 fn flt_03_dtf_drops_the_causes_that_it_should(m: &mut Rig) {
     m.start();
-    let silent: Vec<_> = one_of_each(m, TC_DTF).into_iter().filter(|c| !KEPT.contains(&c.1)).collect();
+    let silent: Vec<_> = one_of_each(m, TC_DTF)
+        .into_iter()
+        .filter(|c| !KEPT.contains(&c.1))
+        .collect();
     assert_eq!(silent.len(), 8);
     // When a device with DTF does what is refused, cold and cached
     for _ in 0..2 {
@@ -217,7 +232,10 @@ fn flt_03_dtf_drops_the_causes_that_it_should(m: &mut Rig) {
 
 fn flt_03_dtf_keeps_the_others(m: &mut Rig) {
     m.start();
-    let loud: Vec<_> = one_of_each(m, TC_DTF).into_iter().filter(|c| KEPT.contains(&c.1)).collect();
+    let loud: Vec<_> = one_of_each(m, TC_DTF)
+        .into_iter()
+        .filter(|c| KEPT.contains(&c.1))
+        .collect();
     // When a context with DTF cannot be used, Then it is recorded; and 256 is too
     m.refuses_each(&loud);
     m.ddtp(0);
@@ -295,9 +313,19 @@ fn flt_07_every_field_of_a_record_stands_where_it_should(m: &mut Rig) {
 fn flt_07_device_and_process_ids_arrive_whole(m: &mut Rig) {
     m.queues(7, 7);
     // When ids with each single bit are refused, Then the records name them
-    let dids = (0..24).map(|bit| (with_process(request(1 << bit, Access::Read, PAGE), 0, false), 256));
+    let dids = (0..24).map(|bit| {
+        (
+            with_process(request(1 << bit, Access::Read, PAGE), 0, false),
+            256,
+        )
+    });
     m.refuses_each(&dids.collect::<Vec<_>>());
-    let pids = (0..20).map(|bit| (with_process(request(DEV, Access::Read, PAGE), 1 << bit, false), 256));
+    let pids = (0..20).map(|bit| {
+        (
+            with_process(request(DEV, Access::Read, PAGE), 1 << bit, false),
+            256,
+        )
+    });
     m.refuses_each(&pids.collect::<Vec<_>>());
 }
 
@@ -336,7 +364,11 @@ fn flt_09_ttyp_names_kind_and_access(m: &mut Rig) {
             assert!(m.ask(as_kind(request(DEV, access, PAGE), kind)).fault);
             let records = m.faults();
             assert_eq!(records.len(), 1);
-            assert_eq!((records[0].ttyp(), records[0].cause()), (ttyp, cause), "{kind:?} {access:?}");
+            assert_eq!(
+                (records[0].ttyp(), records[0].cause()),
+                (ttyp, cause),
+                "{kind:?} {access:?}"
+            );
             m.ddtp(0);
         }
     }
@@ -360,22 +392,34 @@ fn flt_10_no_record_without_a_transaction_is_made_here(m: &mut Rig) {
     m.no_faults();
     // And the records of requests have another TTYP
     let cases = one_of_each(m, 0);
-    m.dut.translate(&cases.iter().map(|c| c.0).collect::<Vec<_>>());
+    m.dut
+        .translate(&cases.iter().map(|c| c.0).collect::<Vec<_>>());
     let records = m.faults();
     assert_eq!(records.len(), cases.len());
-    assert!(records.iter().all(|r| r.ttyp() != 0 && r.did() != 0), "{records:x?}");
+    assert!(
+        records.iter().all(|r| r.ttyp() != 0 && r.did() != 0),
+        "{records:x?}"
+    );
 }
 
 fn flt_11_iotval_is_the_iova(m: &mut Rig) {
     m.queues(7, 7);
     // When addresses with each single bit are refused
-    let cases: Vec<_> = (12..64).map(|bit| (request(DEV, Access::Read, 1 << bit), 256)).collect();
+    let cases: Vec<_> = (12..64)
+        .map(|bit| (request(DEV, Access::Read, 1 << bit), 256))
+        .collect();
     m.refuses_each(&cases);
     // ... and one with an offset
-    assert!(m.ask(request(DEV, Access::Read, 0x1234_5678_9abc_def5)).fault);
+    assert!(
+        m.ask(request(DEV, Access::Read, 0x1234_5678_9abc_def5))
+            .fault
+    );
     let records = m.faults();
     // Then the record names the page; the offset may be 0
-    assert!([0x1234_5678_9abc_def5, 0x1234_5678_9abc_d000].contains(&records[0].dw[2]), "{records:x?}");
+    assert!(
+        [0x1234_5678_9abc_def5, 0x1234_5678_9abc_d000].contains(&records[0].dw[2]),
+        "{records:x?}"
+    );
 }
 
 fn flt_12_iotval2_is_0_without_a_second_stage(m: &mut Rig) {
@@ -386,7 +430,8 @@ fn flt_12_iotval2_is_0_without_a_second_stage(m: &mut Rig) {
         m.store(FQ + 32 * i + 24, u64::MAX);
     }
     // When requests of every defect come, Then iotval2 is 0 in each record
-    m.dut.translate(&cases.iter().map(|c| c.0).collect::<Vec<_>>());
+    m.dut
+        .translate(&cases.iter().map(|c| c.0).collect::<Vec<_>>());
     let records = m.faults();
     assert_eq!(records.len(), cases.len());
     assert!(records.iter().all(|r| r.dw[3] == 0), "{records:x?}");
@@ -399,10 +444,15 @@ fn flt_14_an_error_is_answered_recorded_or_not(m: &mut Rig) {
         m.invalidate(Cmd::INVAL_DDT);
         m.invalidate(Cmd::VMA);
         // When every kind of fault happens, with and without DTF, Then each request gets an error
-        let answers = m.dut.translate(&cases.iter().map(|c| c.0).collect::<Vec<_>>());
+        let answers = m
+            .dut
+            .translate(&cases.iter().map(|c| c.0).collect::<Vec<_>>());
         assert!(answers.iter().all(|a| a.fault && a.pa == 0));
         // And as many are recorded as DTF allows
-        let kept = cases.iter().filter(|c| dtf == 0 || KEPT.contains(&c.1)).count();
+        let kept = cases
+            .iter()
+            .filter(|c| dtf == 0 || KEPT.contains(&c.1))
+            .count();
         assert_eq!(m.faults().len(), kept);
         m.grants(request(1, Access::Read, PAGE), FRAME);
     }
@@ -427,7 +477,9 @@ fn fq_01_records_fill_the_queue_in_order(m: &mut Rig) {
     m.queues(7, 3);
     // When one device is refused 40 times, a few at a time
     for round in 0..8u64 {
-        let requests: Vec<_> = (0..5).map(|i| request(DEV, Access::Read, (round * 5 + i) << 12)).collect();
+        let requests: Vec<_> = (0..5)
+            .map(|i| request(DEV, Access::Read, (round * 5 + i) << 12))
+            .collect();
         m.dut.translate(&requests);
         m.dut.settle();
         // Then its records stand in the order of the requests, modulo the size of the queue
@@ -441,15 +493,15 @@ fn fq_01_records_fill_the_queue_in_order(m: &mut Rig) {
 }
 
 fn fq_02_a_full_queue_sets_fqof_and_drops_the_record(m: &mut Rig) {
-    for fqh in 0..4 {
+    for fqh in 0..4u32 {
         // Given a queue of 4 entries whose fqh is anywhere
         m.fault_queue_at(FQ, 1);
         for did in 0..fqh {
             m.refuses(request(did, Access::Read, PAGE), 256);
         }
-        assert_eq!(m.read32(reg::FQT), fqh.into());
+        assert_eq!(m.read32(reg::FQT), u64::from(fqh));
         // When three faults happen, Then they are recorded and fqof stays 0
-        m.write32(reg::FQH, fqh.into());
+        m.write32(reg::FQH, u64::from(fqh));
         for i in 0..3 {
             m.ask(request(100 + i, Access::Read, PAGE));
         }
@@ -511,7 +563,10 @@ fn fq_04_while_fqof_is_set_records_are_dropped(m: &mut Rig) {
     m.ask(request(7, Access::Read, PAGE));
     m.dut.settle();
     assert_eq!((m.read32(reg::FQT), m.dut.writes(Purpose::Fault)), (0, 2));
-    assert_eq!(comparable(m.record(1)), record_of(request(7, Access::Read, PAGE), 256));
+    assert_eq!(
+        comparable(m.record(1)),
+        record_of(request(7, Access::Read, PAGE), 256)
+    );
 }
 
 fn fq_04_while_fqmf_is_set_records_are_dropped(m: &mut Rig) {
@@ -527,7 +582,10 @@ fn fq_04_while_fqmf_is_set_records_are_dropped(m: &mut Rig) {
         assert!(m.ask(request(did, Access::Read, PAGE)).fault);
     }
     m.dut.settle();
-    assert_eq!((m.read32(reg::FQT), m.dut.writes(Purpose::Fault)), (0, written));
+    assert_eq!(
+        (m.read32(reg::FQT), m.dut.writes(Purpose::Fault)),
+        (0, written)
+    );
     assert_eq!(m.read32(reg::FQCSR), csr::EN | csr::ON | csr::MF);
     // When it has, Then the next one is recorded
     m.write32(reg::FQCSR, csr::EN | csr::MF);
@@ -562,7 +620,11 @@ fn fq_05_a_record_and_each_error_raise_fip(m: &mut Rig) {
 
 /// The bytes of a record, one by one.
 fn is_little_endian(m: &mut Rig) {
-    let r = with_process(request(0x12_3456, Access::Exec, 0x8877_6655_4433_2000), 0xa_bcde, true);
+    let r = with_process(
+        request(0x12_3456, Access::Exec, 0x8877_6655_4433_2000),
+        0xa_bcde,
+        true,
+    );
     assert!(m.ask(r).fault);
     m.dut.settle();
     let mut bytes = [0; 32];
@@ -592,13 +654,18 @@ fn fq_07_a_queue_of_n_holds_n_minus_1_records(m: &mut Rig) {
         m.fault_queue_at(FQ, n);
         let holds = (2 << n) - 1;
         // When as many faults happen as it holds, Then all are recorded and nothing overflows
-        let requests: Vec<_> = (0..holds).map(|did| request(did, Access::Read, PAGE)).collect();
+        let requests: Vec<_> = (0..holds)
+            .map(|did| request(did, Access::Read, PAGE))
+            .collect();
         m.dut.translate(&requests);
         m.dut.settle();
         assert_eq!(m.read32(reg::FQT), u64::from(holds));
         assert_eq!(m.read32(reg::FQCSR), csr::EN | csr::ON);
         for did in 0..holds {
-            assert_eq!(comparable(m.record(did.into())), record_of(requests[did as usize], 256));
+            assert_eq!(
+                comparable(m.record(did.into())),
+                record_of(requests[did as usize], 256)
+            );
         }
         // When one more happens, Then it overflows
         m.ask(request(0xffff, Access::Read, PAGE));

@@ -29,7 +29,11 @@ const FIP: u64 = 2;
 fn pending(m: &mut Rig) -> u64 {
     m.dut.settle();
     let ipsr = m.read32(reg::IPSR);
-    assert_eq!(m.dut.irq(), u32::from(ipsr != 0), "the wire, with ipsr {ipsr:#x}");
+    assert_eq!(
+        m.dut.irq(),
+        u32::from(ipsr != 0),
+        "the wire, with ipsr {ipsr:#x}"
+    );
     ipsr
 }
 
@@ -108,7 +112,12 @@ fn int_02_cip_follows_each_error_while_cie_is_set(m: &mut Rig) {
         assert_eq!(pending(m), 0, "bit {bit:#x}");
     }
     // And commands without error do not raise it
-    for c in [Cmd::VMA, Cmd::FENCE, Cmd::INVAL_DDT, Cmd::FENCE.store(SCRATCH, 1)] {
+    for c in [
+        Cmd::VMA,
+        Cmd::FENCE,
+        Cmd::INVAL_DDT,
+        Cmd::FENCE.store(SCRATCH, 1),
+    ] {
         m.run(c);
     }
     assert_eq!(pending(m), 0);
@@ -313,7 +322,11 @@ fn int_13_the_message_table_reads_zero_and_ignores_writes(m: &mut Rig) {
         m.write64(at, SCRATCH);
         m.write32(at + 8, 0x1234);
         m.write32(at + 12, 0);
-        assert_eq!((m.read64(at), m.read32(at + 8), m.read32(at + 12)), (0, 0, 0), "entry {entry}");
+        assert_eq!(
+            (m.read64(at), m.read32(at + 8), m.read32(at + 12)),
+            (0, 0, 0),
+            "entry {entry}"
+        );
     }
     // And an interrupt goes by the wire: nothing is stored
     m.write32(reg::FQCSR, csr::EN | csr::IE);

@@ -86,7 +86,13 @@ impl Spaces {
     fn map(&self, m: &mut Rig, flags: u64, generation: u64) {
         for (n, root) in self.roots.into_iter().enumerate() {
             for page in 0..3 {
-                m.map(root, PAGES[page], frame(n, page, generation), flags, u32::from(page == 2));
+                m.map(
+                    root,
+                    PAGES[page],
+                    frame(n, page, generation),
+                    flags,
+                    u32::from(page == 2),
+                );
             }
         }
     }
@@ -95,8 +101,14 @@ impl Spaces {
     #[track_caller]
     fn expect(&self, m: &mut Rig, n: usize, page: usize, generations: &[u64]) {
         let reached = m.read(n as u32, PAGES[page]);
-        let allowed: Vec<_> = generations.iter().map(|g| Some(frame(n, page, *g))).collect();
-        assert!(allowed.contains(&reached), "device {n} page {page}: {reached:x?} of {allowed:x?}");
+        let allowed: Vec<_> = generations
+            .iter()
+            .map(|g| Some(frame(n, page, *g)))
+            .collect();
+        assert!(
+            allowed.contains(&reached),
+            "device {n} page {page}: {reached:x?} of {allowed:x?}"
+        );
     }
 }
 
@@ -123,7 +135,10 @@ fn drops(m: &mut Rig, flags: u64, c: Cmd, must: impl Fn(usize, usize) -> bool) {
 
 fn inv_01_the_operands_stand_where_they_should(m: &mut Rig) {
     // Given the command in bits: AV 10, PSCID 31:12, PSCV 32, GV 33, GSCID 59:44, ADDR[63:12] in 61:10
-    let c = Cmd(0x001 | (1 << 10) | (8 << 12) | (1 << 32), (PAGE >> 12) << 10);
+    let c = Cmd(
+        0x001 | (1 << 10) | (8 << 12) | (1 << 32),
+        (PAGE >> 12) << 10,
+    );
     assert_eq!(c, Cmd::VMA.at(PAGE).pscid(8));
     // Then it drops the page of PSCID 8, which is device 1
     drops(m, RWX, c, |n, page| n == 1 && page == 0);
@@ -159,13 +174,17 @@ fn inv_04_vma_of_an_address_drops_its_page_in_every_space(m: &mut Rig) {
 
 fn inv_05_vma_of_address_and_pscid_drops_that_page(m: &mut Rig) {
     for n in 0..3 {
-        drops(m, RWX, Cmd::VMA.at(PAGE).pscid(PSCIDS[n]), |d, p| (d, p) == (n, 0));
+        drops(m, RWX, Cmd::VMA.at(PAGE).pscid(PSCIDS[n]), |d, p| {
+            (d, p) == (n, 0)
+        });
         m.reset();
     }
 }
 
 fn inv_05_vma_of_address_and_pscid_drops_superpages_of_that_space(m: &mut Rig) {
-    drops(m, RWX, Cmd::VMA.at(BIG + 0x12_3000).pscid(8), |d, p| (d, p) == (1, 2));
+    drops(m, RWX, Cmd::VMA.at(BIG + 0x12_3000).pscid(8), |d, p| {
+        (d, p) == (1, 2)
+    });
 }
 
 fn inv_05_vma_of_address_and_pscid_leaves_the_rest_old_or_new(m: &mut Rig) {
@@ -215,7 +234,11 @@ fn inv_04_vma_of_an_address_spares_other_addresses() {
 #[test]
 fn inv_05_vma_with_address_and_pscid_spares_globals() {
     let left = reads_after(RWX, Cmd::VMA.at(PAGE).pscid(8));
-    assert_eq!((left[0][0], left[0][2], left[1][2]), (0, 0, 0), "other pages");
+    assert_eq!(
+        (left[0][0], left[0][2], left[1][2]),
+        (0, 0, 0),
+        "other pages"
+    );
     assert!(left[1][0] > 0, "the page itself");
     let left = reads_after(RWX | pte::G, Cmd::VMA.at(PAGE).pscid(8));
     assert_eq!(left[1][0], 0, "the page itself, if it is global");
@@ -233,7 +256,12 @@ fn inv_06_vma_of_a_guest_is_legal_with_every_operand(m: &mut Rig) {
     m.start();
     m.device_with_page();
     for g in [0, 1, 0x8000, 0xffff] {
-        for c in [Cmd::VMA, Cmd::VMA.at(PAGE), Cmd::VMA.pscid(PSCID), Cmd::VMA.at(PAGE).pscid(PSCID)] {
+        for c in [
+            Cmd::VMA,
+            Cmd::VMA.at(PAGE),
+            Cmd::VMA.pscid(PSCID),
+            Cmd::VMA.at(PAGE).pscid(PSCID),
+        ] {
             m.accepts(c.gscid(g));
             m.grants(request(DEV, Access::Read, PAGE), FRAME);
         }
@@ -243,7 +271,12 @@ fn inv_06_vma_of_a_guest_is_legal_with_every_operand(m: &mut Rig) {
 }
 
 fn inv_10_gvma_is_legal_and_harmless(m: &mut Rig) {
-    for c in [Cmd::GVMA, Cmd::GVMA.at(PAGE), Cmd::GVMA.gscid(3), Cmd::GVMA.gscid(0xffff).at(PAGE)] {
+    for c in [
+        Cmd::GVMA,
+        Cmd::GVMA.at(PAGE),
+        Cmd::GVMA.gscid(3),
+        Cmd::GVMA.gscid(0xffff).at(PAGE),
+    ] {
         drops(m, RWX, c, |_, _| false);
         assert_eq!(m.read32(reg::CQCSR), csr::EN | csr::ON);
         m.reset();
@@ -252,7 +285,12 @@ fn inv_10_gvma_is_legal_and_harmless(m: &mut Rig) {
 
 fn inv_13_gvma_with_pscv_is_illegal(m: &mut Rig) {
     m.start();
-    for c in [Cmd::GVMA, Cmd::GVMA.at(PAGE), Cmd::GVMA.gscid(3), Cmd::GVMA.gscid(3).at(PAGE)] {
+    for c in [
+        Cmd::GVMA,
+        Cmd::GVMA.at(PAGE),
+        Cmd::GVMA.gscid(3),
+        Cmd::GVMA.gscid(3).at(PAGE),
+    ] {
         m.accepts(c);
         m.rejects(c.with(1 << 32));
         m.rejects(c.pscid(5));
@@ -263,11 +301,16 @@ fn inv_13_gvma_with_pscv_is_illegal(m: &mut Rig) {
 
 fn inv_14_operands_that_are_not_valid_are_ignored(m: &mut Rig) {
     // Given VMA of everything with GSCID, PSCID and ADDR that are not valid, Then everything goes
-    let c = Cmd::VMA.with((0x1234 << 44) | (99 << 12)).with_second((0x7_7777) << 10);
+    let c = Cmd::VMA
+        .with((0x1234 << 44) | (99 << 12))
+        .with_second((0x7_7777) << 10);
     drops(m, RWX, c, |_, _| true);
     m.reset();
     // Given VMA of a PSCID with ADDR and GSCID that are not valid, Then all its pages go
-    let c = Cmd::VMA.pscid(8).with(0x8000 << 44).with_second((PAGE >> 12) << 10);
+    let c = Cmd::VMA
+        .pscid(8)
+        .with(0x8000 << 44)
+        .with_second((PAGE >> 12) << 10);
     drops(m, RWX, c, |n, _| n == 1);
     m.reset();
     // Given VMA of an address with a PSCID that is not valid, Then that page goes everywhere
@@ -287,7 +330,12 @@ fn inv_15_stores_before_the_command_are_seen_after_it(m: &mut Rig) {
         (leaf(FRAME, RWX), Some(FRAME), Some(FRAME)),
         (leaf(FRAME, RWX & !pte::R & !pte::W), None, None),
     ];
-    for c in [Cmd::VMA, Cmd::VMA.at(PAGE), Cmd::VMA.pscid(PSCID), Cmd::VMA.at(PAGE).pscid(PSCID)] {
+    for c in [
+        Cmd::VMA,
+        Cmd::VMA.at(PAGE),
+        Cmd::VMA.pscid(PSCID),
+        Cmd::VMA.at(PAGE).pscid(PSCID),
+    ] {
         for (value, read, write) in states {
             // When each store is followed by any VMA that covers it
             m.store(slot, value);
@@ -326,7 +374,11 @@ const IMPOSSIBLE: [u64; 4] = [1 << 39, 1 << 45, 1 << 63, 0x7fff_ffff_ffff_f000];
 fn inv_19_an_address_that_cannot_exist_completes(m: &mut Rig) {
     m.start();
     for addr in IMPOSSIBLE {
-        for c in [Cmd::VMA.at(addr), Cmd::VMA.at(addr).pscid(PSCID), Cmd::GVMA.at(addr).gscid(1)] {
+        for c in [
+            Cmd::VMA.at(addr),
+            Cmd::VMA.at(addr).pscid(PSCID),
+            Cmd::GVMA.at(addr).gscid(1),
+        ] {
             m.accepts(c);
         }
     }
@@ -372,7 +424,10 @@ fn inv_20_table_entries_may_stay_but_only_old_or_new(m: &mut Rig) {
         // When its address is invalidated, Then the old path or the new one is used
         m.invalidate(Cmd::VMA.at(PAGE).pscid(PSCID));
         let reached = m.read(DEV, PAGE);
-        assert!([Some(FRAME), Some(OTHER)].contains(&reached), "{reached:x?}");
+        assert!(
+            [Some(FRAME), Some(OTHER)].contains(&reached),
+            "{reached:x?}"
+        );
         // When the whole space is, Then the new one
         m.invalidate(Cmd::VMA.pscid(PSCID));
         m.grants(request(DEV, Access::Read, PAGE), OTHER);
@@ -405,7 +460,12 @@ fn inv_21_iotinval_keeps_contexts() {
     m.device_with_page();
     m.grants(request(DEV, Access::Read, PAGE), FRAME);
     let read = m.dut.reads(Purpose::Ddt);
-    for c in [Cmd::VMA, Cmd::GVMA, Cmd::VMA.pscid(PSCID), Cmd::VMA.at(PAGE).pscid(PSCID)] {
+    for c in [
+        Cmd::VMA,
+        Cmd::GVMA,
+        Cmd::VMA.pscid(PSCID),
+        Cmd::VMA.at(PAGE).pscid(PSCID),
+    ] {
         // When translations of the device are invalidated, Then its context need not be read again
         m.invalidate(c);
         m.grants(request(DEV, Access::Read, PAGE), FRAME);
@@ -424,12 +484,18 @@ fn inv_22_any_address_in_a_superpage_drops_it(m: &mut Rig) {
         m.map(root, iova, frames[0], RWX, level);
         for (round, bit) in (0..).zip(12..bits) {
             // Given a cached superpage that changes
-            m.grants(request(DEV, Access::Read, iova + 0x123), frames[round % 2] + 0x123);
+            m.grants(
+                request(DEV, Access::Read, iova + 0x123),
+                frames[round % 2] + 0x123,
+            );
             m.map(root, iova, frames[(round + 1) % 2], RWX, level);
             // When another address in it is invalidated, Then it is gone
             let c = Cmd::VMA.at(iova | (1 << bit));
             m.invalidate(if round % 2 == 0 { c } else { c.pscid(PSCID) });
-            m.grants(request(DEV, Access::Read, iova + 0x123), frames[(round + 1) % 2] + 0x123);
+            m.grants(
+                request(DEV, Access::Read, iova + 0x123),
+                frames[(round + 1) % 2] + 0x123,
+            );
         }
     }
 }
@@ -446,13 +512,19 @@ fn inv_22_any_address_in_a_napot_page_drops_it(m: &mut Rig) {
                 m.map(root, 0x4001_0000 + i * 0x1000, frame, RWX | pte::N, 0);
             }
             if !last {
-                m.grants(request(DEV, Access::Read, 0x4001_3000), (old & !0xffff) + 0x3000);
+                m.grants(
+                    request(DEV, Access::Read, 0x4001_3000),
+                    (old & !0xffff) + 0x3000,
+                );
             }
         }
         // When any address in it is invalidated, Then it is gone
         let c = Cmd::VMA.at(0x4001_0000 + round * 0x1000);
         m.invalidate(if round % 2 == 0 { c } else { c.pscid(PSCID) });
-        m.grants(request(DEV, Access::Read, 0x4001_3000), (new & !0xffff) + 0x3000);
+        m.grants(
+            request(DEV, Access::Read, 0x4001_3000),
+            (new & !0xffff) + 0x3000,
+        );
     }
 }
 
@@ -503,8 +575,15 @@ fn forgets(m: &mut Rig, c: Cmd, must: &[u32]) {
     m.invalidate(c);
     for did in 0..3 {
         let reached = m.read(did, PAGE);
-        let allowed: &[_] = if must.contains(&did) { &[None] } else { &[None, Some(PAGE)] };
-        assert!(allowed.contains(&reached), "{c:x?}: device {did} {reached:x?}");
+        let allowed: &[_] = if must.contains(&did) {
+            &[None]
+        } else {
+            &[None, Some(PAGE)]
+        };
+        assert!(
+            allowed.contains(&reached),
+            "{c:x?}: device {did} {reached:x?}"
+        );
     }
     m.faults();
 }
@@ -593,7 +672,11 @@ fn dir_04_inval_ddt_with_each_bit_of_pid_is_illegal(m: &mut Rig) {
 
 fn dir_05_inval_pdt_without_dv_is_illegal(m: &mut Rig) {
     m.start();
-    for c in [Cmd::INVAL_PDT, Cmd::INVAL_PDT.pid(3), Cmd::INVAL_PDT.with(5 << 40)] {
+    for c in [
+        Cmd::INVAL_PDT,
+        Cmd::INVAL_PDT.pid(3),
+        Cmd::INVAL_PDT.with(5 << 40),
+    ] {
         m.rejects(c);
         m.accepts(c.with(1 << 33));
     }
@@ -671,7 +754,9 @@ fn dir_10_all_of_the_directory_is_dropped_without_dv(m: &mut Rig) {
     }
     // When INVAL_DDT has DV=0, Then none is used any more
     m.invalidate(Cmd::INVAL_DDT);
-    let cases: Vec<_> = (0..128).map(|did| (request(did, Access::Read, PAGE), 258)).collect();
+    let cases: Vec<_> = (0..128)
+        .map(|did| (request(did, Access::Read, PAGE), 258))
+        .collect();
     m.refuses_each(&cases);
 }
 
@@ -701,7 +786,10 @@ fn dir_11_translations_live_on_as_old_or_new(m: &mut Rig) {
         // When only contexts are invalidated, Then the page is old or new
         m.invalidate(c);
         let reached = m.read(DEV, PAGE);
-        assert!([Some(FRAME), Some(OTHER)].contains(&reached), "{reached:x?}");
+        assert!(
+            [Some(FRAME), Some(OTHER)].contains(&reached),
+            "{reached:x?}"
+        );
         // When translations are, Then it is new
         m.invalidate(Cmd::VMA.pscid(PSCID));
         m.grants(request(DEV, Access::Read, PAGE), OTHER);

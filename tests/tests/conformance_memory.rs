@@ -60,7 +60,13 @@ fn mem_02_a_refused_entry_is_not_kept(m: &mut Rig) {
     m.start();
     let root = m.device_with_page();
     // Given leaves that a walk has found unusable though V=1
-    for flags in [RWX & !pte::A, RWX & !pte::U, RWX | (1 << 60), RWX & !pte::R, RWX & !pte::D] {
+    for flags in [
+        RWX & !pte::A,
+        RWX & !pte::U,
+        RWX | (1 << 60),
+        RWX & !pte::R,
+        RWX & !pte::D,
+    ] {
         m.map(root, PAGE, FRAME, flags, 0);
         m.invalidate(Cmd::VMA);
         m.refuses(request(DEV, Access::Write, PAGE), 15);
@@ -74,14 +80,11 @@ fn mem_02_a_refused_entry_is_not_kept(m: &mut Rig) {
 fn mem_03_translations_are_tagged_by_space_and_address(m: &mut Rig) {
     m.start();
     // Given four devices in spaces of their own that map the same pages elsewhere
-    let pages = [PAGE, PAGE + 0x1000, 0x8020_0000, 0x80_4000_3000, !0 << 38];
+    let pages = [PAGE, PAGE + 0x1000, 0x8020_0000, !0 << 38];
     let mut cases = vec![];
     for did in 0..4 {
         let root = m.sv39(did, 1 + u64::from(did));
         for (i, iova) in (0..).zip(pages) {
-            if iova == 0x80_4000_3000 {
-                continue;
-            }
             let pa = FRAME + (u64::from(did) << 24) + i * 0x1000;
             m.map(root, iova, pa, RWX, 0);
             cases.push((request(did, Access::Read, iova + 0x10), pa + 0x10));
@@ -95,8 +98,7 @@ fn mem_03_translations_are_tagged_by_space_and_address(m: &mut Rig) {
         m.grants_each(&[cases[i], cases[i + 8], cases[i], cases[15 - i]]);
     }
     // And what differs only above the address space is not the same page
-    m.refuses(request(0, Access::Read, 0x80_4000_3000), 13);
-    m.no_faults();
+    m.refuses(request(0, Access::Read, PAGE | (1 << 39)), 13);
 }
 
 fn mem_03_contexts_are_tagged_by_the_whole_device_id(m: &mut Rig) {
@@ -128,7 +130,10 @@ fn mem_04_a_changed_page_is_old_or_new(m: &mut Rig) {
     for _ in 0..6 {
         // Then each access uses the old or the new value, and nothing else
         let reached = m.read(DEV, PAGE);
-        assert!([Some(FRAME), Some(OTHER)].contains(&reached), "{reached:x?}");
+        assert!(
+            [Some(FRAME), Some(OTHER)].contains(&reached),
+            "{reached:x?}"
+        );
     }
     m.store(other + 24, leaf(0xc000_0000, RWX));
     m.store(l1, leaf(other, TABLE));
@@ -157,12 +162,18 @@ fn mem_04_a_changed_context_is_old_or_new(m: &mut Rig) {
     m.dc(DEV, [TC_V, 0, 2 << 12, SV39 | (roots[1] >> 12)]);
     for _ in 0..6 {
         let reached = m.read(DEV, PAGE);
-        assert!([Some(FRAME), Some(OTHER)].contains(&reached), "{reached:x?}");
+        assert!(
+            [Some(FRAME), Some(OTHER)].contains(&reached),
+            "{reached:x?}"
+        );
     }
     m.dc(DEV, [0; 4]);
     for _ in 0..6 {
         let reached = m.read(DEV, PAGE);
-        assert!([Some(FRAME), Some(OTHER), None].contains(&reached), "{reached:x?}");
+        assert!(
+            [Some(FRAME), Some(OTHER), None].contains(&reached),
+            "{reached:x?}"
+        );
     }
     // When it does, Then the new one
     m.faults();
@@ -224,7 +235,10 @@ fn mem_06_a_whole_entry_changes_at_once(m: &mut Rig) {
     for round in 0..6 {
         m.map(root, PAGE, values[round % 2], RWX, 0);
         m.invalidate(Cmd::VMA);
-        m.grants(request(DEV, Access::Read, PAGE + 0xfff), values[round % 2] + 0xfff);
+        m.grants(
+            request(DEV, Access::Read, PAGE + 0xfff),
+            values[round % 2] + 0xfff,
+        );
     }
 }
 
@@ -254,7 +268,10 @@ fn mem_06_an_entry_that_changes_during_the_walk_is_read_whole() {
             let answer = m.dut.h.take_finished().expect("one").response;
             // Then the answer is what some of the values lead to, whole
             let allowed = [frames[0], frames[1], OTHER];
-            assert!(!answer.fault && allowed.contains(&answer.pa), "delay {delay}: {answer:x?}");
+            assert!(
+                !answer.fault && allowed.contains(&answer.pa),
+                "delay {delay}: {answer:x?}"
+            );
         }
         m.no_faults();
     }
@@ -273,9 +290,12 @@ fn mem_06_a_command_that_changes_after_the_doorbell_is_not_mixed() {
         m.dut.step(delay);
         m.put(index, Cmd::FENCE.store(SCRATCH + 8, 2));
         m.finish();
-        // Then each doubleword is the old or the new one; with a 16-byte fetch both are the same
+        // Then it was the old command or the new one: this machine fetches both doublewords at once
         let stored = (m.load(SCRATCH), m.load(SCRATCH + 8));
-        assert!([(1, 0), (0, 2)].contains(&stored), "delay {delay}: {stored:?}");
+        assert!(
+            [(1, 0), (0, 2)].contains(&stored),
+            "delay {delay}: {stored:?}"
+        );
     }
 }
 
@@ -286,7 +306,10 @@ fn mem_07_a_promoted_page_uses_either_entry(m: &mut Rig) {
     // Given small pages of a region in the cache, which software turns into one superpage that leads elsewhere
     for i in [0, 3, 5] {
         m.map(root, region + i * 0x1000, 0x8000_0000 + i * 0x1000, RWX, 0);
-        m.grants(request(DEV, Access::Read, region + i * 0x1000), 0x8000_0000 + i * 0x1000);
+        m.grants(
+            request(DEV, Access::Read, region + i * 0x1000),
+            0x8000_0000 + i * 0x1000,
+        );
     }
     m.map(root, region, 0xc540_0000, RWX, 1);
     for round in 0..3 {
@@ -304,7 +327,10 @@ fn mem_07_a_promoted_page_uses_either_entry(m: &mut Rig) {
     // And only the superpage once the region has been invalidated
     m.invalidate(Cmd::VMA.pscid(PSCID));
     for i in [0, 3, 5, 7] {
-        m.grants(request(DEV, Access::Read, region + i * 0x1000), 0xc540_0000 + i * 0x1000);
+        m.grants(
+            request(DEV, Access::Read, region + i * 0x1000),
+            0xc540_0000 + i * 0x1000,
+        );
     }
     m.no_faults();
 }
@@ -330,7 +356,10 @@ fn mem_07_a_demoted_page_uses_either_entry(m: &mut Rig) {
     // And only the small ones once any address of it has been invalidated
     m.invalidate(Cmd::VMA.at(region + 0x7_7000));
     for i in [0, 1, 511, 1, 256] {
-        m.grants(request(DEV, Access::Read, region + i * 0x1000), 0x8000_0000 + i * 0x1000);
+        m.grants(
+            request(DEV, Access::Read, region + i * 0x1000),
+            0x8000_0000 + i * 0x1000,
+        );
     }
     m.no_faults();
 }
@@ -362,7 +391,17 @@ fn mem_09_everything_in_the_first_and_last_pages_of_memory_works(m: &mut Rig) {
     works_at(m, [0x0, 0x1000, 0x2000, 0x3000, 0x4000, 0x5000]);
     m.reset();
     let top = 0xffff_f000;
-    works_at(m, [top, top - 0x1000, top - 0x2000, top - 0x3000, top - 0x4000, top - 0x5000]);
+    works_at(
+        m,
+        [
+            top,
+            top - 0x1000,
+            top - 0x2000,
+            top - 0x3000,
+            top - 0x4000,
+            top - 0x5000,
+        ],
+    );
 }
 
 fn mem_09_everything_in_one_region_works(m: &mut Rig) {
@@ -371,5 +410,15 @@ fn mem_09_everything_in_one_region_works(m: &mut Rig) {
     works_at(m, [at(3), at(1), at(5), at(0), at(4), at(2)]);
     // And with the tables far from each other
     m.reset();
-    works_at(m, [0x1000_0000, 0xf000_0000, 0x7fff_f000, 0x8000_0000, 0x0fff_f000, 0xefff_f000]);
+    works_at(
+        m,
+        [
+            0x1000_0000,
+            0xf000_0000,
+            0x7fff_f000,
+            0x8000_0000,
+            0x0fff_f000,
+            0xefff_f000,
+        ],
+    );
 }

@@ -110,7 +110,11 @@ fn reg_02_words_are_read_whole_while_they_change(m: &mut Rig) {
     let last = std::cell::Cell::new(0);
     m.wait_for(reg::CQH, |cqh| {
         // Then it only counts up: no mixture of an old and a new value shows
-        assert!((last.get()..=200).contains(&cqh), "cqh went from {} to {cqh}", last.get());
+        assert!(
+            (last.get()..=200).contains(&cqh),
+            "cqh went from {} to {cqh}",
+            last.get()
+        );
         last.set(cqh);
         cqh == 200
     });

@@ -5,7 +5,13 @@ use portcullis_sim::memory::Timing;
 use portcullis_tests::*;
 
 fn machine() -> Machine {
-    Machine::with_config(&LINUX, Timing { latency: 3, ..Timing::default() })
+    Machine::with_config(
+        &LINUX,
+        Timing {
+            latency: 3,
+            ..Timing::default()
+        },
+    )
 }
 
 #[test]
@@ -18,7 +24,11 @@ fn three_levels_of_directory_and_every_page_table_mode() {
     // Directory: DDT -> l1 -> l0 -> DC
     let l1 = m.page();
     let l0 = m.page();
-    let (d2, d1, d0) = (u64::from(did >> 16), u64::from(did >> 7 & 0x1ff), u64::from(did & 0x7f));
+    let (d2, d1, d0) = (
+        u64::from(did >> 16),
+        u64::from(did >> 7 & 0x1ff),
+        u64::from(did & 0x7f),
+    );
     m.h.memory_mut().store64(DDT + d2 * 8, (l1 >> 12 << 10) | 1);
     m.h.memory_mut().store64(l1 + d1 * 8, (l0 >> 12 << 10) | 1);
     for (mode, levels) in [(8u64, 3u32), (9, 4), (10, 5)] {
@@ -28,14 +38,18 @@ fn three_levels_of_directory_and_every_page_table_mode() {
         for l in (0..levels).rev() {
             let slot = table + ((iova >> (12 + 9 * l)) & 0x1ff) * 8;
             if l == 0 {
-                m.h.memory_mut().store64(slot, (0xab_cdef_0123u64 << 10) | RWX);
+                m.h.memory_mut()
+                    .store64(slot, (0xab_cdef_0123u64 << 10) | RWX);
             } else {
                 let next = m.page();
                 m.h.memory_mut().store64(slot, (next >> 12 << 10) | 1);
                 table = next;
             }
         }
-        for (i, w) in [1, 0, 9 << 12, (mode << 60) | (root >> 12)].iter().enumerate() {
+        for (i, w) in [1, 0, 9 << 12, (mode << 60) | (root >> 12)]
+            .iter()
+            .enumerate()
+        {
             m.h.memory_mut().store64(l0 + d0 * 32 + 8 * i as u64, *w);
         }
         m.command(cmd::inval_ddt(u64::from(did)), 0);
@@ -45,7 +59,12 @@ fn three_levels_of_directory_and_every_page_table_mode() {
         assert_eq!(f.response.pa, 0xab_cdef_0123_000 | (iova & 0xfff));
         assert_eq!(m.ask(request(did, Access::Read, iova)).latency(), 2);
         // not canonical
-        assert!(m.ask(request(did, Access::Read, iova | 1 << (11 + 9 * levels))).response.fault || levels == 9);
+        assert!(
+            m.ask(request(did, Access::Read, iova | 1 << (11 + 9 * levels)))
+                .response
+                .fault
+                || levels == 9
+        );
         assert_eq!(m.faults().len(), 1);
     }
 }

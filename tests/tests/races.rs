@@ -479,3 +479,28 @@ fn replacing_a_context_under_requests_never_mixes_devices() {
         }
     }
 }
+
+#[test]
+fn a_response_that_is_offered_stays_until_it_is_taken() {
+    // Given a granted request that answers while the walker is about to refuse another, in any order
+    for first in 0..4 {
+        let mut m = Machine::new(2);
+        m.ddtp(1);
+        m.h.hold_responses(true);
+        let mut refused = request(0, Access::Read, 0x1000);
+        refused.kind = portcullis_sim::core::Kind::Ats;
+        // When nobody takes the answers for a while (the harness watches that what is offered does not change)
+        for i in 0..4 {
+            m.h.submit(if i == first {
+                refused
+            } else {
+                request(0, Access::Exec, 0x1001 + i)
+            });
+        }
+        m.h.advance(20).expect("an offer that stands");
+        m.h.hold_responses(false);
+        m.h.finish_requests().expect("no hang");
+        // Then each is answered once
+        assert_eq!(answers(&mut m).len(), 4);
+    }
+}

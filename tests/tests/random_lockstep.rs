@@ -12,10 +12,13 @@ fn rtl() -> Box<dyn Core> {
 /// Seeds from PORTCULLIS_RANDOM_SEEDS=first..end, or PORTCULLIS_RANDOM_N=count from 0, or the fixed 500.
 fn seeds() -> std::ops::Range<u64> {
     if let Ok(range) = std::env::var("PORTCULLIS_RANDOM_SEEDS") {
-        let (first, end) = range.split_once("..").expect("PORTCULLIS_RANDOM_SEEDS is first..end");
+        let (first, end) = range
+            .split_once("..")
+            .expect("PORTCULLIS_RANDOM_SEEDS is first..end");
         return first.parse().expect("first seed")..end.parse().expect("end of the seeds");
     }
-    let count = std::env::var("PORTCULLIS_RANDOM_N").map_or(500, |n| n.parse().expect("number of machines"));
+    let count = std::env::var("PORTCULLIS_RANDOM_N")
+        .map_or(500, |n| n.parse().expect("number of machines"));
     0..count
 }
 
@@ -36,5 +39,9 @@ fn random_lockstep_500() {
         }
     }
     println!("{total:?}");
-    assert!(failures.is_empty(), "{} machines differ: {failures:#?}", failures.len());
+    assert!(
+        failures.is_empty(),
+        "{} machines differ: {failures:#?}",
+        failures.len()
+    );
 }
