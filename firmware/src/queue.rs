@@ -175,30 +175,19 @@ impl<P: Platform> Hw<P> {
     ///
     /// A queue that stopped or got stuck is reset, and everything cached is invalidated, which includes whatever the
     /// lost commands were meant to invalidate: then the answer is `Ok`. Two attempts; then `ddtp` goes Off; if even
-    /// that is not confirmed, the hardware is given up. A transport that fails twice in a row goes straight to Off,
-    /// hardware that reads all ones is given up at once.
+    /// that is not confirmed, the hardware is given up. A transport that fails twice in a row, or hardware that reads
+    /// all ones, gets no attempt.
     pub(crate) fn settle(&mut self, result: Result<(), Fail>) -> Result<(), Error> {
         let Err(fail) = result else { return Ok(()) };
-        match fail {
-            Fail::Lost => self.wedge(),
-            Fail::Platform => self.close(),
-            Fail::Stuck | Fail::Stopped => {
-                for _ in 0..RESETS {
-                    match self.reset_queue() {
-                        Ok(()) => {
-                            self.health = Health::Degraded;
-                            return Ok(());
-                        }
-                        Err(Fail::Lost) => {
-                            self.wedge();
-                            return Err(Error::Io);
-                        }
-                        Err(_) => {}
-                    }
+        if matches!(fail, Fail::Stuck | Fail::Stopped) {
+            for _ in 0..RESETS {
+                if self.reset_queue().is_ok() {
+                    self.health = Health::Degraded;
+                    return Ok(());
                 }
-                self.close();
             }
         }
+        self.close();
         Err(Error::Io)
     }
 

@@ -181,12 +181,25 @@ fn t50_wedged_hardware_frees_nothing() {
         },
     );
     let owned = attached(&iommu);
+    map(
+        owned.domain(),
+        0x4000_0000,
+        0x1_0000_1000,
+        512 * PAGE,
+        Perm::READ,
+    )
+    .unwrap();
+    let later = owned
+        .domain()
+        .unmap_deferred(Iova(0x4000_0000), 512 * PAGE)
+        .unwrap();
     (w.borrow_mut().stall, w.borrow_mut().off_hangs) = (u64::MAX, true);
     let used = w.borrow().used();
     let (owned, domain) = owned.detach();
     assert_eq!((iommu.health(), iommu.isolation()), (Health::Wedged, false));
     assert_eq!(map(&domain, 0, 0, PAGE, Perm::READ), Err(Error::Io));
     assert_eq!(domain.unmap(Iova(0x7000), PAGE), Err(Error::Io));
+    assert!(!domain.reusable(&later));
     assert!(iommu.faults().drain(1, |_| ()).is_err());
     drop(domain);
     drop(owned);
@@ -225,7 +238,12 @@ fn t51_fetch_fault_and_illegal_command() {
                 false => w.borrow_mut().fault_in = Some(nth),
             }
             w.borrow_mut().events.clear();
+            let begin = w.borrow().now;
             let owned = owned.attach(domain).unwrap();
+            assert!(
+                w.borrow().now - begin <= 16 * 10,
+                "the status is read every 16 polls, not at the timeout"
+            );
             assert_eq!(
                 (iommu.health(), iommu.stats().queue_resets),
                 (Health::Degraded, 1)

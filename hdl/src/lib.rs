@@ -5,8 +5,8 @@
 //! | level | files |
 //! |---|---|
 //! | shapes | [`types`], [`widen`] and the crate `portcullis-regmap` |
-//! | leaves | [`cells`], [`fifo`] |
-//! | blocks | [`lookup`], [`walker`], [`command_queue`], [`fault_queue`], [`drain`], [`memory_port`], [`registers`] |
+//! | leaves | [`cells`], [`fifo`]; combinational: [`canonical`], [`answer`], [`entry_check`], [`context_check`], [`record_of`] |
+//! | blocks | [`lookup`], [`walker`], [`command_queue`], [`fault_queue`], [`drain`], [`memory_port`], [`register_port`], [`registers`] |
 //! | around the core | [`msi`], [`hpm`], [`hpm_counter`], [`debug`] |
 //! | core | [`core`]: the blocks and their wires |
 //! | configurations | [`tiny`], [`linux`]; [`ports`]: what they have in common |
@@ -15,13 +15,17 @@
 // The derives of rust-hdl make public items without documentation.
 #![allow(missing_docs)]
 
+pub mod answer;
+pub mod canonical;
 pub mod cells;
 pub mod command_queue;
+pub mod context_check;
 pub mod core;
 pub mod cosim;
 pub mod debug;
 pub mod drain;
 pub mod emit;
+pub mod entry_check;
 pub mod fault_queue;
 pub mod fifo;
 pub mod hpm;
@@ -31,6 +35,8 @@ pub mod lookup;
 pub mod memory_port;
 pub mod msi;
 pub mod ports;
+pub mod record_of;
+pub mod register_port;
 pub mod registers;
 pub mod tiny;
 pub mod types;

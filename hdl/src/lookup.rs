@@ -21,10 +21,11 @@
 //! The response port goes to the walker first and stage 2 holds, unless stage 2's answer has been offered already: what
 //! is offered stays until it is taken.
 
+use crate::answer::Answer;
+use crate::canonical::Canonical;
 use crate::cells::{ContextTags, IotlbTags, SyncRam};
 use crate::fifo::Fifo;
 use crate::types::*;
-use crate::widen::unsigned_cast_to;
 use rust_hdl::prelude::*;
 
 /// `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `D` device_id bits, `V` virtual page
@@ -159,6 +160,8 @@ pub struct Lookup<
     tags: IotlbTags<N, I, C, S, V>,
     data: SyncRam<Leaf, 8>,
     misses: Fifo<Req, Q, Q1>,
+    canonical: Canonical,
+    answer: Answer,
 
     // Stage 1
     s1_valid: DFF<Bit>,
@@ -166,15 +169,8 @@ pub struct Lookup<
     s1_replay: DFF<Bit>,
     s1: DFF<Req>,
     s1_maint: Signal<Local, Bit>,
-    s1_vpn2: Signal<Local, Bits<9>>,
-    s1_vpn3: Signal<Local, Bits<9>>,
-    s1_vpn4: Signal<Local, Bits<9>>,
-    s1_zeros: Signal<Local, Bit>,
-    s1_ones: Signal<Local, Bit>,
-    s1_sign: Signal<Local, Bit>,
     s1_directory: Signal<Local, Bit>,
     s1_wide: Signal<Local, Bit>,
-    s1_canonical: Signal<Local, Bit>,
     s1_untranslated: Signal<Local, Bit>,
     s1_bare: Signal<Local, Bit>,
     s1_found: Signal<Local, Bit>,
@@ -221,17 +217,9 @@ pub struct Lookup<
     out_identity: Signal<Local, Bit>,
     out_req: Signal<Local, Req>,
     out_fault: Signal<Local, Bit>,
-    out_hi: Signal<Local, Bits<7>>,
-    out_vpn4: Signal<Local, Bits<9>>,
-    out_spa: Signal<Local, Spa>,
 
     one_level_mask: Constant<Bits<24>>,
     two_levels_mask: Constant<Bits<24>>,
-    hi_ones: Constant<Bits<7>>,
-    vpn_ones: Constant<Bits<9>>,
-    napot_kept: Constant<Bits<9>>,
-    napot_free: Constant<Bits<9>>,
-    spa_zero: Constant<Spa>,
     level_two_left: Constant<Bits<Q1>>,
     level_one_left: Constant<Bits<Q1>>,
 }
@@ -306,20 +294,15 @@ impl<
             tags: Default::default(),
             data: Default::default(),
             misses: Default::default(),
+            canonical: Default::default(),
+            answer: Default::default(),
             s1_valid: Default::default(),
             s1_op: Default::default(),
             s1_replay: Default::default(),
             s1: Default::default(),
             s1_maint: Default::default(),
-            s1_vpn2: Default::default(),
-            s1_vpn3: Default::default(),
-            s1_vpn4: Default::default(),
-            s1_zeros: Default::default(),
-            s1_ones: Default::default(),
-            s1_sign: Default::default(),
             s1_directory: Default::default(),
             s1_wide: Default::default(),
-            s1_canonical: Default::default(),
             s1_untranslated: Default::default(),
             s1_bare: Default::default(),
             s1_found: Default::default(),
@@ -360,17 +343,9 @@ impl<
             out_identity: Default::default(),
             out_req: Default::default(),
             out_fault: Default::default(),
-            out_hi: Default::default(),
-            out_vpn4: Default::default(),
-            out_spa: Default::default(),
             // DDT-02, DDT-04: a base-format directory has 7, 16 or 24 device_id bits.
             one_level_mask: Constant::new(0xff_ff80u64.into()),
             two_levels_mask: Constant::new(0xff_0000u64.into()),
-            hi_ones: Constant::new(0x7fu64.into()),
-            vpn_ones: Constant::new(0x1ffu64.into()),
-            napot_kept: Constant::new(0x1f0u64.into()),
-            napot_free: Constant::new(0x00fu64.into()),
-            spa_zero: Constant::new(Spa::default()),
             level_two_left: Constant::new(((1u64 << Q) - 2).into()),
             level_one_left: Constant::new(((1u64 << Q) - 1).into()),
         }
@@ -401,9 +376,6 @@ impl<
         self.misses.reset.next = self.reset.val();
 
         // Stage 1: what the caches know of the request.
-        self.s1_vpn2.next = self.s1.q.val().vpn2;
-        self.s1_vpn3.next = self.s1.q.val().vpn3;
-        self.s1_vpn4.next = self.s1.q.val().vpn4;
         self.s1_directory.next = self.mode.val() > 1;
         self.s1_wide.next = false;
         if self.mode.val() == 2 {
@@ -412,27 +384,8 @@ impl<
         if self.mode.val() == 3 {
             self.s1_wide.next = (self.s1.q.val().did & self.two_levels_mask.val()) != 0;
         }
-        // S1-05: the bits above the virtual address repeat its highest one.
-        self.s1_zeros.next = self.s1.q.val().hi == 0;
-        self.s1_ones.next = self.s1.q.val().hi == self.hi_ones.val();
-        self.s1_sign.next = self.s1_vpn4.val().get_bit(8);
-        if self.contexts.info.val().extra < 2 {
-            self.s1_zeros.next = (self.s1.q.val().hi == 0) & (self.s1.q.val().vpn4 == 0);
-            self.s1_ones.next = (self.s1.q.val().hi == self.hi_ones.val())
-                & (self.s1.q.val().vpn4 == self.vpn_ones.val());
-            self.s1_sign.next = self.s1_vpn3.val().get_bit(8);
-        }
-        if self.contexts.info.val().extra == 0 {
-            self.s1_zeros.next = (self.s1.q.val().hi == 0)
-                & (self.s1.q.val().vpn4 == 0)
-                & (self.s1.q.val().vpn3 == 0);
-            self.s1_ones.next = (self.s1.q.val().hi == self.hi_ones.val())
-                & (self.s1.q.val().vpn4 == self.vpn_ones.val())
-                & (self.s1.q.val().vpn3 == self.vpn_ones.val());
-            self.s1_sign.next = self.s1_vpn2.val().get_bit(8);
-        }
-        self.s1_canonical.next =
-            (self.s1_zeros.val() & !self.s1_sign.val()) | (self.s1_ones.val() & self.s1_sign.val());
+        self.canonical.req.next = self.s1.q.val();
+        self.canonical.extra.next = self.contexts.info.val().extra;
         self.s1_untranslated.next = self.s1.q.val().kind == 0;
         self.s1_bare.next = self.mode.val() == 1;
         self.contexts.did.next = self.s1.q.val().did;
@@ -565,7 +518,7 @@ impl<
                 | (self.s1_usable.val() & !self.contexts.info.val().paged);
             self.s2_paged.d.next = self.s1_usable.val()
                 & self.contexts.info.val().paged
-                & self.s1_canonical.val()
+                & self.canonical.canonical.val()
                 & self.tags.hit.val();
             self.s2_raced.d.next = self.ctx_fill.val() | self.tlb_fill.val();
             self.s2_found.d.next = self.s1_found.val();
@@ -600,7 +553,7 @@ impl<
         self.data.wa.next = bit_cast::<8, I>(self.tlb_fill_index.val());
         self.data.wd.next = self.res_leaf.val();
 
-        // The answer: page number by page size, offset and inner page bits from the IOVA.
+        // The answer.
         self.out_leaf.next = self.data.rd.val();
         self.out_size.next = self.s2_size.q.val();
         self.out_identity.next = self.s2_plain.q.val();
@@ -613,50 +566,19 @@ impl<
             self.out_req.next = self.res_req.val();
             self.out_fault.next = self.res_fault.val();
         }
-        self.out_hi.next = self.out_req.val().hi;
-        self.out_vpn4.next = self.out_req.val().vpn4;
-        self.out_spa.next.off = self.out_req.val().off;
-        self.out_spa.next.p0 = self.out_leaf.val().p0;
-        self.out_spa.next.p1 = self.out_leaf.val().p1;
-        self.out_spa.next.p2 = self.out_leaf.val().p2;
-        self.out_spa.next.p3 = self.out_leaf.val().p3;
-        self.out_spa.next.p4 = self.out_leaf.val().p4;
-        self.out_spa.next.hi = 0.into();
-        if self.out_size.val() == 1 {
-            self.out_spa.next.p0 = (self.out_leaf.val().p0 & self.napot_kept.val())
-                | (self.out_req.val().vpn0 & self.napot_free.val());
-        }
-        if self.out_identity.val() | (self.out_size.val() > 1) {
-            self.out_spa.next.p0 = self.out_req.val().vpn0;
-        }
-        if self.out_identity.val() | (self.out_size.val() > 2) {
-            self.out_spa.next.p1 = self.out_req.val().vpn1;
-        }
-        if self.out_identity.val() | (self.out_size.val() > 3) {
-            self.out_spa.next.p2 = self.out_req.val().vpn2;
-        }
-        if self.out_identity.val() | (self.out_size.val() > 4) {
-            self.out_spa.next.p3 = self.out_req.val().vpn3;
-        }
-        if self.out_identity.val() {
-            self.out_spa.next.p4 = self.out_vpn4.val().get_bits::<8>(0);
-            self.out_spa.next.hi = (unsigned_cast_to::<8, 7>(self.out_hi.val()) << 1)
-                | unsigned_cast_to::<8, 1>(self.out_vpn4.val().get_bit(8).into());
-        }
-        if self.out_fault.val() {
-            self.out_spa.next = self.spa_zero.val();
-        }
+        self.answer.req.next = self.out_req.val();
+        self.answer.leaf.next = self.out_leaf.val();
+        self.answer.leaf_size.next = self.out_size.val();
+        self.answer.identity.next = self.out_identity.val();
+        self.answer.fault.next = self.out_fault.val();
+        self.rsp_spa.next = self.answer.spa.val();
+        self.rsp_size.next = self.answer.size.val();
         self.debug_done.next =
             (self.res_valid.val() | self.s2_answers.val()) & self.out_req.val().debug;
         self.rsp_valid.next =
             (self.res_valid.val() | self.s2_answers.val()) & !self.out_req.val().debug;
         self.rsp_tag.next = self.out_req.val().tag;
         self.rsp_fault.next = self.out_fault.val();
-        self.rsp_spa.next = self.out_spa.val();
-        self.rsp_size.next = self.out_size.val();
-        if self.out_identity.val() | self.out_fault.val() {
-            self.rsp_size.next = 0.into();
-        }
 
         // Events count each request once, when its first lookup leaves.
         self.s2_counts.next = self.s2_translate.val()

@@ -6,6 +6,7 @@
 //! is dropped and reads 0, as do offsets without a register (REG-06, REG-07).
 //! Events from the queues win over software's clearing of the same bit, so none is lost.
 
+use crate::register_port::RegisterPort;
 use crate::widen::unsigned_cast_to;
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
@@ -122,9 +123,7 @@ pub struct Registers<const X: usize> {
     /// The doubleword holds 4-byte registers.
     pub ext_narrow: Signal<In, Bit>,
 
-    acked: DFF<Bit>,
-    read_lo: DFF<Bits<32>>,
-    read_hi: DFF<Bits<32>>,
+    port: RegisterPort,
     mode: DFF<Bits<3>>,
     busy: DFF<Bit>,
     ddt_lo: DFF<Bits<22>>,
@@ -156,7 +155,6 @@ pub struct Registers<const X: usize> {
     access: Signal<Local, Bit>,
     low: Signal<Local, Bit>,
     high: Signal<Local, Bit>,
-    narrow: Signal<Local, Bit>,
     first: Signal<Local, Bit>,
     second: Signal<Local, Bit>,
     row: Signal<Local, Bits<9>>,
@@ -255,9 +253,7 @@ impl<const X: usize> Registers<X> {
             ext_lo: Default::default(),
             ext_hi: Default::default(),
             ext_narrow: Default::default(),
-            acked: Default::default(),
-            read_lo: Default::default(),
-            read_hi: Default::default(),
+            port: Default::default(),
             mode: Default::default(),
             busy: Default::default(),
             ddt_lo: Default::default(),
@@ -288,7 +284,6 @@ impl<const X: usize> Registers<X> {
             access: Default::default(),
             low: Default::default(),
             high: Default::default(),
-            narrow: Default::default(),
             first: Default::default(),
             second: Default::default(),
             row: Default::default(),
@@ -334,31 +329,28 @@ impl<const X: usize> Logic for Registers<X> {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock, acked, read_lo, read_hi, mode, busy, ddt_lo, ddt_hi, cqb_size, cqb_lo,
-            cqb_hi, cqh, cqt, cqen, cie, cqmf, cmd_ill, fence_w_ip, fqb_size, fqb_lo, fqb_hi, fqh,
-            fqt, fqen, fie, fqmf, fqof, command_ip, fault_ip, monitor_ip, wsi
+            self, clock, mode, busy, ddt_lo, ddt_hi, cqb_size, cqb_lo, cqb_hi, cqh, cqt, cqen, cie,
+            cqmf, cmd_ill, fence_w_ip, fqb_size, fqb_lo, fqb_hi, fqh, fqt, fqen, fie, fqmf, fqof,
+            command_ip, fault_ip, monitor_ip, wsi
         );
 
-        // Which word is meant. `low` and `high`: this access touches that half of an 8-byte register;
-        // `first` and `second`: it is a 4-byte access to that half.
-        self.access.next = self.valid.val() & !self.acked.q.val();
-        self.acked.d.next = self.access.val();
-        self.row.next = self.offset.val().get_bits::<9>(3);
-        self.narrow.next =
-            !self.wide.val() & !(self.offset.val().get_bit(0) | self.offset.val().get_bit(1));
-        self.first.next = self.narrow.val() & !self.offset.val().get_bit(2);
-        self.second.next = self.narrow.val() & self.offset.val().get_bit(2);
-        self.low.next = self.first.val()
-            | (self.wide.val()
-                & !(self.offset.val().get_bit(0)
-                    | self.offset.val().get_bit(1)
-                    | self.offset.val().get_bit(2)));
-        self.high.next = self.second.val() | (self.wide.val() & self.low.val());
-        self.wlo.next = self.wdata.val().get_bits::<32>(0);
-        self.whi.next = self.wlo.val();
-        if self.wide.val() {
-            self.whi.next = self.wdata.val().get_bits::<32>(32);
-        }
+        self.port.clock.next = self.clock.val();
+        self.port.reset.next = self.reset.val();
+        self.port.valid.next = self.valid.val();
+        self.port.write.next = self.write.val();
+        self.port.offset.next = self.offset.val();
+        self.port.wide.next = self.wide.val();
+        self.port.wdata.next = self.wdata.val();
+        self.done.next = self.port.done.val();
+        self.rdata.next = self.port.rdata.val();
+        self.access.next = self.port.access.val();
+        self.row.next = self.port.row.val();
+        self.low.next = self.port.low.val();
+        self.high.next = self.port.high.val();
+        self.first.next = self.port.first.val();
+        self.second.next = self.port.second.val();
+        self.wlo.next = self.port.wlo.val();
+        self.whi.next = self.port.whi.val();
 
         // Legal values of what is written (REG-11).
         self.new_mode.next = self.wlo.val().get_bits::<4>(0);
@@ -414,9 +406,6 @@ impl<const X: usize> Logic for Registers<X> {
         self.bus_second.next = self.second.val();
         self.bus_wlo.next = self.wlo.val();
         self.bus_whi.next = self.whi.val();
-        self.done.next = self.acked.q.val();
-        self.rdata.next = (unsigned_cast_to::<64, 32>(self.read_hi.q.val()) << 32)
-            | unsigned_cast_to::<64, 32>(self.read_lo.q.val());
 
         // Reads and writes by doubleword. Offsets are those of REG-01, divided by 8.
         self.value.next = self.ext_lo.val();
@@ -489,19 +478,8 @@ impl<const X: usize> Logic for Registers<X> {
             }
             _ => {}
         }
-        self.read_lo.d.next = 0.into();
-        self.read_hi.d.next = 0.into();
-        if self.access.val() & !self.write.val() {
-            if self.low.val() {
-                self.read_lo.d.next = self.value.val();
-            }
-            if self.second.val() {
-                self.read_lo.d.next = self.value_hi.val();
-            }
-            if self.wide.val() & self.high.val() {
-                self.read_hi.d.next = self.value_hi.val();
-            }
-        }
+        self.port.value.next = self.value.val();
+        self.port.value_hi.next = self.value_hi.val();
 
         self.ip_clear.next = 0.into();
         if self.access.val() & self.write.val() {
@@ -674,7 +652,6 @@ impl<const X: usize> Logic for Registers<X> {
         if self.reset.val() {
             self.monitor_ip.d.next = false;
             self.wsi.d.next = self.wsi_reset.val();
-            self.acked.d.next = false;
             self.mode.d.next = 0.into();
             self.busy.d.next = false;
             self.cqh.d.next = 0.into();

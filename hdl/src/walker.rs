@@ -16,6 +16,10 @@
 //! still answers its request (that is what the fence behind the invalidation waits for, through `stale`), but fills
 //! nothing. It is not restarted, so a stream of invalidations cannot keep a request from its answer.
 
+use crate::canonical::Canonical;
+use crate::context_check::ContextCheck;
+use crate::entry_check::EntryCheck;
+use crate::record_of::RecordOf;
 use crate::types::*;
 use crate::widen::unsigned_cast_to;
 use portcullis_regmap::config::Config;
@@ -147,6 +151,10 @@ pub struct Walker<const I: usize, const S: usize> {
     /// Event: a page-table walk begins.
     pub ev_miss: Signal<Out, Bit>,
 
+    canonical: Canonical,
+    check: ContextCheck,
+    entry: EntryCheck,
+    record_of: RecordOf,
     state: DFF<WalkState>,
     request: DFF<Req>,
     ddtp_mode: DFF<Bits<3>>,
@@ -173,9 +181,6 @@ pub struct Walker<const I: usize, const S: usize> {
     dc_bad: DFF<Bit>,
     cause: DFF<Bits<9>>,
 
-    // Judgement of the request itself.
-    vpn2: Signal<Local, Bits<9>>,
-    canonical: Signal<Local, Bit>,
     page_fault: Signal<Local, Bits<9>>,
     access_fault: Signal<Local, Bits<9>>,
     did: Signal<Local, Bits<24>>,
@@ -184,65 +189,13 @@ pub struct Walker<const I: usize, const S: usize> {
     ddi2: Signal<Local, Bits<8>>,
     dc_off: Signal<Local, Bits<12>>,
     access: Signal<Local, Bits<2>>,
-    root_vpn: Signal<Local, Bits<9>>,
-    vpn3: Signal<Local, Bits<9>>,
-    vpn4: Signal<Local, Bits<9>>,
-    zeros: Signal<Local, Bit>,
-    ones: Signal<Local, Bit>,
-    sign: Signal<Local, Bit>,
-    bad_dir: Signal<Local, Bit>,
-    mode_extra: Signal<Local, Bits<2>>,
-    mode_known: Signal<Local, Bit>,
-
-    // Judgement of a doubleword of the context.
-    word: Signal<Local, Bits<64>>,
-    word_mode: Signal<Local, Bits<4>>,
-    tc_bad: Signal<Local, Bit>,
-    fsc_bad: Signal<Local, Bit>,
     now_refused: Signal<Local, Bit>,
     now_poisoned: Signal<Local, Bit>,
-    ppn: Signal<Local, Bits<44>>,
-    root_far: Signal<Local, Bit>,
-
-    // Judgement of a page-table entry.
-    pte: Signal<Local, Pte>,
-    pte_far: Signal<Local, Bit>,
-    is_leaf: Signal<Local, Bit>,
-    bad: Signal<Local, Bit>,
-    bad_table: Signal<Local, Bit>,
-    bad_leaf: Signal<Local, Bit>,
-    forbidden: Signal<Local, Bit>,
-    misaligned: Signal<Local, Bit>,
-    bad_napot: Signal<Local, Bit>,
-    napot_bits: Signal<Local, Bits<4>>,
-    leaf_p0: Signal<Local, Bits<9>>,
     next_vpn: Signal<Local, Bits<9>>,
-    pte_frame: Signal<Local, Bits<28>>,
-    pte_p3: Signal<Local, Bits<9>>,
-
     may_fill: Signal<Local, Bit>,
     recorded: Signal<Local, Bit>,
-    ttyp: Signal<Local, Bits<4>>,
-    iova: Signal<Local, Iova>,
 
-    tc_reserved: Constant<Bits<64>>,
-    ta_reserved: Constant<Bits<64>>,
-    fsc_reserved: Constant<Bits<64>>,
-    far_p2: Constant<Bits<9>>,
-    far_p3: Constant<Bits<9>>,
-    frame_mask: Constant<Bits<28>>,
-    fsc_far_mask: Constant<Bits<44>>,
-    bare_mode: Constant<Bits<4>>,
-    sv39_mode: Constant<Bits<4>>,
-    sv48_mode: Constant<Bits<4>>,
-    sv57_mode: Constant<Bits<4>>,
-    has_sv48: Constant<Bit>,
-    has_sv57: Constant<Bit>,
     has_levels: Constant<Bit>,
-    hi_ones: Constant<Bits<7>>,
-    vpn_ones: Constant<Bits<9>>,
-
-    napot_code: Constant<Bits<4>>,
     cause_ddt_access: Constant<Bits<9>>,
     cause_ddt_poison: Constant<Bits<9>>,
     cause_ddt_invalid: Constant<Bits<9>>,
@@ -256,10 +209,6 @@ impl<const I: usize, const S: usize> Walker<I, S> {
     /// The walker of a configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let frame = config.pas_bits() - 12;
-        let frame_mask = (1u64 << frame) - 1;
-        let far = ((1u64 << 44) - 1) & !frame_mask;
-        let caps = config.capabilities();
         Self {
             clock: Default::default(),
             reset: Default::default(),
@@ -307,6 +256,10 @@ impl<const I: usize, const S: usize> Walker<I, S> {
             ev_ddt: Default::default(),
             ev_pte: Default::default(),
             ev_miss: Default::default(),
+            canonical: Default::default(),
+            check: ContextCheck::new(config),
+            entry: EntryCheck::new(config),
+            record_of: Default::default(),
             state: Default::default(),
             request: Default::default(),
             ddtp_mode: Default::default(),
@@ -332,8 +285,6 @@ impl<const I: usize, const S: usize> Walker<I, S> {
             dc_valid: Default::default(),
             dc_bad: Default::default(),
             cause: Default::default(),
-            vpn2: Default::default(),
-            canonical: Default::default(),
             page_fault: Default::default(),
             access_fault: Default::default(),
             did: Default::default(),
@@ -342,62 +293,12 @@ impl<const I: usize, const S: usize> Walker<I, S> {
             ddi2: Default::default(),
             dc_off: Default::default(),
             access: Default::default(),
-            root_vpn: Default::default(),
-            vpn3: Default::default(),
-            vpn4: Default::default(),
-            zeros: Default::default(),
-            ones: Default::default(),
-            sign: Default::default(),
-            bad_dir: Default::default(),
-            mode_extra: Default::default(),
-            mode_known: Default::default(),
-            word: Default::default(),
-            word_mode: Default::default(),
-            tc_bad: Default::default(),
-            fsc_bad: Default::default(),
             now_refused: Default::default(),
             now_poisoned: Default::default(),
-            ppn: Default::default(),
-            root_far: Default::default(),
-            pte: Default::default(),
-            pte_far: Default::default(),
-            is_leaf: Default::default(),
-            bad: Default::default(),
-            bad_table: Default::default(),
-            bad_leaf: Default::default(),
-            forbidden: Default::default(),
-            misaligned: Default::default(),
-            bad_napot: Default::default(),
-            napot_bits: Default::default(),
-            leaf_p0: Default::default(),
             next_vpn: Default::default(),
-            pte_frame: Default::default(),
-            pte_p3: Default::default(),
             may_fill: Default::default(),
             recorded: Default::default(),
-            ttyp: Default::default(),
-            iova: Default::default(),
-            // DCM-01, 02, 13..18, 35, 36, 38: reserved bits, and features that no configuration here has.
-            // DTF (4), PDTV (5) and the custom bits 31:24 are free; DPE (9) is judged with PDTV.
-            tc_reserved: Constant::new(0xffff_ffff_00ff_fdceu64.into()),
-            // DCM-03, 04, 11: only PSCID may be set.
-            ta_reserved: Constant::new(0xffff_ffff_0000_0fffu64.into()),
-            // DCM-05, 06.
-            fsc_reserved: Constant::new(0x0fff_f000_0000_0000u64.into()),
-            far_p2: Constant::new(((far >> 18) & 0x1ff).into()),
-            far_p3: Constant::new(((far >> 27) & 0x1ff).into()),
-            frame_mask: Constant::new(frame_mask.into()),
-            fsc_far_mask: Constant::new(far.into()),
-            bare_mode: Constant::new(0u64.into()),
-            sv39_mode: Constant::new(8u64.into()),
-            sv48_mode: Constant::new(9u64.into()),
-            sv57_mode: Constant::new(10u64.into()),
-            has_sv48: Constant::new(caps.sv48()),
-            has_sv57: Constant::new(caps.sv57()),
             has_levels: Constant::new(config.accepts_mode(3)),
-            hi_ones: Constant::new(0x7fu64.into()),
-            vpn_ones: Constant::new(0x1ffu64.into()),
-            napot_code: Constant::new(8u64.into()),
             cause_ddt_access: Constant::new(257u64.into()),
             cause_ddt_poison: Constant::new(268u64.into()),
             cause_ddt_invalid: Constant::new(258u64.into()),
@@ -419,31 +320,8 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
         );
 
         // What the request alone decides.
-        self.vpn2.next = self.request.q.val().vpn2;
-        self.vpn3.next = self.request.q.val().vpn3;
-        self.vpn4.next = self.request.q.val().vpn4;
-        self.zeros.next = self.request.q.val().hi == 0;
-        self.ones.next = self.request.q.val().hi == self.hi_ones.val();
-        self.sign.next = self.vpn4.val().get_bit(8);
-        self.root_vpn.next = self.vpn4.val();
-        if self.ctx.q.val().extra < 2 {
-            self.zeros.next = (self.request.q.val().hi == 0) & (self.vpn4.val() == 0);
-            self.ones.next = (self.request.q.val().hi == self.hi_ones.val())
-                & (self.vpn4.val() == self.vpn_ones.val());
-            self.sign.next = self.vpn3.val().get_bit(8);
-            self.root_vpn.next = self.vpn3.val();
-        }
-        if self.ctx.q.val().extra == 0 {
-            self.zeros.next =
-                (self.request.q.val().hi == 0) & (self.vpn4.val() == 0) & (self.vpn3.val() == 0);
-            self.ones.next = (self.request.q.val().hi == self.hi_ones.val())
-                & (self.vpn4.val() == self.vpn_ones.val())
-                & (self.vpn3.val() == self.vpn_ones.val());
-            self.sign.next = self.vpn2.val().get_bit(8);
-            self.root_vpn.next = self.vpn2.val();
-        }
-        self.canonical.next =
-            (self.zeros.val() & !self.sign.val()) | (self.ones.val() & self.sign.val());
+        self.canonical.req.next = self.request.q.val();
+        self.canonical.extra.next = self.ctx.q.val().extra;
         self.access.next = self.request.q.val().access;
         self.page_fault.next = 13.into();
         self.access_fault.next = 5.into();
@@ -461,73 +339,14 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
         self.ddi2.next = self.did.val().get_bits::<8>(16);
         self.dc_off.next = unsigned_cast_to::<12, 7>(self.ddi0.val()) << 5;
 
-        // What the doubleword in `raw` means as part of a context.
-        self.word.next = self.raw.q.val();
-        self.word_mode.next = self.word.val().get_bits::<4>(60);
-        self.mode_extra.next = 0.into();
-        self.mode_known.next = self.word_mode.val() == self.sv39_mode.val();
-        if (self.word_mode.val() == self.sv48_mode.val()) & self.has_sv48.val() {
-            self.mode_known.next = true;
-            self.mode_extra.next = 1.into();
-        }
-        if (self.word_mode.val() == self.sv57_mode.val()) & self.has_sv57.val() {
-            self.mode_known.next = true;
-            self.mode_extra.next = 2.into();
-        }
+        // What the doubleword in `raw` means in each place where it may have been read.
+        self.check.word.next = self.raw.q.val();
+        self.check.pdtv.next = self.ctx.q.val().pdtv;
+        self.entry.word.next = self.raw.q.val();
+        self.entry.level.next = self.level.q.val();
+        self.entry.access.next = self.request.q.val().access;
         self.now_refused.next = self.refused.q.val() | (self.raw_status.q.val() == 1);
         self.now_poisoned.next = self.poisoned.q.val() | (self.raw_status.q.val() == 2);
-        self.tc_bad.next = ((self.word.val() & self.tc_reserved.val()) != 0)
-            | (self.word.val().get_bit(9) & !self.word.val().get_bit(5));
-        self.ppn.next = self.word.val().get_bits::<44>(0);
-        self.root_far.next = (self.ppn.val() & self.fsc_far_mask.val()) != 0;
-        self.fsc_bad.next = ((self.word.val() & self.fsc_reserved.val()) != 0)
-            | ((self.word_mode.val() != self.bare_mode.val())
-                & (!self.mode_known.val() | self.ctx.q.val().pdtv));
-
-        // What it means as a page-table entry.
-        self.pte.next = self.raw.q.val().into();
-        self.pte_p3.next = self.pte.val().p3;
-        self.pte_frame.next = (unsigned_cast_to::<28, 1>(self.pte_p3.val().get_bit(0).into())
-            << 27)
-            | (unsigned_cast_to::<28, 9>(self.pte.val().p2) << 18)
-            | (unsigned_cast_to::<28, 9>(self.pte.val().p1) << 9)
-            | unsigned_cast_to::<28, 9>(self.pte.val().p0);
-        self.pte_far.next = (self.pte.val().p4 != 0)
-            | ((self.pte.val().p3 & self.far_p3.val()) != 0)
-            | ((self.pte.val().p2 & self.far_p2.val()) != 0);
-        // DDT-09, DDT-12, DDT-13: of a non-leaf directory entry only V and PPN may be set.
-        self.bad_dir.next = (self.pte.val().resv != 0)
-            | self.pte.val().n
-            | self.pte.val().r
-            | self.pte.val().w
-            | self.pte.val().x
-            | self.pte.val().u
-            | self.pte.val().g
-            | self.pte.val().a
-            | self.pte.val().d
-            | (self.pte.val().rsw != 0);
-        self.leaf_p0.next = self.pte.val().p0;
-        self.napot_bits.next = self.leaf_p0.val().get_bits::<4>(0);
-        self.is_leaf.next = self.pte.val().r | self.pte.val().x;
-        self.bad.next =
-            !self.pte.val().v | (self.pte.val().w & !self.pte.val().r) | (self.pte.val().resv != 0);
-        self.bad_table.next = (self.level.q.val() == 0)
-            | self.pte.val().a
-            | self.pte.val().d
-            | self.pte.val().u
-            | self.pte.val().n;
-        self.forbidden.next = !self.pte.val().u
-            | !self.pte.val().a
-            | ((self.request.q.val().access == 0) & !self.pte.val().r)
-            | (self.access.val().get_bit(0) & !(self.pte.val().w & self.pte.val().d))
-            | ((self.request.q.val().access == 2) & !self.pte.val().x);
-        self.misaligned.next = ((self.level.q.val() > 0) & (self.pte.val().p0 != 0))
-            | ((self.level.q.val() > 1) & (self.pte.val().p1 != 0))
-            | ((self.level.q.val() > 2) & (self.pte.val().p2 != 0))
-            | ((self.level.q.val() > 3) & (self.pte.val().p3 != 0));
-        self.bad_napot.next = self.pte.val().n
-            & ((self.level.q.val() != 0) | (self.napot_bits.val() != self.napot_code.val()));
-        self.bad_leaf.next = self.forbidden.val() | self.misaligned.val() | self.bad_napot.val();
         self.next_vpn.next = self.request.q.val().vpn0;
         if self.level.q.val() == 2 {
             self.next_vpn.next = self.request.q.val().vpn1;
@@ -546,7 +365,7 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
         self.ar_ddt.next = false;
         self.ar_frame.next = self.ctx.q.val().root;
         self.ar_dc.next = false;
-        self.ar_off.next = unsigned_cast_to::<12, 9>(self.root_vpn.val()) << 3;
+        self.ar_off.next = unsigned_cast_to::<12, 9>(self.canonical.root_vpn.val()) << 3;
         self.ev_ddt.next = false;
         self.ev_pte.next = false;
         self.ev_miss.next = false;
@@ -554,18 +373,8 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
         self.res_fault.next = false;
         self.res_identity.next = false;
         self.res_req.next = self.request.q.val();
-        self.res_leaf.next.p0 = self.pte.val().p0;
-        self.res_leaf.next.p1 = self.pte.val().p1;
-        self.res_leaf.next.p2 = self.pte.val().p2;
-        self.res_leaf.next.p3 = self.pte.val().p3;
-        self.res_leaf.next.p4 = self.pte.val().p4;
-        self.res_leaf.next.r = self.pte.val().r;
-        self.res_leaf.next.w = self.pte.val().w & self.pte.val().d;
-        self.res_leaf.next.x = self.pte.val().x;
-        self.res_size.next = self.level.q.val() + 1;
-        if self.level.q.val() == 0 {
-            self.res_size.next = unsigned_cast_to::<3, 1>(self.pte.val().n.into());
-        }
+        self.res_leaf.next = self.entry.leaf.val();
+        self.res_size.next = self.entry.size.val();
         self.may_fill.next = !self.old.q.val() & !self.mark_stale.val() & !self.block_fill.val();
         self.ctx_fill.next = false;
         self.ctx_fill_slot.next = self.ctx_victim.q.val();
@@ -573,42 +382,14 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
         self.ctx_fill_info.next = self.ctx.q.val();
         self.tlb_fill.next = false;
         self.tlb_fill_index.next = self.tlb_victim.q.val();
-        self.tlb_fill_global.next = self.globally.q.val() | self.pte.val().g;
+        self.tlb_fill_global.next = self.globally.q.val() | self.entry.is_global.val();
         self.tlb_fill_slot.next = self.ctx_slot.q.val();
         self.tlb_drop.next = false;
         self.record_valid.next = false;
 
-        // The record: FLT-07..FLT-11.
-        self.iova.next.off = self.request.q.val().off;
-        self.iova.next.vpn0 = self.request.q.val().vpn0;
-        self.iova.next.vpn1 = self.request.q.val().vpn1;
-        self.iova.next.vpn2 = self.request.q.val().vpn2;
-        self.iova.next.vpn3 = self.request.q.val().vpn3;
-        self.iova.next.vpn4 = self.request.q.val().vpn4;
-        self.iova.next.hi = self.request.q.val().hi;
-        self.ttyp.next = 2.into();
-        if self.access.val().get_bit(0) {
-            self.ttyp.next = 3.into();
-        }
-        if self.request.q.val().access == 2 {
-            self.ttyp.next = 1.into();
-        }
-        self.record.next.ttyp = self.ttyp.val();
-        if self.request.q.val().kind == 1 {
-            self.record.next.ttyp = self.ttyp.val() | 4;
-        }
-        if self.request.q.val().kind == 2 {
-            self.record.next.ttyp = 8.into();
-        }
-        self.record.next.cause = self.cause.q.val();
-        self.record.next.did = self.request.q.val().did;
-        self.record.next.pv = self.request.q.val().pv;
-        self.record.next.sup = self.request.q.val().pv & self.request.q.val().sup;
-        self.record.next.pid = 0.into();
-        if self.request.q.val().pv {
-            self.record.next.pid = self.request.q.val().pid;
-        }
-        self.record.next.iova = self.iova.val().into();
+        self.record_of.req.next = self.request.q.val();
+        self.record_of.cause.next = self.cause.q.val();
+        self.record.next = self.record_of.record.val();
         // FLT-03, FLT-04: the causes that DTF cannot suppress are those found before there is a context.
         self.recorded.next = !(self.have.q.val() & self.ctx.q.val().dtf);
 
@@ -693,7 +474,7 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
                             if self.res_ready.val() {
                                 self.state.d.next = WalkState::Idle;
                             }
-                        } else if !self.canonical.val() {
+                        } else if !self.canonical.canonical.val() {
                             self.cause.d.next = self.page_fault.val();
                         } else if self.ctx.q.val().far {
                             self.cause.d.next = self.access_fault.val();
@@ -727,20 +508,18 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
                     self.refused.d.next = self.now_refused.val();
                     self.poisoned.d.next = self.now_poisoned.val();
                     if self.beat.q.val() == 0 {
-                        self.dc_valid.d.next = self.word.val().get_bit(0);
-                        self.dc_bad.d.next = self.tc_bad.val();
-                        self.ctx.d.next.dtf = self.word.val().get_bit(4);
-                        self.ctx.d.next.pdtv = self.word.val().get_bit(5);
+                        self.dc_valid.d.next = self.raw.q.val().get_bit(0);
+                        self.dc_bad.d.next = self.check.tc_bad.val();
+                        self.ctx.d.next.dtf = self.raw.q.val().get_bit(4);
+                        self.ctx.d.next.pdtv = self.raw.q.val().get_bit(5);
                     }
                     if self.beat.q.val() == 1 {
                         // DCM-29, DCM-31: no second stage here.
-                        self.dc_bad.d.next =
-                            self.dc_bad.q.val() | (self.word_mode.val() != self.bare_mode.val());
+                        self.dc_bad.d.next = self.dc_bad.q.val() | self.check.iohgatp_bad.val();
                     }
                     if self.beat.q.val() == 2 {
-                        self.dc_bad.d.next =
-                            self.dc_bad.q.val() | ((self.word.val() & self.ta_reserved.val()) != 0);
-                        self.pscid.d.next = self.word.val().get_bits::<20>(12);
+                        self.dc_bad.d.next = self.dc_bad.q.val() | self.check.ta_bad.val();
+                        self.pscid.d.next = self.check.pscid.val();
                     }
                 }
             }
@@ -752,18 +531,17 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
                     self.cause.d.next = self.cause_ddt_poison.val();
                 } else if !self.dc_valid.q.val() {
                     self.cause.d.next = self.cause_ddt_invalid.val();
-                } else if self.dc_bad.q.val() | self.fsc_bad.val() {
+                } else if self.dc_bad.q.val() | self.check.fsc_bad.val() {
                     self.cause.d.next = self.cause_ddt_bad.val();
                 } else {
                     self.have.d.next = true;
                     self.fresh.d.next = true;
                     self.ctx_slot.d.next = self.ctx_victim.q.val();
-                    self.ctx.d.next.paged = self.mode_known.val();
-                    self.ctx.d.next.extra = self.mode_extra.val();
-                    self.level.d.next = unsigned_cast_to::<3, 2>(self.mode_extra.val()) + 2;
-                    self.ctx.d.next.far = self.root_far.val();
-                    self.ctx.d.next.root =
-                        self.word.val().get_bits::<28>(0) & self.frame_mask.val();
+                    self.ctx.d.next.paged = self.check.paged.val();
+                    self.ctx.d.next.extra = self.check.extra.val();
+                    self.level.d.next = unsigned_cast_to::<3, 2>(self.check.extra.val()) + 2;
+                    self.ctx.d.next.far = self.check.far.val();
+                    self.ctx.d.next.root = self.check.root.val();
                     self.state.d.next = WalkState::Begin;
                 }
             }
@@ -780,16 +558,16 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
                     self.cause.d.next = self.cause_ddt_access.val();
                 } else if self.raw_status.q.val() == 2 {
                     self.cause.d.next = self.cause_ddt_poison.val();
-                } else if !self.pte.val().v {
+                } else if !self.entry.valid.val() {
                     self.cause.d.next = self.cause_ddt_invalid.val();
-                } else if self.bad_dir.val() {
+                } else if self.entry.directory_bad.val() {
                     self.cause.d.next = self.cause_ddt_bad.val();
-                } else if self.pte_far.val() {
+                } else if self.entry.far.val() {
                     self.cause.d.next = self.cause_ddt_access.val();
                 } else {
                     self.ar_valid.next = true;
                     self.ar_ddt.next = true;
-                    self.ar_frame.next = self.pte_frame.val();
+                    self.ar_frame.next = self.entry.frame.val();
                     self.ar_dc.next = self.dir_level.q.val() == 1;
                     self.ar_off.next = self.dc_off.val();
                     if self.dir_level.q.val() == 2 {
@@ -820,7 +598,7 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
                     self.cause.d.next = self.access_fault.val();
                 } else if self.raw_status.q.val() == 2 {
                     self.cause.d.next = self.cause_pt_poison.val();
-                } else if !self.bad.val() & self.is_leaf.val() & !self.bad_leaf.val() {
+                } else if self.entry.leaf_good.val() {
                     self.res_valid.next = true;
                     self.state.d.next = WalkState::Pte;
                     if self.res_ready.val() {
@@ -830,17 +608,18 @@ impl<const I: usize, const S: usize> Logic for Walker<I, S> {
                             self.tlb_victim.d.next = self.tlb_victim.q.val() + 1;
                         }
                     }
-                } else if !self.bad.val() & !self.is_leaf.val() & !self.bad_table.val() {
-                    if self.pte_far.val() {
+                } else if self.entry.table_good.val() {
+                    if self.entry.far.val() {
                         self.cause.d.next = self.access_fault.val();
                     } else {
                         self.ar_valid.next = true;
-                        self.ar_frame.next = self.pte_frame.val();
+                        self.ar_frame.next = self.entry.frame.val();
                         self.ar_off.next = unsigned_cast_to::<12, 9>(self.next_vpn.val()) << 3;
                         self.state.d.next = WalkState::Pte;
                         if self.ar_ready.val() {
                             self.ev_pte.next = true;
-                            self.globally.d.next = self.globally.q.val() | self.pte.val().g;
+                            self.globally.d.next =
+                                self.globally.q.val() | self.entry.is_global.val();
                             self.level.d.next = self.level.q.val() - 1;
                             self.state.d.next = WalkState::PteWait;
                         }

@@ -193,7 +193,7 @@ pub struct Events {
 }
 
 /// Outputs of one cycle.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outputs {
     /// The request is taken at the end of this cycle.
     pub req_ready: bool,

@@ -171,21 +171,19 @@ fn ddtp_07_requests_in_flight_at_off_are_finished_or_aborted() {
             m.wait(reg::DDTP, 1 << 4, 0);
             let off = m.dut.h.cycle();
             m.dut.h.finish_requests().expect("answers");
-            // Then each request of before the write has been answered: by the old configuration or with an error
+            // Then each request was finished by the old configuration before busy cleared, or ended with an error (a
+            // request that was waiting for its turn may get that a little later)
             while let Some(f) = m.dut.h.take_finished() {
-                if f.issued + 2 < written {
-                    assert!(
-                        f.answered <= off,
-                        "delay {delay}: answered {} after Off at {off}",
-                        f.answered
-                    );
+                if f.response.fault {
+                    continue;
                 }
-                if f.answered > off {
-                    assert!(f.response.fault, "delay {delay}: passed after Off");
-                }
-                if !f.response.fault {
-                    assert_eq!(f.response.pa, FRAME + (f.request.iova & 0xfff));
-                }
+                assert!(
+                    f.answered <= off,
+                    "delay {delay}: issued {}, written {written}, Off {off}, passed {}",
+                    f.issued,
+                    f.answered
+                );
+                assert_eq!(f.response.pa, FRAME + (f.request.iova & 0xfff));
             }
             assert_eq!(m.read(DEV, PAGE), None);
             m.faults();

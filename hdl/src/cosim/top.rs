@@ -10,7 +10,6 @@ use crate::{Linux, Tiny};
 use portcullis_regmap::command::Command;
 use portcullis_regmap::config::TINY;
 use portcullis_regmap::regs::offset;
-use rust_hdl::prelude::*;
 use std::collections::VecDeque;
 
 /// Pages that configuration `tiny` can address.

@@ -1,6 +1,8 @@
 //! What can simulate the core, by name.
 
+pub mod pair;
 pub mod rtl;
+pub mod verilog;
 
 use portcullis_regmap::Config;
 
@@ -30,7 +32,7 @@ impl Backend {
         match self {
             Self::Rtl => Ok(()),
             Self::Model => Err(not_built("model")),
-            Self::Verilog => Err(not_built("verilog")),
+            Self::Verilog => verilog::available(),
         }
     }
 
@@ -39,8 +41,11 @@ impl Backend {
     /// # Errors
     /// One line that says why there is none.
     pub fn core(self, config: &'static Config) -> Result<Box<dyn Core>, String> {
-        self.available()?;
-        rtl::core(config)
+        match self {
+            Self::Rtl => rtl::core(config),
+            Self::Model => Err(not_built("model")),
+            Self::Verilog => Ok(Box::new(verilog::Verilog::new(config)?)),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use std::path::Path;
 /// Rounds of evaluation after which a design that still changes has a combinational loop.
 const MAX_ROUNDS: usize = 400;
 /// log2 of the page sizes that `rsp_size` names; 6 and 7 do not occur.
-const PAGE_SHIFT: [u8; 8] = [12, 16, 21, 30, 39, 48, 48, 48];
+pub(super) const PAGE_SHIFT: [u8; 8] = [12, 16, 21, 30, 39, 48, 48, 48];
 /// Time units of a waveform per clock cycle.
 const PERIOD: u64 = 10;
 
@@ -182,7 +182,7 @@ impl<T: Top> Rtl<T> {
     }
 }
 
-fn code(s: MemStatus) -> u64 {
+pub(super) fn code(s: MemStatus) -> u64 {
     match s {
         MemStatus::Ok => status::OK,
         MemStatus::Access => status::ACCESS,
@@ -190,7 +190,7 @@ fn code(s: MemStatus) -> u64 {
     }
 }
 
-fn meaning(code: u64) -> Purpose {
+pub(super) fn meaning(code: u64) -> Purpose {
     match code {
         purpose::DDT => Purpose::Ddt,
         purpose::PTE => Purpose::Pte,

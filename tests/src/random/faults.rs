@@ -149,6 +149,7 @@ impl Runner {
             // So few entries can be written and read twice over unseen.
             self.rest()?;
         }
+        self.absorb()?;
         if self.h.outstanding() == 0 && self.faults.is_empty() {
             self.poke(offset, wide, value)?;
             self.model.write(offset, wide, value);

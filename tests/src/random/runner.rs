@@ -210,7 +210,7 @@ impl Runner {
                 self.advance(*cycles)?;
             }
             Op::Hold(cycles) => {
-                self.h.hold_responses(std::env::var("NOHOLD").is_err());
+                self.h.hold_responses(true);
                 self.advance(*cycles)?;
                 self.h.hold_responses(false);
             }
@@ -594,6 +594,7 @@ impl Runner {
                 if self.running() {
                     self.open_ipsr |= CIP;
                 }
+                self.absorb()?;
                 if self.h.outstanding() > 0 || !self.faults.is_empty() {
                     self.open_ipsr |= FIP;
                 }

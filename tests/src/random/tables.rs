@@ -45,7 +45,7 @@ impl World {
         for _ in 0..rng.range(1, 4) {
             devices.push(rng.below(128) as u32);
         }
-        let pscids = (0..rng.range(1, 3)).map(|_| rng.below(1 << 20)).collect();
+        let pscids = (0..rng.range(2, 3)).map(|_| rng.below(1 << 20)).collect();
         let few = |rng: &mut Rng, fixed: &[u64], n: u64| -> Vec<u64> {
             let mut list: Vec<u64> = (0..n).map(|_| rng.below(512)).collect();
             list.extend([rng.one(fixed), rng.one(fixed)]);
@@ -91,6 +91,12 @@ impl World {
     /// A device context: base format, four doublewords.
     pub fn context(&self, rng: &mut Rng) -> [u64; 4] {
         let root = Self::table(rng, 2) >> 12;
+        // Mostly one id for each root: else any of the tables under the id may be used (DC-13).
+        let pscid = if rng.chance(85) {
+            self.pscids[root as usize % self.pscids.len()]
+        } else {
+            rng.one(&self.pscids)
+        };
         let dtf = if rng.chance(15) { 1 << 4 } else { 0 };
         // Bits that may have any value (DCM-42, DC-04).
         let free = if rng.chance(20) {
@@ -103,7 +109,7 @@ impl World {
         } else {
             0
         };
-        let pscid = rng.one(&self.pscids) << 12;
+        let pscid = pscid << 12;
         let sv39 = [TC_V | dtf | free, iohgatp, pscid, 8 << 60 | root];
         let bare = [TC_V | dtf | free, iohgatp, pscid, rng.below(1 << 44)];
         match rng.below(100) {
