@@ -71,6 +71,9 @@ struct RunArgs {
     /// Configuration of the hardware
     #[arg(long, value_name = "NAME", default_value = "tiny")]
     config: String,
+    /// What simulates the hardware
+    #[arg(long, value_enum, default_value_t = Backend::Rtl)]
+    backend: Backend,
     /// Memory latency: cycles from a read request to its first data
     #[arg(long, value_name = "L", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     latency: u64,
@@ -154,6 +157,7 @@ struct Job {
 }
 
 fn run(args: &RunArgs) -> Result<u8, Stop> {
+    args.backend.available().map_err(bad_input)?;
     let config = named_config(&args.config).map_err(bad_input)?;
     let jobs = jobs(args, config)?;
     // Opened before the long run, so that a path that cannot be written is known now.
@@ -177,7 +181,7 @@ fn run(args: &RunArgs) -> Result<u8, Stop> {
         ..Timing::default()
     };
     let start = Instant::now();
-    let factory = |config: &'static Config| Backend::Rtl.core(config);
+    let factory = |config: &'static Config| args.backend.core(config);
     let outcomes = replay_all(&jobs, config, timing, &factory).map_err(failed)?;
     let run = Run {
         config: config.name,

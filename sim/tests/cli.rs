@@ -203,10 +203,6 @@ fn arguments_that_cannot_be_used_are_refused() {
         &["same file"],
     );
     refused(&["play", "--backend", "model"], &["model", "not built yet"]);
-    refused(
-        &["play", "--backend", "verilog"],
-        &["verilog", "not built yet"],
-    );
     refused(&["play", &nowhere], &["no/such/place"]);
     refused(&["play", &directory.display().to_string()], &["directory"]);
     refused(

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
-use std::{env, fs, thread};
+use std::{env, fs, io, thread};
 
 use portcullis_regmap::command::Command as Operation;
 use portcullis_regmap::regs::offset;
@@ -15,7 +15,9 @@ use portcullis_regmap::{CONFIGS, Config, config};
 use portcullis_sim::backend::Backend;
 use portcullis_sim::backend::pair::Pair;
 use portcullis_sim::backend::verilog::HISTORY;
-use portcullis_sim::core::{Access, Core, Kind, MemStatus, Purpose, RegAccess, Request};
+use portcullis_sim::core::{
+    Access, Core, Inputs, Kind, MemStatus, Outputs, Purpose, RegAccess, Request,
+};
 use portcullis_sim::harness::{Counters, Harness};
 use portcullis_sim::memory::{FaultOn, Memory, Timing};
 
@@ -48,7 +50,9 @@ fn tiny() -> &'static Config {
 }
 
 fn core(backend: Backend, config: &'static Config) -> Box<dyn Core> {
-    backend.core(config).unwrap_or_else(|error| panic!("{error}"))
+    backend
+        .core(config)
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// SplitMix64.
@@ -84,6 +88,10 @@ struct Machine {
 
 impl Machine {
     fn new(core: Box<dyn Core>, seed: u64) -> Self {
+        Self::with_waves(core, seed, None)
+    }
+
+    fn with_waves(core: Box<dyn Core>, seed: u64, waves: Option<&Path>) -> Self {
         let mut random = Random(seed);
         let timing = Timing {
             latency: 1 + random.below(20),
@@ -98,6 +106,9 @@ impl Machine {
             refused: 0,
             granted: 0,
         };
+        if let Some(path) = waves {
+            machine.harness.record_waves(path).expect("waves");
+        }
         machine.harness.set_watchdog(WATCHDOG);
         machine.harness.set_dma_latency(30, 50);
         for device in 0..DEVICES {
@@ -150,10 +161,10 @@ impl Machine {
     /// A new device context: mostly valid and paged, sometimes anything.
     fn context(&mut self, device: u64) {
         let random = &mut self.random;
-        let mode = random.pick(&[8, 8, 8, 8, 8, 9, 10, 0, 3]);
-        let root = (TABLES >> 12) + random.below(4);
+        let mode = random.pick(&[8, 8, 8, 8, 8, 8, 8, 9, 10, 0, 3]);
+        let root = (TABLES >> 12) + random.below(2);
         let mut context = [1, 0, random.below(4) << 12, mode << 60 | root];
-        if random.one_in(8) {
+        if random.one_in(12) {
             let at = random.below(4) as usize;
             context[at] ^= 1 << random.below(64);
         }
@@ -163,30 +174,38 @@ impl Machine {
         }
     }
 
-    /// A new page-table entry: a pointer, a leaf of any size, or something wrong.
+    /// A new page-table entry: a pointer, a leaf of any size, or something wrong. The eight tables are two roots, three
+    /// of the middle level and three of the lowest, mostly.
     fn entry(&mut self, table: u64, slot: u64) {
         let random = &mut self.random;
-        let pointer = ((TABLES >> 12) + random.below(8)) << 10 | 1;
-        let leaf = random.pick(&[random.0 & 0x3ff_ffff, random.0 & 0x3fc_0000]) << 10 | 0xd7;
-        let entry = match random.below(10) {
-            0..4 => pointer,
-            4..8 => leaf,
-            8 => leaf ^ 1 << random.below(64),
+        let level = match table {
+            0..2 => 2,
+            2..5 => 1,
+            _ => 0,
+        };
+        let next = [random.below(8), 5 + random.below(3), 2 + random.below(3)][level];
+        let pointer = ((TABLES >> 12) + next) << 10 | 1;
+        let aligned = random.below(1 << 20) >> (9 * level) << (9 * level);
+        let leaf = aligned << 10 | random.pick(&[0xd7, 0xdf, 0xdf, 0x5b]);
+        let entry = match random.below(12) {
+            0..9 if level > 0 => pointer,
+            0..10 => leaf,
+            10 => leaf ^ 1 << random.below(64),
             _ => random.next(),
         };
-        self.harness
-            .memory_mut()
-            .store64(TABLES + 4096 * table + 8 * slot, entry);
+        let addr = TABLES + 4096 * table + 8 * slot;
+        self.harness.memory_mut().store64(addr, entry);
     }
 
     /// An address that the tables know about, or a wild one.
     fn iova(&mut self) -> u64 {
-        if self.random.one_in(10) {
-            return self.random.next();
-        }
         let random = &mut self.random;
+        if random.one_in(12) {
+            return random.next();
+        }
+        let slots = random.pick(&[2, 2, 16]);
         [30, 21, 12, 3].iter().fold(random.below(8), |iova, shift| {
-            iova | random.below(16) << shift
+            iova | random.below(slots) << shift
         })
     }
 
@@ -200,7 +219,7 @@ impl Machine {
             } else {
                 random.below(DEVICES + 2) as u32
             },
-            process_id: random.one_in(10).then_some(random.0 as u32 & 0xf_ffff),
+            process_id: random.one_in(20).then_some(random.0 as u32 & 0xf_ffff),
             privileged: random.one_in(4),
             access: random.pick(&[Access::Read, Access::Read, Access::Write, Access::Exec]),
             kind: if random.one_in(12) {
@@ -224,12 +243,9 @@ impl Machine {
             10..14 => Operation::inval_ddt(Some(device)),
             14..16 => Operation::inval_ddt(None),
             16 => Operation::iotinval_gvma(None),
-            17..23 => Operation::iofence_store(
-                random.one_in(2),
-                random.one_in(2),
-                fence,
-                random.0 as u32,
-            ),
+            17..23 => {
+                Operation::iofence_store(random.one_in(2), random.one_in(2), fence, random.0 as u32)
+            }
             _ => Operation {
                 dw0: random.next(),
                 dw1: random.next(),
@@ -257,13 +273,18 @@ impl Machine {
 
     fn act(&mut self) {
         match self.random.below(100) {
-            0..45 => {
-                for _ in 0..=self.random.below(6) {
-                    let request = self.request();
+            0..45 if self.harness.outstanding() < 20 => {
+                let mut request = self.request();
+                for _ in 0..=self.random.below(8) {
                     self.harness.submit(request);
+                    // Mostly the next piece of the same page.
+                    request.iova ^= 1 << self.random.below(12);
+                    if self.random.one_in(3) {
+                        request = self.request();
+                    }
                 }
             }
-            45..60 => self.command(),
+            ..60 => self.command(),
             60..68 => {
                 let (table, slot) = (self.random.below(8), self.random.below(16));
                 self.entry(table, slot);
@@ -273,26 +294,29 @@ impl Machine {
                 self.context(device);
             }
             72..80 => self.handle(),
-            80..84 => {
-                let on = self.random.pick(&[FaultOn::Read, FaultOn::Write, FaultOn::Both]);
+            80..82 => {
+                let on = self
+                    .random
+                    .pick(&[FaultOn::Read, FaultOn::Write, FaultOn::Both]);
                 let bases = [DIRECTORY, TABLES, COMMANDS, FAULTS, FENCES];
                 let addr = self.random.pick(&bases) + 8 * self.random.below(64);
                 let status = self.random.pick(&[MemStatus::Access, MemStatus::Corrupt]);
                 self.harness.memory_mut().set_fault(addr, 16, on, status);
             }
-            84..90 => {
+            82..90 => {
                 let memory = self.harness.memory_mut();
                 memory.set_fault(0, u64::MAX, FaultOn::Both, MemStatus::Ok);
             }
-            90..93 => {
+            90..92 => {
                 self.harness.hold_responses(true);
                 let cycles = self.random.below(80);
                 self.advance(cycles);
                 self.harness.hold_responses(false);
             }
-            93..98 => {
+            92..98 => {
                 let offset = 4 * self.random.below(1024) as u16;
-                self.access(false, offset, self.random.0 & offset as u64 & 4 == 0, 0);
+                let wide = offset & 4 == 0 && self.random.one_in(2);
+                self.access(false, offset, wide, 0);
             }
             _ => {
                 // Anything anywhere, then as it should be.
@@ -367,20 +391,37 @@ fn rtl_and_verilog_agree_in_every_cycle() {
     }
 }
 
+/// A core whose interrupt wires lie in the cycle `at`.
+struct Liar {
+    core: Box<dyn Core>,
+    at: u64,
+}
+
+impl Core for Liar {
+    fn settle(&mut self, inputs: &Inputs) -> Outputs {
+        let mut outputs = self.core.settle(inputs);
+        outputs.irq ^= u32::from(self.at == 0);
+        outputs
+    }
+    fn clock(&mut self) {
+        self.core.clock();
+        self.at = self.at.wrapping_sub(1);
+    }
+    fn record_waves(&mut self, path: &Path) -> io::Result<()> {
+        self.core.record_waves(path)
+    }
+}
+
 #[test]
-#[should_panic(expected = "the two cores differ in cycle")]
+#[should_panic(expected = "the two cores differ in cycle 17 ")]
 fn a_difference_is_found() {
-    let (first, second) = (core(Backend::Rtl, tiny()), core(Backend::Rtl, tiny()));
-    let mut pair = Pair::new(first, Box::new(Late(second)));
-    let mut machine = Machine::new(Box::new(Pair::new(
-        core(Backend::Rtl, tiny()),
-        core(Backend::Rtl, tiny()),
-    )), 1);
-    machine.live_for(100);
-    pair.clock();
-    Harness::new(Box::new(pair), Memory::new(Timing::default()))
-        .advance(10)
-        .expect("no hang");
+    let liar = Liar {
+        core: core(Backend::Rtl, tiny()),
+        at: 17,
+    };
+    let pair = Pair::new(core(Backend::Rtl, tiny()), Box::new(liar));
+    let mut harness = Harness::new(Box::new(pair), Memory::new(Timing::default()));
+    harness.advance(30).expect("no hang");
 }
 
 #[test]
@@ -395,7 +436,9 @@ fn cores_are_independent_and_may_live_on_several_threads() {
     };
     let alone: Vec<_> = (0..4).map(live).collect();
     assert_ne!(alone[0], alone[1]);
-    let threads: Vec<_> = (0..4).map(|seed| thread::spawn(move || live(seed))).collect();
+    let threads: Vec<_> = (0..4)
+        .map(|seed| thread::spawn(move || live(seed)))
+        .collect();
     let together: Vec<_> = threads
         .into_iter()
         .map(|thread| thread.join().expect("a life"))
@@ -428,47 +471,127 @@ fn directory(name: &str) -> PathBuf {
 }
 
 #[test]
-fn waves_can_be_recorded_from_the_start_only() {
+fn waves_start_early_and_change_nothing() {
     if !wanted() {
         return;
     }
     let directory = directory("verilog-waves");
     let path = directory.join("core.vcd");
-    let memory = || Memory::new(Timing::default());
-    let summary = |waves: Option<&Path>| {
-        let mut machine = Machine::new(core(Backend::Verilog, tiny()), 7);
-        if waves.is_some() {
-            machine = Machine {
-                harness: Harness::new(core(Backend::Verilog, tiny()), memory()),
-                ..machine
-            };
-        }
-        if let Some(path) = waves {
-            machine.harness.record_waves(path).expect("waves");
-        }
-        machine
-    };
-    drop(summary);
-    let mut harness = Harness::new(core(Backend::Verilog, tiny()), memory());
-    harness.record_waves(&path).expect("waves");
-    harness.advance(200).expect("no hang");
-    // Too late now, and what has been recorded stays.
-    let error = harness
-        .record_waves(&directory.join("late.vcd"))
-        .expect_err("too late");
-    assert!(error.to_string().contains(&format!("within {HISTORY} cycles")), "{error}");
-    drop(harness);
+    // The core with waves is another one than the core of the reset, and it agrees with `rtl` as well.
+    let pair = Pair::new(core(Backend::Verilog, tiny()), core(Backend::Rtl, tiny()));
+    let mut machine = Machine::with_waves(Box::new(pair), 3, Some(&path));
+    machine.live_for(1000);
+    let cycles = machine.harness.cycle();
+    let late = directory.join("late.vcd");
+    let error = machine.harness.record_waves(&late).expect_err("too late");
+    let words = format!("within {HISTORY} cycles");
+    assert!(error.to_string().contains(&words), "{error}");
+    assert!(!late.exists());
+    drop(machine);
+
     let waves = fs::read_to_string(&path).expect("a VCD");
     assert!(waves.contains("$enddefinitions"));
     for signal in ["clock", "reset", "req_valid", "mem_ar_addr"] {
         assert!(waves.contains(&format!(" {signal} ")), "{signal}");
     }
-    // Reset takes four cycles, and each cycle has two times.
-    let times = waves.lines().filter(|line| line.starts_with('#')).count();
-    assert!(times > 400, "{times}");
+    // Two times per cycle, one for each edge.
+    let times = waves.lines().filter(|line| line.starts_with('#')).count() as u64;
+    assert!(times >= 2 * cycles, "{times} times in {cycles} cycles");
+    let second = fs::metadata(directory.join("core-second.vcd"));
+    assert!(second.expect("the second core's waves").len() > 1000);
+}
 
-    let mut harness = Harness::new(core(Backend::Verilog, tiny()), memory());
-    assert!(harness.record_waves(&directory).is_err());
-    assert!(harness.record_waves(&directory.join("no/such/place")).is_err());
+#[test]
+fn waves_that_cannot_be_written_are_an_error() {
+    if !wanted() {
+        return;
+    }
+    let directory = directory("verilog-no-waves");
+    let mut harness = Harness::new(
+        core(Backend::Verilog, tiny()),
+        Memory::new(Timing::default()),
+    );
+    for path in [&directory, &directory.join("no/such/place")] {
+        assert!(harness.record_waves(path).is_err(), "{}", path.display());
+    }
     harness.advance(10).expect("the core is as before");
+}
+
+#[test]
+fn verilog_is_much_faster_than_rtl() {
+    if !wanted() {
+        return;
+    }
+    for config in CONFIGS {
+        let speed = |backend: Backend, cycles: u64| {
+            let start = Instant::now();
+            let mut machine = Machine::new(core(backend, config), 5);
+            let built = start.elapsed();
+            let start = Instant::now();
+            machine.live_for(cycles);
+            let speed = cycles as f64 / start.elapsed().as_secs_f64();
+            println!(
+                "{} {backend:?}: {speed:.0} cycles/s, a new core in {built:?}",
+                config.name
+            );
+            speed
+        };
+        speed(Backend::Verilog, 1);
+        let verilog = speed(Backend::Verilog, 500_000);
+        let rtl = speed(Backend::Rtl, 5_000);
+        assert!(verilog > 10.0 * rtl, "{verilog} {rtl}");
+    }
+}
+
+/// The command with a script as its input.
+fn portcullis(args: &[&str], path: Option<&str>, script: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    if let Some(path) = path {
+        command.env("PATH", path);
+    }
+    let command = command.args(args).arg(script);
+    command.output().expect("the command")
+}
+
+const SCRIPT: &str = r#"{"op":"reset","mem":{"latency":7}}
+{"op":"mem_write","addr":"0x100020","data":"0100000000000000000000000000000000000000000000000000000000000000"}
+{"op":"reg_write","offset":16,"size":8,"value":"0x40002"}
+{"op":"translate","reqs":[{"device_id":1,"access":"r","kind":"untranslated","iova":"0x5123"},{"device_id":2,"access":"w","kind":"untranslated","iova":4096}]}
+{"op":"stats"}
+"#;
+
+#[test]
+fn play_answers_as_with_rtl() {
+    if !wanted() {
+        return;
+    }
+    let script = directory("verilog-play").join("script.jsonl");
+    fs::write(&script, SCRIPT).expect("a script");
+    let play = |backend| portcullis(&["play", "--backend", backend], None, &script);
+    let (rtl, verilog) = (play("rtl"), play("verilog"));
+    assert!(verilog.status.success(), "{verilog:?}");
+    assert_eq!(rtl.stdout, verilog.stdout);
+    let text = String::from_utf8_lossy(&rtl.stdout);
+    assert!(text.contains(r#""pa":"0x0000000000005123""#), "{text}");
+    assert!(text.contains(r#""status":"fault""#), "{text}");
+}
+
+#[test]
+fn a_missing_verilator_is_one_clear_line() {
+    let directory = directory("verilog-missing");
+    let script = directory.join("script.jsonl");
+    fs::write(&script, SCRIPT).expect("a script");
+    let empty = directory.display().to_string();
+    for args in [
+        &["play", "--backend", "verilog"][..],
+        &["run", "--backend", "verilog", "--trace"],
+    ] {
+        let output = portcullis(args, Some(&empty), &script);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert_eq!(output.stdout, b"");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let words = "apt-get install -y --no-install-recommends verilator g++";
+        assert!(text.contains(words), "{text}");
+    }
 }

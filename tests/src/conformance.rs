@@ -2,18 +2,21 @@
 //!
 //! A test body takes a [`Rig`]: a machine with tables, queues and expectations, built on the few primitives of [`Dut`].
 //! The body says what the specification demands and nothing about what answers it, so it runs on everything that
-//! implements [`Dut`]: the simulated hardware ([`Rtl`]), and the golden model beside it. Where the specification leaves
+//! implements [`Dut`]: the simulated hardware ([`Rtl`]) and the golden model ([`Golden`]). Where the specification leaves
 //! a choice (an old or a new value before an invalidation, for instance) the body accepts exactly the allowed results.
 //!
 //! [`conformance!`](crate::conformance!) lists the bodies of a file and makes the tests. A body that is forgotten there
 //! is dead code, which the lints refuse.
 
 pub mod bus;
+mod golden;
 pub mod table;
+
+pub use golden::Golden;
 
 use portcullis_regmap::config::TINY;
 use portcullis_sim::backend::Backend;
-use portcullis_sim::core::{Access, Kind, MemStatus, Purpose, RegAccess, Request, Response};
+use portcullis_sim::core::{Access, Core, Kind, MemStatus, Purpose, RegAccess, Request, Response};
 use portcullis_sim::harness::Harness;
 use portcullis_sim::memory::{FaultOn, Memory, Timing};
 
@@ -28,6 +31,14 @@ macro_rules! conformance {
                 #[test]
                 fn $name() {
                     super::$name(&mut $crate::conformance::Rig::rtl(2));
+                }
+            )+
+        }
+        mod model {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name(&mut $crate::conformance::Rig::golden());
                 }
             )+
         }
@@ -323,10 +334,24 @@ impl Rig<Rtl> {
     #[must_use]
     pub fn rtl_with(timing: Timing) -> Self {
         let core = Backend::Rtl.core(&TINY).expect("back end rtl");
+        Self::rtl_around(core, timing)
+    }
+
+    /// The same around any core, for instance one behind an unruly bus.
+    #[must_use]
+    pub fn rtl_around(core: Box<dyn Core>, timing: Timing) -> Self {
         let mut h = Harness::new(core, Memory::new(timing));
         h.set_watchdog(50_000);
         let rest = 60 + 4 * (timing.latency + timing.interval + timing.jitter);
         Self::new(Rtl { h, rest })
+    }
+}
+
+impl Rig<Golden> {
+    /// The golden model after reset.
+    #[must_use]
+    pub fn golden() -> Self {
+        Self::new(Golden::new(&TINY))
     }
 }
 

@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub fn run(report: &mut Report, cycles: usize, seed: u64) {
     for case in cells::cases() {
         report.step(&format!("cosim {}", case.name), || {
-            replay(&case, cycles / 10, seed, None)
+            replay(&case, cycles / 3, seed, None)
         });
     }
     for core in top_cases() {

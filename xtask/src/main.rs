@@ -15,7 +15,7 @@ const USAGE: &str = "\
 usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N]
 
 steps: lint, synth, cosim (all of them without --only)
---cycles N   cycles of co-simulation of the core (default 30000; a tenth of it for each block)
+--cycles N   cycles of co-simulation of the core (default 30000; a third of it for each block)
 --seed N     seed of the random inputs (default 1)";
 
 /// The steps of `verify`.

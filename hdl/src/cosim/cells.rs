@@ -141,7 +141,16 @@ fn blocks() -> Vec<Case> {
             ],
             |u, rng| {
                 u.start.next &= u.idle.val();
-                u.r_data.next = super::top::entry(rng).into();
+                u.r_data.next = match rng.below(8) {
+                    0..=3 => super::top::entry(rng),
+                    4 => super::top::directory_word(rng),
+                    _ => {
+                        let index = rng.below(4);
+                        super::top::context_word(rng, index)
+                    }
+                }
+                .into();
+                u.wide.next = rng.one_in(32);
                 if !rng.one_in(16) {
                     u.r_status.next = 0.into();
                     u.mode.next = rng.pick(&[2u64, 3, 4]).into();
@@ -263,7 +272,6 @@ fn blocks() -> Vec<Case> {
             ],
             |u, rng| {
                 u.offset.next = super::top::register(rng).into();
-                u.reset.next = rng.one_in(512);
                 u.cq_memory_fault.next = rng.one_in(64);
                 u.cq_illegal.next = rng.one_in(64);
                 u.fq_memory_fault.next = rng.one_in(64);
@@ -297,7 +305,6 @@ fn blocks() -> Vec<Case> {
                 record_ready
             ],
             |u, rng| {
-                u.reset.next = rng.one_in(512);
                 u.bus_access.next = rng.one_in(4);
                 u.bus_write.next &= u.bus_access.next;
                 // icvec and msi_cfg_tbl.
@@ -312,7 +319,6 @@ fn blocks() -> Vec<Case> {
                 spa
             ],
             |u, rng| {
-                u.reset.next = rng.one_in(512);
                 u.bus_row.next = (74 + rng.below(5)).into();
             }
         ),
@@ -324,7 +330,6 @@ fn blocks() -> Vec<Case> {
                 ev_request, req, ev_miss, ev_ddt, ev_pte, walk_req, walk_pscid
             ],
             |u, rng| {
-                u.reset.next = rng.one_in(512);
                 u.bus_write.next = rng.one_in(8);
                 u.bus_row.next = rng.pick(&[11u64, 12, 13, 14, 16, 44, 45, 47]).into();
                 // Known events, and counters near their end.

@@ -297,7 +297,7 @@ macro_rules! cosim_case {
                 &[$(stringify!($input)),*],
                 |u, _cycle| {
                     $(
-                        let keep = if stringify!($input) == "reset" { 64 } else { 0 };
+                        let keep = if stringify!($input) == "reset" { 512 } else { 0 };
                         u.$input.next = if keep != 0 && !rng.one_in(keep) {
                             Default::default()
                         } else {

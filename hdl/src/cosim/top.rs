@@ -53,16 +53,23 @@ pub(super) fn entry(rng: &mut Rng) -> u64 {
 }
 
 /// A doubleword of a device context, valid in most cases.
-fn context_word(rng: &mut Rng, index: u64) -> u64 {
+pub(super) fn context_word(rng: &mut Rng, index: u64) -> u64 {
     let stray = if rng.one_in(32) { rng.bits() } else { 0 };
     stray
         | match index {
             0 => 1 | (rng.below(2) << 4),
             2 => rng.below(4) << 12,
             3 if rng.one_in(4) => 0,
-            3 => (8 << 60) | rng.below(PAGES),
+            // Sv39 always, Sv48 and Sv57 where they exist.
+            3 => (rng.pick(&[8, 8, 8, 9, 10]) << 60) | rng.below(PAGES),
             _ => 0,
         }
+}
+
+/// An entry of an upper directory level, valid in most cases.
+pub(super) fn directory_word(rng: &mut Rng) -> u64 {
+    let stray = if rng.one_in(16) { rng.bits() } else { 0 };
+    stray | (rng.below(PAGES) << 10) | u64::from(!rng.one_in(16))
 }
 
 fn command(rng: &mut Rng) -> Command {
@@ -102,6 +109,9 @@ pub(super) fn register(rng: &mut Rng) -> u64 {
     if rng.one_in(16) {
         return rng.below(1024) << 2;
     }
+    if rng.one_in(4) {
+        return optional_register(rng);
+    }
     u64::from(rng.pick(&[
         offset::CAPABILITIES,
         offset::FCTL,
@@ -119,6 +129,44 @@ pub(super) fn register(rng: &mut Rng) -> u64 {
         offset::IPSR,
         offset::ICVEC,
     ]))
+}
+
+/// The offset of a register that only some configurations have.
+fn optional_register(rng: &mut Rng) -> u64 {
+    let table = offset::MSI_CFG_TBL + 4 * rng.below(16) as u16;
+    let counter = 8 * rng.below(4) as u16;
+    u64::from(rng.pick(&[
+        table,
+        table,
+        table,
+        offset::IOCOUNTOVF,
+        offset::IOCOUNTINH,
+        offset::IOHPMCYCLES,
+        offset::IOHPMCTR1 + counter,
+        offset::IOHPMEVT1 + counter,
+        offset::TR_REQ_IOVA,
+        offset::TR_REQ_CTL,
+        offset::TR_RESPONSE,
+    ]))
+}
+
+/// A write that makes the optional parts work: message table, monitor, debug interface.
+fn optional_write(rng: &mut Rng) -> Access {
+    let entry = offset::MSI_CFG_TBL + 16 * rng.below(4) as u16;
+    let counter = 8 * rng.below(4) as u16;
+    match rng.below(8) {
+        0 => Access::write(entry, true, rng.below(1 << 28) << 2),
+        1 => Access::write(entry + 8, true, rng.bits() & 0xffff_ffff),
+        2 => Access::write(offset::ICVEC, true, rng.bits() & 0x3333),
+        3 => Access::write(offset::FCTL, false, rng.pick(&[0, 2])),
+        4 => Access::write(offset::IOHPMEVT1 + counter, true, rng.below(9)),
+        5 => Access::write(offset::IOHPMCTR1 + counter, true, u64::MAX - rng.below(16)),
+        6 => Access::write(offset::TR_REQ_IOVA, true, iova(rng) & !0xfff),
+        _ => {
+            let go = 1 | (rng.below(8) << 1) | (rng.below(3) << 40);
+            Access::write(offset::TR_REQ_CTL, true, go)
+        }
+    }
 }
 
 fn iova(rng: &mut Rng) -> u64 {
@@ -209,7 +257,7 @@ impl World {
         }
         Some(match rng.below(64) {
             0 => {
-                let mode = rng.pick(&[2, 2, 2, 2, 0, 1, 3]);
+                let mode = rng.pick(&[2, 2, 2, 3, 4, 4, 0, 1]);
                 Access::write(offset::DDTP, true, (0x300 << 10) | mode)
             }
             1 => Access {
@@ -223,6 +271,7 @@ impl World {
             15..=20 => Access::write(offset::CQCSR, false, 0xf03),
             21..=26 => Access::write(offset::FQCSR, false, 0x303),
             27..=38 => Access::write(offset::IPSR, false, 0xf),
+            39..=43 => optional_write(rng),
             _ => Access {
                 offset: register(rng),
                 wide: rng.one_in(2),
@@ -290,6 +339,7 @@ impl World {
             return;
         };
         let data = match b.purpose {
+            0 if b.beats == 1 => directory_word(rng),
             0 => context_word(rng, (b.start + b.beat) & 3),
             1 => entry(rng),
             _ if (b.start + b.beat) & 1 == 0 => {

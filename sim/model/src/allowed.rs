@@ -124,17 +124,50 @@ impl History {
     }
 
     /// When the setting stopped to count: the next one had settled.
-    fn end(&self, span: usize) -> u64 {
-        self.spans.get(span + 1).map_or(NEVER, |next| next.settled)
+    fn end(&self, span: usize) -> Deadline {
+        Deadline::at(self.spans.get(span + 1).map_or(NEVER, |next| next.settled))
     }
 
-    /// First completion of an invalidation that `covers`, issued at or after `kick`.
-    fn first_done(&self, kick: u64, covers: impl Fn(&Invalidation) -> bool) -> u64 {
-        let hits = self
+    /// When what was read before `deadline` is dropped by an invalidation that `covers` it.
+    fn dropped(&self, deadline: Deadline, covers: impl Fn(&Invalidation) -> bool) -> Deadline {
+        let after = |order: usize, issued: &Issued| {
+            issued.kick >= deadline.time || order >= deadline.order
+        };
+        let hit = self
             .issued
             .iter()
-            .filter(|issued| issued.kick >= kick && covers(&issued.what));
-        hits.map(|issued| issued.done).min().unwrap_or(NEVER)
+            .enumerate()
+            .find(|(order, issued)| after(*order, issued) && covers(&issued.what));
+        hit.map_or(Deadline::at(NEVER), |(order, issued)| Deadline {
+            time: issued.done,
+            order,
+        })
+    }
+}
+
+/// The first moment at which something can no longer be read, and the first invalidation that finds it so: the one
+/// that dropped it also drops what was made from it, and so do those behind it in the queue (SW-08).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Deadline {
+    time: u64,
+    order: usize,
+}
+
+impl Deadline {
+    /// A moment that no invalidation set.
+    fn at(time: u64) -> Self {
+        Self {
+            time,
+            order: usize::MAX,
+        }
+    }
+
+    /// Both deadlines hold.
+    fn min(self, other: Self) -> Self {
+        Self {
+            time: self.time.min(other.time),
+            order: self.order.min(other.order),
+        }
     }
 }
 
@@ -143,7 +176,7 @@ impl History {
 struct Space {
     root: Root,
     start: u64,
-    end: u64,
+    end: Deadline,
 }
 
 /// Depth-first enumeration of all choices, by running the same thing again and again.
@@ -218,12 +251,13 @@ struct Explorer<'a> {
     entries: Vec<Entry>,
 }
 
-/// What a path of directory reads amounts to.
+/// When the last read of a path may have been made.
 #[derive(Clone, Copy)]
 struct Reach {
-    /// First and last moment at which its last read may have been made.
+    /// First moment.
     first: u64,
-    last: u64,
+    /// First moment after.
+    end: Deadline,
 }
 
 impl<'a> Explorer<'a> {
@@ -262,29 +296,26 @@ impl<'a> Explorer<'a> {
         };
         let (start, end) = leaf?;
         let mut first = start.max(self.history.spans[self.directory].start);
-        let mut last = self.life.to.min(end.saturating_sub(1));
+        let mut end = Deadline::at(end.min(self.life.to.saturating_add(1)));
         if pointers.is_empty() {
-            last = last.min(span_end.saturating_sub(1));
+            end = end.min(span_end);
         }
         for (at, pointer) in pointers.iter().enumerate() {
             first = first.max(pointer.start);
-            let replaced = if at == 0 {
-                pointer.end.min(span_end)
-            } else {
-                pointer.end
-            };
-            let dropped = self
-                .history
-                .first_done(replaced, Invalidation::covers_directory);
-            last = last.min(dropped.saturating_sub(1));
+            let mut replaced = Deadline::at(pointer.end);
+            if at == 0 {
+                replaced = replaced.min(span_end);
+            }
+            let history = self.history;
+            end = end.min(history.dropped(replaced, Invalidation::covers_directory));
         }
-        (first <= last).then_some(Reach { first, last })
+        (first < end.time).then_some(Reach { first, end })
     }
 
-    /// When what was read of the directory at `read` is gone for certain.
-    fn context_gone(&self, read: u64) -> u64 {
+    /// When what was read of the directory before `deadline` is gone for certain.
+    fn context_gone(&self, deadline: Deadline) -> Deadline {
         let covers = |what: &Invalidation| what.covers_context(self.device);
-        self.history.first_done(read.saturating_add(1), covers)
+        self.history.dropped(deadline, covers)
     }
 
     /// Whether the directory part of the path may lead to `outcome`.
@@ -295,13 +326,13 @@ impl<'a> Explorer<'a> {
         let Some(reach) = self.directory_reach() else {
             return false;
         };
-        if self.context_gone(reach.last) <= self.life.to {
+        if self.context_gone(reach.end).time <= self.life.to {
             return false;
         }
         // The entries themselves fault: then they were read for this request.
         let own_fault =
             matches!(outcome, Outcome::Refused(fault) if matches!(fault.cause, 257..=259 | 268));
-        !own_fault || self.directory == self.span && reach.last >= self.life.from
+        !own_fault || self.directory == self.span && reach.end.time > self.life.from
     }
 
     /// Whether the page-table part of the path may lead to `outcome`.
@@ -316,41 +347,37 @@ impl<'a> Explorer<'a> {
         let pscid = space.root.pscid;
         let mut global = false;
         let mut first = leaf.version.start;
-        let mut last = self.life.to.min(leaf.version.end.saturating_sub(1));
+        let mut end = Deadline::at(leaf.version.end.min(self.life.to.saturating_add(1)));
         if pointers.is_empty() {
             first = first.max(space.start);
-            last = last.min(space.end.saturating_sub(1));
+            end = end.min(space.end);
         }
         for (at, pointer) in pointers.iter().enumerate() {
             global |= pointer.global();
             first = first.max(pointer.version.start);
-            let mut replaced = pointer.version.end;
+            let mut replaced = Deadline::at(pointer.version.end);
             if at == 0 {
                 first = first.max(space.start);
                 replaced = replaced.min(space.end);
             }
             let tag = tag(pscid, global, pointer);
-            let dropped = self
-                .history
-                .first_done(replaced, |what| what.covers_pointer(&tag));
-            last = last.min(dropped.saturating_sub(1));
+            let history = self.history;
+            end = end.min(history.dropped(replaced, |what| what.covers_pointer(&tag)));
         }
         global |= leaf.global();
-        if first > last {
+        if first >= end.time {
             return false;
         }
         let tag = tag(pscid, global, leaf);
-        let gone = self
-            .history
-            .first_done(last.saturating_add(1), |what| what.covers_leaf(&tag));
-        if gone <= self.life.to {
+        let gone = self.history.dropped(end, |what| what.covers_leaf(&tag));
+        if gone.time <= self.life.to {
             return false;
         }
         let foreign = self.own.is_some_and(|own| own.pscid != pscid);
         if outcome.is_fault() {
             // Another table's pointers may still be cached, its root is not read again.
             let walked = index == 0 || !pointers.is_empty() && !foreign;
-            return walked && !leaf.neighbour && last >= self.life.from;
+            return walked && !leaf.neighbour && end.time > self.life.from;
         }
         // Global mappings belong to every address space.
         !foreign || global
@@ -371,7 +398,7 @@ impl Source for Explorer<'_> {
     fn ddtp(&mut self) -> (u8, u64) {
         let to = self.life.to;
         let live: Vec<usize> = (0..self.history.spans.len())
-            .filter(|span| self.history.spans[*span].start <= to && to < self.history.end(*span))
+            .filter(|span| self.history.spans[*span].start <= to && to < self.history.end(*span).time)
             .collect();
         let chosen = self.choices.pick(live.len());
         self.span = live.get(chosen).copied().unwrap_or(0);
@@ -417,7 +444,7 @@ impl Source for Explorer<'_> {
             None => Space {
                 root: own,
                 start: self.directory_reach().map_or(0, |reach| reach.first),
-                end: NEVER,
+                end: Deadline::at(NEVER),
             },
         };
         self.space = Some((chosen, space));
@@ -495,7 +522,7 @@ fn spaces(
                     let space = Space {
                         root,
                         start: reach.first,
-                        end: explorer.context_gone(reach.last),
+                        end: explorer.context_gone(reach.end),
                     };
                     if !spaces.contains(&space) {
                         spaces.push(space);

@@ -106,7 +106,10 @@ impl Verilog {
         }
         pins.mem_w_ready = inputs.w_ready.into();
         pins.mem_b_valid = inputs.b.is_some().into();
-        pins.mem_b_error = inputs.b.is_some_and(|status| status != MemStatus::Ok).into();
+        pins.mem_b_error = inputs
+            .b
+            .is_some_and(|status| status != MemStatus::Ok)
+            .into();
         pins.sync_ack = inputs.sync_ack.into();
     }
 }

@@ -87,7 +87,9 @@ impl Runner {
             let before = self.told(reg::FQT);
             self.model.report(&mut self.memory, record);
             if self.told(reg::FQT) == before {
-                return Err(format!("a record {record:x?} that the queue has no place for"));
+                return Err(format!(
+                    "a record {record:x?} that the queue has no place for"
+                ));
             }
         }
         let mut devices: Vec<u32> = self.faults.iter().map(|fault| fault.device).collect();
@@ -120,12 +122,16 @@ impl Runner {
         } else if newly {
             // One more record found no place, for a reason that the model sees as well (FQ-02, FQ-03).
             if self.faults.iter().all(|fault| fault.done) {
-                return Err(format!("fqcsr is {seen:#x}, but every record is in the queue"));
+                return Err(format!(
+                    "fqcsr is {seen:#x}, but every record is in the queue"
+                ));
             }
             self.model.report(&mut self.memory, &Record([0; 4]));
             let want = self.told(reg::FQCSR) & STOP;
             if want != seen {
-                return Err(format!("fqcsr has {seen:#x} instead of {want:#x} after a record was dropped"));
+                return Err(format!(
+                    "fqcsr has {seen:#x} instead of {want:#x} after a record was dropped"
+                ));
             }
         }
         if finally {

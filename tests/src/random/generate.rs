@@ -6,7 +6,9 @@ use portcullis_sim::memory::{FaultOn, Timing};
 
 use super::op::{Op, Plan};
 use super::rng::Rng;
-use super::tables::{COMMAND_QUEUES, DIRECTORIES, FAULT_QUEUES, FENCE_BYTES, FENCES, World};
+use super::tables::{
+    COMMAND_QUEUES, Directory, FAULT_QUEUES, FENCE_BYTES, FENCES, MESSAGES, TABLES, World,
+};
 use crate::reg;
 
 /// cqcsr and fqcsr: enable, interrupt enable.
@@ -18,7 +20,12 @@ struct Generator {
     world: World,
     ops: Vec<Op>,
     /// ddtp's page number does not change in the write that selects Off (DDTP-09).
-    directory: u64,
+    directory: Directory,
+    /// Bits of capabilities: NL, S, DBG, and interrupts by message.
+    non_leaf: bool,
+    ranges: bool,
+    debug: bool,
+    messages: bool,
 }
 
 /// The machine of a seed.
@@ -34,11 +41,16 @@ pub fn generate(seed: u64, config: &Config) -> Plan {
     };
     let dma = (rng.one(&[0, 0, 10, 60]), rng.one(&[0, 5, 40, 90]));
     let world = World::new(&mut rng, config);
+    let directory = world.directories[0];
     let mut generator = Generator {
         rng,
         world,
         ops: Vec::new(),
-        directory: DIRECTORIES[0],
+        directory,
+        non_leaf: config.capabilities >> 42 & 1 == 1,
+        ranges: config.capabilities >> 43 & 1 == 1,
+        debug: config.capabilities >> 31 & 1 == 1,
+        messages: config.capabilities >> 28 & 3 != 1,
     };
     generator.prepare();
     let steps = generator.rng.range(14, 34);
@@ -79,7 +91,10 @@ impl Generator {
     /// Memory, queues, ddtp.
     fn prepare(&mut self) {
         for (addr, words) in self.world.stores(&mut self.rng) {
-            self.ops.push(Op::Store { addr, words });
+            self.store(addr, words);
+        }
+        if self.messages {
+            self.interrupts();
         }
         if self.rng.chance(95) {
             self.fault_queue();
@@ -88,18 +103,67 @@ impl Generator {
         if self.rng.chance(10) {
             self.submit();
         }
-        let mode = self.rng.weighted(&[(92, 2), (5, 1), (3, 0)]);
-        self.ddtp(mode);
+        self.choose_directory();
+        match self.rng.below(100) {
+            0..92 => self.directory_on(),
+            92..97 => self.ddtp(1),
+            _ => self.ddtp(0),
+        }
         self.ops.push(Op::Settle);
     }
 
+    fn store(&mut self, addr: u64, words: Vec<u64>) {
+        self.world.note(addr, &words);
+        self.ops.push(Op::Store { addr, words });
+    }
+
     fn ddtp(&mut self, mode: u64) {
-        let value = self.directory >> 12 << 10 | mode;
+        let value = self.directory.root >> 12 << 10 | mode;
         self.write64(reg::DDTP, value);
     }
 
+    fn directory_on(&mut self) {
+        self.ddtp(u64::from(self.directory.levels) + 1);
+    }
+
+    /// Mostly the first: the caches must keep apart what they know from several.
+    fn choose_directory(&mut self) {
+        self.directory = if self.rng.chance(50) {
+            self.world.directories[0]
+        } else {
+            self.rng.one(&self.world.directories)
+        };
+    }
+
+    /// fctl.WSI, vectors and message table (INT-08..16), before anything is on.
+    fn interrupts(&mut self) {
+        if self.rng.chance(50) {
+            self.write32(reg::FCTL, 2);
+        }
+        let vectors = self.rng.word() & 0xffff;
+        self.write64(reg::ICVEC, vectors);
+        for vector in 0..4 {
+            self.message(vector);
+        }
+    }
+
+    /// One entry of msi_cfg_tbl.
+    fn message(&mut self, vector: u16) {
+        let at = 768 + 16 * vector;
+        let addr = match self.rng.below(20) {
+            0 => 1 << self.rng.range(40, 55),
+            _ => MESSAGES + 4 * self.rng.below(8),
+        };
+        self.write64(at, addr);
+        let data = self.rng.word() & 0xffff_ffff;
+        self.write32(at + 8, data);
+        let masked = u64::from(self.rng.chance(25));
+        self.write32(at + 12, masked);
+    }
+
     fn size(&mut self) -> u64 {
-        self.rng.weighted(&[(3, 0), (4, 1), (4, 2), (3, 3), (2, 5), (1, 7), (1, 31)])
+        self.rng
+            .weighted(&[(3, 0), (4, 1), (4, 2), (3, 3), (2, 5), (1, 7), (1, 31)])
     }
 
     fn command_queue(&mut self) {
@@ -121,8 +185,9 @@ impl Generator {
     fn step(&mut self) {
         let step: fn(&mut Self) = self.rng.weighted(&[
             (34, Self::submit as fn(&mut Self)),
-            (12, Self::change_entry),
-            (8, Self::change_context),
+            (6, Self::change_entry),
+            (5, Self::change_context),
+            (14, Self::remap),
             (10, Self::commands),
             (4, Self::illegal_command),
             (6, Self::plant),
@@ -133,6 +198,7 @@ impl Generator {
             (5, Self::acknowledge),
             (4, Self::pass),
             (8, |g| g.ops.push(Op::Quiesce)),
+            (4, Self::extras),
         ]);
         step(self);
     }
@@ -185,10 +251,7 @@ impl Generator {
     fn change_entry(&mut self) {
         let (addr, level) = self.world.slot(&mut self.rng);
         let entry = self.world.entry(&mut self.rng, level);
-        self.ops.push(Op::Store {
-            addr,
-            words: vec![entry],
-        });
+        self.store(addr, vec![entry]);
         if self.rng.chance(70) {
             self.iotinval();
             self.fence();
@@ -197,20 +260,19 @@ impl Generator {
 
     fn change_context(&mut self) {
         let device = self.rng.one(&self.world.devices);
-        let directory = self.rng.weighted(&[(4, self.directory), (1, DIRECTORIES[1])]);
+        let directory = if self.rng.chance(80) {
+            self.directory
+        } else {
+            self.rng.one(&self.world.directories)
+        };
+        let Some(slot) = self.world.context_slot(directory, device) else {
+            return;
+        };
         let context = self.world.context(&mut self.rng).to_vec();
-        self.ops.push(Op::Store {
-            addr: directory + u64::from(device) * 32,
-            words: context,
-        });
+        self.store(slot, context);
         if self.rng.chance(75) {
             // INVAL_DDT of the device, or of all (DIR-02, DIR-03).
-            let operand = if self.rng.chance(70) {
-                1 << 33 | u64::from(device) << 40
-            } else {
-                0
-            };
-            self.ops.push(Op::Command([3 | operand, 0]));
+            self.iodir(device);
             if self.rng.chance(60) {
                 self.iotinval();
             }
@@ -218,7 +280,127 @@ impl Generator {
         }
     }
 
-    /// Any form of IOTINVAL (INV-02..12).
+    fn iodir(&mut self, device: u32) {
+        let operand = if self.rng.chance(70) {
+            1 << 33 | u64::from(device) << 40
+        } else {
+            0
+        };
+        self.ops.push(Op::Command([3 | operand, 0]));
+    }
+
+    /// A page that works is used, changed on one of its levels, mostly invalidated, and used again: cold, cached, with
+    /// the change racing.
+    fn remap(&mut self) {
+        let mut found = None;
+        for _ in 0..30 {
+            let device = self.rng.one(&self.world.devices);
+            let iova = self.world.iova(&mut self.rng);
+            let context = self.world.context_slot(self.directory, device);
+            found = context.and_then(|context| {
+                let path = self.world.path(context, iova)?;
+                Some((device, iova, context, path))
+            });
+            if found.is_some() {
+                break;
+            }
+        }
+        let Some((device, iova, context, path)) = found else {
+            return self.submit();
+        };
+        let (slot, level) = if self.rng.chance(65) {
+            path[path.len() - 1]
+        } else {
+            self.rng.one(&path)
+        };
+        self.touch(device, iova);
+        self.pause();
+        let by_context = self.rng.chance(15);
+        if by_context {
+            let words = self.world.context(&mut self.rng).to_vec();
+            self.store(context, words);
+        } else {
+            let entry = self.world.entry(&mut self.rng, level);
+            self.store(slot, vec![entry]);
+        }
+        if self.rng.chance(20) {
+            self.touch(device, iova);
+        }
+        if by_context || self.rng.chance(10) {
+            self.iodir(device);
+        }
+        match self.rng.below(10) {
+            // Exactly what the change needs, for the leaf.
+            0..3 => {
+                let pscid = self.rng.one(&self.world.pscids);
+                let words = [
+                    1 | 1 << 10 | pscid << 12 | self.rng.below(2) << 32,
+                    iova >> 12 << 10,
+                ];
+                self.ops.push(Op::Command(words));
+            }
+            3..5 => self.ops.push(Op::Command([1, 0])),
+            5..8 => self.iotinval(),
+            _ => {}
+        }
+        self.fence();
+        if self.rng.chance(40) {
+            self.ops.push(Op::Quiesce);
+        } else {
+            self.pause();
+        }
+        self.touch(device, iova);
+    }
+
+    fn pause(&mut self) {
+        match self.rng.below(4) {
+            0 => self.ops.push(Op::Quiesce),
+            1 => self.pass(),
+            _ => {
+                let cycles = self.rng.below(20);
+                self.ops.push(Op::Step(cycles));
+            }
+        }
+    }
+
+    /// Requests of one device to one page, and perhaps some others between them.
+    fn touch(&mut self, device: u32, iova: u64) {
+        let mut requests = Vec::new();
+        for _ in 0..self.rng.range(1, 4) {
+            let mut request = self.request();
+            if self.rng.chance(85) {
+                request.device_id = device;
+                request.process_id = None;
+                request.kind = Kind::Untranslated;
+                request.iova = iova ^ self.rng.below(4096);
+            }
+            requests.push(request);
+        }
+        self.ops.push(Op::Submit(requests));
+    }
+
+    /// What only some configurations have.
+    fn extras(&mut self) {
+        if self.messages && self.rng.chance(50) {
+            let vector = self.rng.below(4) as u16;
+            if self.rng.chance(50) {
+                let masked = self.rng.below(2);
+                self.write32(768 + 16 * vector + 12, masked);
+            } else {
+                self.message(vector);
+            }
+        } else if self.debug {
+            let request = self.request();
+            self.ops.push(Op::Debug(Request {
+                kind: Kind::Untranslated,
+                ..request
+            }));
+        } else {
+            self.submit();
+        }
+    }
+
+    /// Any form of IOTINVAL (INV-02..12, INV-24..29).
     fn iotinval(&mut self) {
         let rng = &mut self.rng;
         let pscid = if rng.chance(85) {
@@ -234,8 +416,14 @@ impl Generator {
             | u64::from(av) << 10
             | pscid << 12
             | u64::from(pscv) << 32
-            | u64::from(gv) << 33;
-        let dw1 = self.world.iova(rng) >> 12 << 10;
+            | u64::from(gv) << 33
+            | u64::from(self.non_leaf && rng.chance(25)) << 34;
+        let mut dw1 = self.world.iova(rng) >> 12 << 10;
+        if self.ranges && rng.chance(25) {
+            // The lowest 0 says the size (INV-27).
+            let ones = rng.weighted(&[(5, 0), (5, 3), (5, 8), (3, 9), (3, 17), (2, 26), (1, 51)]);
+            dw1 = (dw1 >> 10 | ((1 << ones) - 1)) << 10 & !(1 << (ones + 10)) | 1 << 9;
+        }
         self.ops.push(Op::Command([dw0, dw1]));
     }
 
@@ -279,7 +467,8 @@ impl Generator {
             }
             7 => {
                 // INVAL_PDT with a process id of 8 bits is legal.
-                let dw0 = 3 | 1 << 7 | self.rng.below(256) << 12 | 1 << 33 | self.rng.below(128) << 40;
+                let dw0 =
+                    3 | 1 << 7 | self.rng.below(256) << 12 | 1 << 33 | self.rng.below(128) << 40;
                 self.ops.push(Op::Command([dw0, 0]));
             }
             _ => self.fence(),
@@ -321,22 +510,39 @@ impl Generator {
 
     fn plant(&mut self) {
         let rng = &mut self.rng;
-        let status = rng.weighted(&[(2, MemStatus::Access), (2, MemStatus::Corrupt), (3, MemStatus::Ok)]);
+        let status = rng.weighted(&[
+            (2, MemStatus::Access),
+            (2, MemStatus::Corrupt),
+            (3, MemStatus::Ok),
+        ]);
         let (addr, len, on) = match rng.below(10) {
             0..4 => (self.world.slot(rng).0, 8, FaultOn::Read),
             4..6 => {
-                let device = u64::from(rng.one(&self.world.devices));
-                let word = rng.below(4) * 8;
-                (self.directory + device * 32 + word, 8, FaultOn::Read)
+                let device = rng.one(&self.world.devices);
+                let Some(slot) = self.world.context_slot(self.directory, device) else {
+                    return;
+                };
+                (slot + rng.below(4) * 8, 8, FaultOn::Read)
             }
-            6..7 => (rng.one(&COMMAND_QUEUES) + 16 * rng.below(8), 16, FaultOn::Read),
+            6..7 => (
+                rng.one(&COMMAND_QUEUES) + 16 * rng.below(8),
+                16,
+                FaultOn::Read,
+            ),
+            7..8 if self.messages && rng.chance(40) => {
+                (MESSAGES + 4 * rng.below(8), 4, FaultOn::Write)
+            }
             7..8 => (FENCES + 8 * rng.below(8), 8, FaultOn::Write),
-            8..9 => (rng.one(&FAULT_QUEUES) + 32 * rng.below(6), 32, FaultOn::Write),
+            8..9 => (
+                rng.one(&FAULT_QUEUES) + 32 * rng.below(6),
+                32,
+                FaultOn::Write,
+            ),
             // Takes everything back.
             _ => {
                 self.ops.push(Op::Plant {
-                    addr: DIRECTORIES[0],
-                    len: 0x2_0000,
+                    addr: COMMAND_QUEUES[0],
+                    len: TABLES + 0x10_0000 - COMMAND_QUEUES[0],
                     on: FaultOn::Both,
                     status: MemStatus::Ok,
                 });
@@ -394,7 +600,10 @@ impl Generator {
             2 => (reg::FCTL, false),
             3 => (rng.one(&[reg::CQH, reg::FQT]), false),
             4 => (rng.one(&[reg::CQH, reg::FQH, reg::CQCSR]), true),
-            5 => (rng.one(&[56, 64, 68, 80, 88, 92, 96, 104, 352, 600, 608, 616, 624]), false),
+            5 => (
+                rng.one(&[56, 64, 68, 80, 88, 92, 96, 104, 352, 600, 608, 616, 624]),
+                false,
+            ),
             6 => (reg::ICVEC, true),
             _ => (rng.one(&[reg::DDTP, reg::CQB, reg::FQB]) + 2, false),
         };
@@ -421,7 +630,7 @@ impl Generator {
     /// ddtp: Off, on again, perhaps with another directory; unsupported modes (DDTP-04).
     fn switch(&mut self) {
         if self.rng.chance(20) {
-            let mode = self.rng.range(3, 15);
+            let mode = self.rng.range(2, 15);
             let page = self.rng.below(1 << 44) << 10;
             self.write64(reg::DDTP, page | mode);
             return;
@@ -434,15 +643,14 @@ impl Generator {
             self.submit();
         }
         if self.rng.chance(30) {
-            self.directory = self.rng.one(&DIRECTORIES);
+            self.choose_directory();
         }
-        let mode = self.rng.weighted(&[(85, 2), (15, 1)]);
-        self.ddtp(mode);
-        if mode == 1 {
+        if self.rng.chance(15) {
+            self.ddtp(1);
             self.submit();
             self.ddtp(0);
-            self.ddtp(2);
         }
+        self.directory_on();
         if self.rng.chance(60) {
             self.ops.push(Op::Settle);
         }

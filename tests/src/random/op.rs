@@ -55,6 +55,8 @@ pub enum Op {
     Ring,
     /// If an error bit stops the queue, the command at cqh is overwritten and the bits cleared.
     Repair([u64; 2]),
+    /// A translation through the debug interface; only device, process, privilege, access and address count.
+    Debug(Request),
     /// fqh moves to fqt.
     Consume,
     /// Waits until nothing is busy.

@@ -103,13 +103,22 @@ pub(super) struct Runner {
 ///
 /// # Errors
 /// The first difference.
-pub fn run(plan: &Plan, config: &Config, core: Box<dyn Core>, script: &mut Script) -> Result<Summary, Difference> {
+pub fn run(
+    plan: &Plan,
+    config: &Config,
+    core: Box<dyn Core>,
+    script: &mut Script,
+) -> Result<Summary, Difference> {
     let mut runner = Runner::new(plan, config, core)?;
     let mut result = Ok(());
     for (at, op) in plan.ops.iter().enumerate() {
-        result = runner
-            .op(op)
-            .map_err(|what| format!("op {at} of {}, cycle {}: {what}", plan.ops.len(), runner.h.cycle()));
+        result = runner.op(op).map_err(|what| {
+            format!(
+                "op {at} of {}, cycle {}: {what}",
+                plan.ops.len(),
+                runner.h.cycle()
+            )
+        });
         if result.is_err() {
             break;
         }
@@ -388,7 +397,9 @@ impl Runner {
                 }
             }
         }
-        stored.into_iter().try_for_each(|addr| self.check_fence(addr))
+        stored
+            .into_iter()
+            .try_for_each(|addr| self.check_fence(addr))
     }
 
     fn executed(&mut self, command: Command, kick: u64) -> Check {
@@ -434,7 +445,9 @@ impl Runner {
                 // It stands at a command that cannot be executed: the model must see that too.
                 let at = self.told(reg::CQH);
                 if self.model.step_command(&mut self.memory) != Step::Stopped {
-                    return Err(format!("cqcsr is {csr:#x}, but nothing is wrong with the command at {at}"));
+                    return Err(format!(
+                        "cqcsr is {csr:#x}, but nothing is wrong with the command at {at}"
+                    ));
                 }
             } else if self.running() {
                 self.advance(8)?;
@@ -528,8 +541,13 @@ impl Runner {
             self.absorb()?;
             self.follow(head)?;
             self.adopt_fence();
-            if csr & CQ_STOP != 0 && self.running() && self.model.step_command(&mut self.memory) != Step::Stopped {
-                return Err(format!("cqcsr is {csr:#x}, but nothing is wrong with the command at {head}"));
+            if csr & CQ_STOP != 0
+                && self.running()
+                && self.model.step_command(&mut self.memory) != Step::Stopped
+            {
+                return Err(format!(
+                    "cqcsr is {csr:#x}, but nothing is wrong with the command at {head}"
+                ));
             }
         }
         self.model.write(offset, false, value);
@@ -665,7 +683,9 @@ impl Runner {
         };
         let want = self.model.read(offset, wide);
         if (seen ^ want) & !moving != 0 {
-            return Err(format!("register {offset:#x}: {seen:#x} instead of {want:#x}"));
+            return Err(format!(
+                "register {offset:#x}: {seen:#x} instead of {want:#x}"
+            ));
         }
         Ok(())
     }
@@ -738,7 +758,9 @@ impl Runner {
             let seen = self.read(offset, wide)?;
             let want = self.model.read(offset, wide);
             if seen != want {
-                return Err(format!("at rest, register {offset:#x} is {seen:#x} instead of {want:#x}"));
+                return Err(format!(
+                    "at rest, register {offset:#x} is {seen:#x} instead of {want:#x}"
+                ));
             }
         }
         if self.h.irq() != self.model.irq() {
@@ -751,7 +773,9 @@ impl Runner {
         for at in (FENCES..FENCES + FENCE_BYTES).step_by(8) {
             let (seen, want) = (self.h.memory().load64(at), self.memory.get(at));
             if seen != want {
-                return Err(format!("at rest, memory at {at:#x} is {seen:#x} instead of {want:#x}"));
+                return Err(format!(
+                    "at rest, memory at {at:#x} is {seen:#x} instead of {want:#x}"
+                ));
             }
         }
         Ok(())
@@ -761,7 +785,8 @@ impl Runner {
     fn resolve(&mut self) -> Check {
         if self.open_cqcsr != 0 {
             let seen = self.read(reg::CQCSR, false)?;
-            self.model.adopt_cqcsr(self.open_cqcsr as u32 & !(CQ_STOP as u32), seen as u32);
+            self.model
+                .adopt_cqcsr(self.open_cqcsr as u32 & !(CQ_STOP as u32), seen as u32);
             self.open_cqcsr = 0;
         }
         if self.open_ipsr != 0 {

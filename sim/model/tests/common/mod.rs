@@ -1,7 +1,7 @@
 //! A model with its memory, and the tables of one device.
 #![allow(dead_code)]
 
-use portcullis_model::{Access, Kind, MemError, Model, Outcome, Request, Versions, cause};
+use portcullis_model::{Access, Kind, MemError, Model, Outcome, Request, Versions};
 use portcullis_regmap::Config;
 pub use portcullis_regmap::config::{LINUX, TINY};
 
@@ -136,4 +136,4 @@ pub fn cause(outcome: Outcome) -> u16 {
     }
 }
 
-pub const MISCONFIGURED: u16 = cause::DDT_MISCONFIGURED;
+pub const MISCONFIGURED: u16 = 259;

@@ -66,7 +66,11 @@ impl Recipe {
         (VERILATOR_FLAGS, COMMON_FLAGS, FAST_FLAGS, SLOW_FLAGS).hash(&mut hasher);
         (env::consts::OS, env::consts::ARCH).hash(&mut hasher);
         tools()?.hash(&mut hasher);
-        let name = format!("{module}-{:016x}.{}", hasher.finish(), env::consts::DLL_EXTENSION);
+        let name = format!(
+            "{module}-{:016x}.{}",
+            hasher.finish(),
+            env::consts::DLL_EXTENSION
+        );
         Ok(Self {
             path: cache()?.join(name),
             verilog,
@@ -120,56 +124,78 @@ impl Recipe {
         let mut verilator = Job::start(verilator.arg("core.v"), scratch, "verilator.log")?;
         verilator.finish()?;
 
-        let (fast, slow) = sources(scratch).map_err(named)?;
-        fs::write(scratch.join("fast.cpp"), fast + "#include \"shim.cpp\"\n").map_err(named)?;
-        fs::write(scratch.join("slow.cpp"), slow).map_err(named)?;
-        let mut fast = self.compile(scratch, FAST_FLAGS, "fast")?;
-        let mut slow = self.compile(scratch, SLOW_FLAGS, "slow")?;
+        let include = runtime(scratch)?;
+        let sources = sources(scratch).map_err(named)?;
+        fs::write(scratch.join("fast.cpp"), sources.fast).map_err(named)?;
+        fs::write(scratch.join("slow.cpp"), sources.slow).map_err(named)?;
+        let mut fast = self.compiler(&include, FAST_FLAGS);
+        let mut fast = Job::start(fast.arg("fast.cpp"), scratch, "fast.log")?;
+        let mut slow = self.compiler(&include, SLOW_FLAGS);
+        for part in &sources.runtime {
+            slow.arg(include.join(part).with_extension("cpp"));
+        }
+        let slow = Job::start(slow.arg("slow.cpp"), scratch, "slow.log");
         // Both are waited for, so that nothing writes to the directory any more.
-        let (fast, slow) = (fast.finish(), slow.finish());
+        let (fast, slow) = (fast.finish(), slow.and_then(|mut slow| slow.finish()));
         fast.and(slow)?;
 
         let mut link = Command::new(COMPILER);
-        link.args(["-shared", "-o", "core.lib", "fast.o", "slow.o", "-pthread"]);
+        link.args(["-shared", "-pthread", "-o", "core.lib", "fast.o", "slow.o"]);
+        for part in &sources.runtime {
+            link.arg(Path::new(part).with_extension("o"));
+        }
         Job::start(&mut link, scratch, "link.log")?.finish()?;
         fs::rename(scratch.join("core.lib"), &self.path).map_err(named)
     }
 
-    fn compile(&self, scratch: &Path, flags: &str, name: &str) -> Result<Job, String> {
-        let include = runtime(scratch)?;
+    fn compiler(&self, include: &Path, flags: &str) -> Command {
         let mut command = Command::new(COMPILER);
         command.args(COMMON_FLAGS).arg(flags);
         command.arg(format!("-DVM_TRACE={}", u8::from(self.traced)));
         command.arg(format!("-DVM_TRACE_VCD={}", u8::from(self.traced)));
-        command.args(["-DVM_TRACE_FST=0", "-I."]).arg("-I").arg(&include);
-        command.arg("-I").arg(include.join("vltstd"));
-        command.args(["-c", "-o", &format!("{name}.o"), &format!("{name}.cpp")]);
-        Job::start(&mut command, scratch, &format!("{name}.log"))
+        command.args(["-DVM_TRACE_FST=0", "-I.", "-I"]).arg(include);
+        command.arg("-I").arg(include.join("vltstd")).arg("-c");
+        command
     }
 }
 
-/// Two translation units, as lists of inclusions: what runs in every cycle, and the rest with Verilator's runtime.
-fn sources(scratch: &Path) -> io::Result<(String, String)> {
-    let mut names = BTreeSet::new();
+/// What is to be compiled.
+struct Sources {
+    /// What runs in every cycle, as one translation unit.
+    fast: String,
+    /// The rest of what Verilator has generated, as another.
+    slow: String,
+    /// The parts of Verilator's runtime that this design needs, by name.
+    runtime: BTreeSet<String>,
+}
+
+fn sources(scratch: &Path) -> io::Result<Sources> {
+    let mut names = BTreeSet::from(["shim.cpp".to_owned()]);
     for entry in fs::read_dir(scratch)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.starts_with(PREFIX) && name.ends_with(".cpp") {
             names.insert(name);
         }
     }
-    let is_slow = |name: &String| ["__Slow.", "__Syms.", "__Trace_"].iter().any(|part| name.contains(part));
-    let (slow, fast): (Vec<String>, Vec<String>) = names.into_iter().partition(is_slow);
-    // The generated makefile lists the parts of the runtime that this design needs.
+    let is_slow = |name: &String| {
+        let parts = ["__Slow.", "__Syms.", "__Trace_"];
+        parts.iter().any(|part| name.contains(part))
+    };
+    let (slow, fast): (BTreeSet<_>, BTreeSet<_>) = names.into_iter().partition(is_slow);
+    let unit = |names: &BTreeSet<String>| {
+        let lines = names.iter().map(|name| format!("#include \"{name}\"\n"));
+        lines.collect()
+    };
     let makefile = fs::read_to_string(scratch.join(format!("{PREFIX}_classes.mk")))?;
     let words = makefile.split_whitespace();
-    let runtime = words.filter(|word| word.starts_with("verilated")).map(|word| format!("{word}.cpp"));
-    let include = |names: &mut dyn Iterator<Item = String>| -> String {
-        names.map(|name| format!("#include \"{name}\"\n")).collect()
-    };
-    Ok((
-        include(&mut fast.into_iter()),
-        include(&mut slow.into_iter().chain(runtime)),
-    ))
+    Ok(Sources {
+        fast: unit(&fast),
+        slow: unit(&slow),
+        runtime: words
+            .filter(|word| word.starts_with("verilated"))
+            .map(str::to_owned)
+            .collect(),
+    })
 }
 
 /// The directory of Verilator's C++ runtime.
@@ -183,12 +209,18 @@ fn runtime(scratch: &Path) -> Result<PathBuf, String> {
 /// The versions of the tools.
 fn tools() -> Result<[String; 2], String> {
     let version = |program: &str| {
-        let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+        let output = Command::new(program)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .output();
         match output {
             Ok(output) if output.status.success() => {
                 Ok(String::from_utf8_lossy(&output.stdout).into_owned())
             }
-            Ok(output) => Err(format!("back end verilog: {program} --version: {}", output.status)),
+            Ok(output) => Err(format!(
+                "back end verilog: {program} --version: {}",
+                output.status
+            )),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!(
                 "back end verilog needs Verilator and a C++ compiler, but there is no `{program}`: \
                  run apt-get install -y --no-install-recommends verilator g++"
@@ -211,7 +243,10 @@ pub fn available() -> Result<(), String> {
 /// cache. It is never a directory that others can write to, for what is in it gets executed.
 fn cache() -> Result<PathBuf, String> {
     let beside = env::current_exe().ok().and_then(|program| {
-        let target = program.ancestors().skip(1).find(|dir| dir.join("CACHEDIR.TAG").is_file())?;
+        let target = program
+            .ancestors()
+            .skip(1)
+            .find(|dir| dir.join("CACHEDIR.TAG").is_file())?;
         Some(target.join("verilated"))
     });
     if let Some(dir) = beside
@@ -219,7 +254,11 @@ fn cache() -> Result<PathBuf, String> {
     {
         return Ok(dir);
     }
-    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name: &str| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     let user = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
     let dir = user
         .ok_or("back end verilog has no place for its libraries: set XDG_CACHE_HOME")?
@@ -243,7 +282,11 @@ impl Job {
         let file = fs::File::create(&log).map_err(failed)?;
         let errors = file.try_clone().map_err(failed)?;
         let command = command.current_dir(dir).stdin(Stdio::null());
-        let child = command.stdout(file).stderr(errors).spawn().map_err(failed)?;
+        let child = command
+            .stdout(file)
+            .stderr(errors)
+            .spawn()
+            .map_err(failed)?;
         Ok(Self { name, log, child })
     }
 
@@ -256,7 +299,9 @@ impl Job {
         if status.success() {
             return Ok(printed);
         }
-        let worst = printed.lines().find(|line| line.to_lowercase().contains("error"));
+        let worst = printed
+            .lines()
+            .find(|line| line.to_lowercase().contains("error"));
         let worst = worst.or_else(|| printed.lines().last()).unwrap_or_default();
         Err(format!("{}: {status}: {worst}", self.name))
     }
