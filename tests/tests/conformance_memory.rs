@@ -17,6 +17,8 @@ conformance!(
     mem_06_a_whole_entry_changes_at_once,
     mem_07_a_promoted_page_uses_either_entry,
     mem_07_a_demoted_page_uses_either_entry,
+    mem_07_overlapping_entries_anywhere_in_the_cache_are_not_mixed,
+    mem_07_a_napot_page_over_small_ones_uses_either_entry,
     mem_09_everything_in_the_first_and_last_pages_of_memory_works,
     mem_09_everything_in_one_region_works,
 );
@@ -360,6 +362,80 @@ fn mem_07_a_demoted_page_uses_either_entry(m: &mut Rig) {
             request(DEV, Access::Read, region + i * 0x1000),
             0x8000_0000 + i * 0x1000,
         );
+    }
+    m.no_faults();
+}
+
+fn mem_07_overlapping_entries_anywhere_in_the_cache_are_not_mixed(m: &mut Rig) {
+    m.start();
+    let root = m.sv39(DEV, PSCID);
+    let region = 0x4000_0000;
+    let other = 0x8000_0000;
+    for i in 0..16 {
+        m.map(root, other + i * 0x1000, 0x1_0000_0000 + i * 0x1000, RWX, 0);
+    }
+    for before in 0..8 {
+        for between in 0..4 {
+            // Given some pages, then a small page of the region, then some more in the cache
+            m.invalidate(Cmd::VMA);
+            let small = m.pte(root, region, 1);
+            m.store(small, 0);
+            m.map(root, region + 0x3000, 0x8000_0000, RWX, 0);
+            for i in 0..before {
+                m.read(DEV, other + i * 0x1000);
+            }
+            m.grants(request(DEV, Access::Read, region + 0x3000), 0x8000_0000);
+            for i in 0..between {
+                m.read(DEV, other + (8 + i) * 0x1000);
+            }
+            // When the region becomes a superpage, which another address brings in
+            m.map(root, region, 0xc540_0000, RWX, 1);
+            m.grants(request(DEV, Access::Read, region + 0x7000), 0xc540_7000);
+            // Then each access to the small page uses one entry or the other, whole
+            for access in ACCESSES {
+                let reached = m.reach(DEV, access, region + 0x3010);
+                assert!(
+                    [Some(0x8000_0010), Some(0xc540_3010)].contains(&reached),
+                    "{before} before, {between} between: {reached:x?}"
+                );
+            }
+            // And the pages around it are what they were
+            for i in 0..before {
+                m.grants(
+                    request(DEV, Access::Read, other + i * 0x1000),
+                    0x1_0000_0000 + i * 0x1000,
+                );
+            }
+        }
+    }
+    m.no_faults();
+}
+
+fn mem_07_a_napot_page_over_small_ones_uses_either_entry(m: &mut Rig) {
+    m.start();
+    let root = m.sv39(DEV, PSCID);
+    let region = 0x4001_0000;
+    for order in [[2, 5, 9], [9, 2, 5], [5, 9, 2]] {
+        // Given three small pages in the cache, which software turns into a 64 KiB page that leads elsewhere
+        m.invalidate(Cmd::VMA);
+        for i in 0..16 {
+            m.map(root, region + i * 0x1000, 0x8000_0000 + i * 0x1000, RWX, 0);
+        }
+        for i in order {
+            m.grants(
+                request(DEV, Access::Read, region + i * 0x1000),
+                0x8000_0000 + i * 0x1000,
+            );
+        }
+        for i in 0..16 {
+            m.map(root, region + i * 0x1000, 0x9004_8000, RWX | pte::N, 0);
+        }
+        // Then each access uses one or the other
+        for i in [12, 2, 5, 9, 13, 5] {
+            let reached = m.read(DEV, region + i * 0x1000);
+            let allowed = [0x8000_0000, 0x9004_0000].map(|base| Some(base + i * 0x1000));
+            assert!(allowed.contains(&reached), "page {i}: {reached:x?}");
+        }
     }
     m.no_faults();
 }

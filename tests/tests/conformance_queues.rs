@@ -20,11 +20,13 @@ conformance!(
     fqh_01_fqh_keeps_index_bits_and_fqt_ignores_writes,
     cqcsr_01_each_bit_stands_where_it_should,
     cqcsr_02_enabling_starts_at_0_and_clears_the_errors,
+    cqcsr_02_disabling_clears_nothing,
     cqcsr_03_a_disabled_queue_fetches_nothing,
     cqcsr_04_busy_ends_and_on_follows_en,
     cqcsr_05_fence_w_ip_exists_with_wires,
     fqcsr_01_each_bit_stands_where_it_should,
     fqcsr_02_enabling_starts_at_0_and_clears_the_errors,
+    fqcsr_02_disabling_clears_nothing,
     fqcsr_03_faults_of_a_disabled_queue_are_dropped_silently,
     fqcsr_04_busy_ends_and_on_follows_en,
     fqcsr_04_busy_ends_with_a_broken_memory_too,
@@ -346,6 +348,27 @@ fn cqcsr_02_enabling_starts_at_0_and_clears_the_errors(m: &mut Rig) {
     }
 }
 
+fn cqcsr_02_disabling_clears_nothing(m: &mut Rig) {
+    // Given a queue with fence_w_ip and cmd_ill, stopped at entry 2
+    m.command_queue_at(CQ, 7);
+    m.push(Cmd::VMA);
+    m.push(Cmd::FENCE.with(Cmd::WSI));
+    m.push(Cmd(0, 0));
+    m.outcome();
+    let errors = csr::CMD_ILL | csr::FENCE_W_IP;
+    for value in [0, csr::IE, 0] {
+        // When it is switched off, and written again while it is off
+        m.write32(reg::CQCSR, value);
+        m.wait(reg::CQCSR, csr::ON | csr::BUSY, 0);
+        // Then errors and indices stay
+        assert_eq!(m.read32(reg::CQCSR), errors | value);
+        assert_eq!((m.read32(reg::CQH), m.read32(reg::CQT)), (2, 3));
+    }
+    // And a one still clears a bit
+    m.write32(reg::CQCSR, csr::CMD_ILL);
+    assert_eq!(m.read32(reg::CQCSR), csr::FENCE_W_IP);
+}
+
 fn cqcsr_03_a_disabled_queue_fetches_nothing(m: &mut Rig) {
     // Given a queue that has been switched off
     m.start();
@@ -496,6 +519,25 @@ fn fqcsr_02_enabling_starts_at_0_and_clears_the_errors(m: &mut Rig) {
         m.write32(reg::FQCSR, 0);
         m.wait(reg::FQCSR, csr::ON | csr::BUSY, 0);
     }
+}
+
+fn fqcsr_02_disabling_clears_nothing(m: &mut Rig) {
+    // Given a queue of two entries with a record and fqof
+    m.fault_queue_at(FQ, 0);
+    for did in [1, 2] {
+        m.ask(request(did, Access::Read, 0x1000));
+    }
+    m.wait(reg::FQCSR, csr::FQOF, csr::FQOF);
+    for value in [0, csr::IE, 0] {
+        // When it is switched off, and written again while it is off, Then error and indices stay
+        m.write32(reg::FQCSR, value);
+        m.wait(reg::FQCSR, csr::ON | csr::BUSY, 0);
+        assert_eq!(m.read32(reg::FQCSR), csr::FQOF | value);
+        assert_eq!((m.read32(reg::FQH), m.read32(reg::FQT)), (0, 1));
+    }
+    // And a one still clears the bit
+    m.write32(reg::FQCSR, csr::FQOF);
+    assert_eq!(m.read32(reg::FQCSR), 0);
 }
 
 fn fqcsr_03_faults_of_a_disabled_queue_are_dropped_silently(m: &mut Rig) {

@@ -20,6 +20,7 @@ conformance!(
     reg_10_one_clears_and_zero_keeps,
     reg_10_bits_without_their_feature_and_status_bits_ignore_ones,
     reg_11_any_write_leaves_a_legal_value,
+    accesses_across_registers_or_unaligned_do_nothing,
     hpm_14_counters_read_zero_and_ignore_writes,
 );
 
@@ -365,4 +366,31 @@ fn reg_11_any_write_leaves_a_legal_value(m: &mut Rig) {
         assert_eq!(m.read32(reg::FCTL), 2);
         assert_eq!(m.read64(reg::ICVEC), 0);
     }
+}
+
+/// The specification leaves these accesses open; here they end, read 0 and change nothing.
+fn accesses_across_registers_or_unaligned_do_nothing(m: &mut Rig) {
+    // Given a running machine
+    m.start();
+    let word = |m: &mut Rig| {
+        (0..4096)
+            .step_by(4)
+            .map(|o| m.read32(o))
+            .collect::<Vec<_>>()
+    };
+    let before = word(m);
+    // When 8 bytes are accessed at a 4-byte register or between two registers, or anything at an odd address
+    for offset in [8, 12, 20, 32, 36, 48, 52, 72, 76, 80, 84] {
+        m.write64(offset, u64::MAX);
+        assert_eq!(m.read64(offset), 0, "8 bytes at {offset}");
+    }
+    for offset in [1, 2, 3, 17, 18, 25, 33, 38, 42, 73, 77, 86] {
+        for wide in [false, true] {
+            m.dut.reg_write(offset, wide, u64::MAX);
+            assert_eq!(m.dut.reg_read(offset, wide), 0, "at {offset}, wide {wide}");
+        }
+    }
+    // Then nothing has changed
+    assert_eq!(word(m), before);
+    m.fence();
 }

@@ -11,8 +11,7 @@ const CONFIG: &str = "tiny";
 fn conformance_table_is_complete() {
     // Given the list of rows and the sources of the tests
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let list =
-        fs::read_to_string(here.join("tests/data/matrix-rows.tsv")).expect("the list of rows");
+    let list = fs::read_to_string(here.join("data/matrix-rows.tsv")).expect("the list of rows");
     let rows = parse(&list).expect("a list of rows");
     let mut files: Vec<_> = fs::read_dir(here.join("tests"))
         .expect("the test sources")

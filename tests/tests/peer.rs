@@ -12,8 +12,17 @@ use portcullis_tests::conformance::bus::{Knobs, Unruly};
 use portcullis_tests::conformance::*;
 use portcullis_tests::*;
 
-/// Latencies of memory.
-const LATENCIES: [u64; 2] = [1, 10];
+/// Memories: a fast one, a slow one, and one that takes and answers reads irregularly.
+const TIMINGS: [Timing; 3] = [timing(1, 1, 0), timing(10, 1, 0), timing(3, 4, 9)];
+const fn timing(latency: u64, interval: u64, jitter: u64) -> Timing {
+    Timing {
+        latency,
+        interval,
+        jitter,
+        seed: 1,
+    }
+}
+
 /// Cycles by which one thing is moved over the other.
 const ALIGNMENTS: std::ops::Range<u64> = 0..40;
 
@@ -36,21 +45,17 @@ fn answer(m: &mut Rig<Rtl>) -> Option<u64> {
 }
 
 /// A running machine with device [`DEV`] and page [`PAGE`], and its root.
-fn machine(latency: u64) -> (Rig<Rtl>, u64) {
-    let mut m = Rig::rtl(latency);
+fn machine(timing: Timing) -> (Rig<Rtl>, u64) {
+    let mut m = Rig::rtl_with(timing);
     m.start();
     let root = m.device_with_page();
     (m, root)
 }
 
 /// The same behind an unruly bus.
-fn unruly(latency: u64) -> (Rig<Rtl>, Knobs) {
+fn unruly(timing: Timing) -> (Rig<Rtl>, Knobs) {
     let knobs = Knobs::default();
     let core = Backend::Rtl.core(&TINY).expect("back end rtl");
-    let timing = Timing {
-        latency,
-        ..Timing::default()
-    };
     let mut m = Rig::rtl_around(Box::new(Unruly::new(core, knobs.clone())), timing);
     m.start();
     m.device_with_page();
@@ -66,8 +71,8 @@ fn peer_01_an_invalidation_at_any_moment_of_a_walk_stops_nothing() {
         Cmd::GVMA.gscid(3),
         Cmd::INVAL_DDT.did(77),
     ];
-    for latency in LATENCIES {
-        let (mut m, root) = machine(latency);
+    for timing in TIMINGS {
+        let (mut m, root) = machine(timing);
         m.map(root, PAGE + 0x1000, OTHER, RWX, 0);
         for delay in ALIGNMENTS {
             for cold in [Cmd::VMA, Cmd::INVAL_DDT] {
@@ -79,7 +84,7 @@ fn peer_01_an_invalidation_at_any_moment_of_a_walk_stops_nothing() {
                 m.push(unrelated[delay as usize % 4]);
                 m.ring();
                 // Then the request is answered, the command is passed, and both ports go on
-                assert_eq!(answer(&mut m), Some(FRAME), "L={latency} delay={delay}");
+                assert_eq!(answer(&mut m), Some(FRAME), "{timing:?} delay={delay}");
                 m.finish();
                 assert_eq!(m.read(DEV, PAGE + 0x1000), Some(OTHER));
             }
@@ -90,9 +95,9 @@ fn peer_01_an_invalidation_at_any_moment_of_a_walk_stops_nothing() {
 
 #[test]
 fn peer_01_a_stream_of_invalidations_starves_no_walk() {
-    for latency in LATENCIES {
+    for timing in TIMINGS {
         // Given 240 commands that concern something else
-        let (mut m, root) = machine(latency);
+        let (mut m, root) = machine(timing);
         for _ in 0..240 {
             m.push(Cmd::VMA.pscid(99));
         }
@@ -109,7 +114,7 @@ fn peer_01_a_stream_of_invalidations_starves_no_walk() {
         for (i, a) in (0..).zip(all) {
             assert!(
                 !a.fault && a.pa == FRAME + i * 0x1000,
-                "L={latency}: {a:x?}"
+                "{timing:?}: {a:x?}"
             );
         }
         m.finish();
@@ -120,9 +125,9 @@ fn peer_01_a_stream_of_invalidations_starves_no_walk() {
 /// Failure 2: faults that cannot be recorded pile up until nothing is answered any more.
 #[test]
 fn peer_02_faults_are_answered_with_the_fault_queue_off() {
-    for latency in LATENCIES {
+    for timing in TIMINGS {
         // Given a machine after reset: ddtp Off, no fault queue
-        let mut m = Rig::rtl(latency);
+        let mut m = Rig::rtl_with(timing);
         for did in 0..20 {
             m.dut.h.submit(request(did, Access::Read, PAGE));
         }
@@ -149,9 +154,9 @@ fn peer_02_faults_are_answered_with_the_fault_queue_off() {
 
 #[test]
 fn peer_02_faults_are_answered_while_fqof_is_set() {
-    for latency in LATENCIES {
+    for timing in TIMINGS {
         // Given a fault queue of two entries
-        let mut m = Rig::rtl(latency);
+        let mut m = Rig::rtl_with(timing);
         m.queues(7, 0);
         m.ddtp(2);
         m.device_with_page();
@@ -174,9 +179,9 @@ fn peer_02_faults_are_answered_while_fqof_is_set() {
 
 #[test]
 fn peer_02_faults_are_answered_after_memory_took_no_writes_for_a_while() {
-    for latency in LATENCIES {
+    for timing in TIMINGS {
         // Given memory that takes no writes
-        let (mut m, knobs) = unruly(latency);
+        let (mut m, knobs) = unruly(timing);
         m.grants(request(DEV, Access::Read, PAGE), FRAME);
         knobs.stall_writes.set(true);
         // When eight faults happen, and time passes
@@ -205,7 +210,7 @@ fn peer_02_faults_are_answered_after_memory_took_no_writes_for_a_while() {
 fn peer_03_no_record_is_lost_with_slow_writes() {
     for latency in [1, 2, 5, 10, 50] {
         // Given memory that answers a write after `latency` cycles
-        let (mut m, _) = machine(latency);
+        let (mut m, _) = machine(timing(latency, 1, 0));
         // When 20 faults follow each other as fast as the port takes them, without and with a walk
         for i in 0..10 {
             m.dut.h.submit(request(0x80 + i, Access::Read, PAGE));
@@ -230,8 +235,8 @@ fn peer_03_no_record_is_lost_with_slow_writes() {
 /// run when an offered response changes; here its address is checked too.
 #[test]
 fn peer_04_an_invalidation_does_not_change_an_answer_that_waits() {
-    for latency in LATENCIES {
-        let (mut m, _) = machine(latency);
+    for timing in TIMINGS {
+        let (mut m, _) = machine(timing);
         for delay in ALIGNMENTS {
             for c in [
                 Cmd::VMA.at(PAGE).pscid(PSCID),
@@ -246,13 +251,13 @@ fn peer_04_an_invalidation_does_not_change_an_answer_that_waits() {
                 // When its page or its context is invalidated, unchanged
                 m.push(c);
                 m.ring();
-                m.dut.step(3 * latency + 12);
+                m.dut.step(3 * (timing.latency + timing.jitter) + 12);
                 m.dut.h.hold_responses(false);
                 // Then the answer is the address of the page
                 assert_eq!(
                     answer(&mut m),
                     Some(FRAME + 0x10),
-                    "L={latency} delay={delay}"
+                    "{timing:?} delay={delay}"
                 );
                 m.finish();
             }
@@ -264,8 +269,8 @@ fn peer_04_an_invalidation_does_not_change_an_answer_that_waits() {
 /// Failure 5: a walk that read the old entry fills the cache after the invalidation and its fence.
 #[test]
 fn peer_05_no_old_translation_is_used_after_the_fence() {
-    for latency in LATENCIES {
-        let (mut m, root) = machine(latency);
+    for timing in TIMINGS {
+        let (mut m, root) = machine(timing);
         for delay in ALIGNMENTS {
             // Given a walk of a page that software changes `delay` cycles later
             let (old, new) = if delay % 2 == 0 {
@@ -289,7 +294,7 @@ fn peer_05_no_old_translation_is_used_after_the_fence() {
             m.dut.h.submit(request(DEV, Access::Read, PAGE));
             let all = answers(&mut m);
             assert!([old, new].contains(&all[0].pa));
-            assert_eq!(all[1].pa, new, "L={latency} delay={delay}");
+            assert_eq!(all[1].pa, new, "{timing:?} delay={delay}");
             m.invalidate(Cmd::VMA);
         }
     }
@@ -297,8 +302,8 @@ fn peer_05_no_old_translation_is_used_after_the_fence() {
 
 #[test]
 fn peer_05_no_old_context_is_used_after_the_fence() {
-    for latency in LATENCIES {
-        let (mut m, root) = machine(latency);
+    for timing in TIMINGS {
+        let (mut m, root) = machine(timing);
         let good = [TC_V, 0, PSCID << 12, SV39 | (root >> 12)];
         for delay in ALIGNMENTS {
             // Given a cold translation whose context becomes invalid `delay` cycles later
@@ -316,7 +321,7 @@ fn peer_05_no_old_context_is_used_after_the_fence() {
             assert!(all[0].fault || all[0].pa == FRAME);
             assert!(
                 all[1].fault,
-                "L={latency} delay={delay}: passed to {:#x}",
+                "{timing:?} delay={delay}: passed to {:#x}",
                 all[1].pa
             );
             assert!(m.faults().iter().all(|r| r.cause() == 258));
@@ -327,8 +332,8 @@ fn peer_05_no_old_context_is_used_after_the_fence() {
 /// Failure 6: a device whose context is invalidated, unchanged, during its own walk gets an error.
 #[test]
 fn peer_06_invalidating_a_context_that_is_in_use_makes_no_fault() {
-    for latency in LATENCIES {
-        let (mut m, _) = machine(latency);
+    for timing in TIMINGS {
+        let (mut m, _) = machine(timing);
         for delay in ALIGNMENTS {
             for c in [Cmd::INVAL_DDT.did(DEV.into()), Cmd::INVAL_DDT] {
                 for cold in [Cmd::VMA, Cmd::INVAL_DDT] {
@@ -340,7 +345,7 @@ fn peer_06_invalidating_a_context_that_is_in_use_makes_no_fault() {
                     m.push(c);
                     m.ring();
                     // Then it is translated
-                    assert_eq!(answer(&mut m), Some(FRAME), "L={latency} delay={delay}");
+                    assert_eq!(answer(&mut m), Some(FRAME), "{timing:?} delay={delay}");
                     m.finish();
                 }
             }
@@ -352,9 +357,9 @@ fn peer_06_invalidating_a_context_that_is_in_use_makes_no_fault() {
 /// Failure 7: an error in a burst whose beats come with gaps leaves the rest of it for the next request.
 #[test]
 fn peer_07_gaps_in_a_burst_that_fails_do_not_hurt_the_next_request() {
-    for latency in LATENCIES {
+    for timing in TIMINGS {
         for bubbles in [0, 1, 2, 5] {
-            let (mut m, knobs) = unruly(latency);
+            let (mut m, knobs) = unruly(timing);
             knobs.bubbles.set(bubbles);
             for word in 0..4 {
                 for status in [MemStatus::Access, MemStatus::Corrupt] {
@@ -392,8 +397,8 @@ fn peer_07_gaps_in_a_burst_that_fails_do_not_hurt_the_next_request() {
 /// Failure 8: an IOFENCE.C to the upper half of a doubleword stores zeros.
 #[test]
 fn peer_08_a_fence_stores_to_either_half_of_a_doubleword() {
-    for latency in LATENCIES {
-        let (mut m, _) = machine(latency);
+    for timing in TIMINGS {
+        let (mut m, _) = machine(timing);
         for (n, data) in (0..).zip([0xdead_beef, 1, 0x8000_0000, 0]) {
             for upper in [false, true] {
                 // Given a doubleword
@@ -406,7 +411,7 @@ fn peer_08_a_fence_stores_to_either_half_of_a_doubleword() {
                 } else {
                     u64::from(data) | (old & !0xffff_ffff)
                 };
-                assert_eq!(m.load(SCRATCH + 8 * n), want, "L={latency} upper={upper}");
+                assert_eq!(m.load(SCRATCH + 8 * n), want, "{timing:?} upper={upper}");
             }
         }
     }

@@ -9,27 +9,32 @@ use portcullis_tests::conformance::bus::{Knobs, Unruly};
 use portcullis_tests::conformance::*;
 use portcullis_tests::*;
 
-/// Latencies of memory.
-const LATENCIES: [u64; 2] = [1, 10];
+/// Memories: a fast one, a slow one, and one that takes and answers reads irregularly.
+const TIMINGS: [Timing; 3] = [timing(1, 1, 0), timing(10, 1, 0), timing(3, 4, 9)];
+const fn timing(latency: u64, interval: u64, jitter: u64) -> Timing {
+    Timing {
+        latency,
+        interval,
+        jitter,
+        seed: 1,
+    }
+}
+
 /// Cycles by which one thing is moved over the other.
 const ALIGNMENTS: std::ops::Range<u64> = 0..40;
 
 /// A running machine with device [`DEV`] and page [`PAGE`], and its root.
-fn machine(latency: u64) -> (Rig<Rtl>, u64) {
-    let mut m = Rig::rtl(latency);
+fn machine(timing: Timing) -> (Rig<Rtl>, u64) {
+    let mut m = Rig::rtl_with(timing);
     m.start();
     let root = m.device_with_page();
     (m, root)
 }
 
 /// The same behind an unruly bus.
-fn unruly(latency: u64) -> (Rig<Rtl>, Knobs) {
+fn unruly(timing: Timing) -> (Rig<Rtl>, Knobs) {
     let knobs = Knobs::default();
     let core = Backend::Rtl.core(&TINY).expect("back end rtl");
-    let timing = Timing {
-        latency,
-        ..Timing::default()
-    };
     let mut m = Rig::rtl_around(Box::new(Unruly::new(core, knobs.clone())), timing);
     m.start();
     m.device_with_page();
@@ -39,8 +44,8 @@ fn unruly(latency: u64) -> (Rig<Rtl>, Knobs) {
 /// Failure 10: a store to a clean page passes if a load has brought the page into the cache.
 #[test]
 fn peer_10_a_store_to_a_clean_page_faults_after_a_load() {
-    for latency in LATENCIES {
-        let (mut m, root) = machine(latency);
+    for timing in TIMINGS {
+        let (mut m, root) = machine(timing);
         for (level, iova, pa, n) in [
             (0, PAGE, FRAME, 0),
             (0, 0x4001_0000, 0x8004_8000, pte::N),
@@ -64,8 +69,8 @@ fn peer_10_a_store_to_a_clean_page_faults_after_a_load() {
 /// Failure 11: addresses are cut to what the page table translates. (There is no second stage whose width could matter.)
 #[test]
 fn peer_11_an_address_that_is_not_canonical_is_not_cut() {
-    for latency in LATENCIES {
-        let (mut m, _) = machine(latency);
+    for timing in TIMINGS {
+        let (mut m, _) = machine(timing);
         for bit in 38..64 {
             let bad = request(DEV, Access::Read, PAGE | (1 << bit));
             // Given that the page it would be cut to is not cached, Then it faults; and again while it is
@@ -81,8 +86,8 @@ fn peer_11_an_address_that_is_not_canonical_is_not_cut() {
 /// first stage may name.
 #[test]
 fn peer_12_a_page_may_lead_anywhere_in_56_bits() {
-    for latency in LATENCIES {
-        let (mut m, root) = machine(latency);
+    for timing in TIMINGS {
+        let (mut m, root) = machine(timing);
         for bit in 32..56 {
             let iova = PAGE + (bit - 31) * 0x1000;
             m.map(root, iova, 1 << bit, RWX, 0);
@@ -103,8 +108,8 @@ fn peer_12_a_page_may_lead_anywhere_in_56_bits() {
 /// Failure 13: the base format's directory is indexed with the widths of the extended one.
 #[test]
 fn peer_13_all_seven_bits_of_device_id_are_directory_index() {
-    for latency in LATENCIES {
-        let mut m = Rig::rtl(latency);
+    for timing in TIMINGS {
+        let mut m = Rig::rtl_with(timing);
         m.start();
         // Given a context for each device of 64 to 127, with a page of its own
         let mut cases = vec![];
@@ -128,8 +133,8 @@ fn peer_13_all_seven_bits_of_device_id_are_directory_index() {
 /// stage iotval2 is always 0; what must be equal is the whole record.
 #[test]
 fn peer_14_a_fault_on_a_cached_page_is_recorded_like_one_of_a_walk() {
-    for latency in LATENCIES {
-        let (mut m, root) = machine(latency);
+    for timing in TIMINGS {
+        let (mut m, root) = machine(timing);
         m.map(root, PAGE, FRAME, RWX & !pte::W & !pte::X, 0);
         for access in [Access::Write, Access::Exec] {
             let r = request(DEV, access, PAGE + 0x40);
@@ -152,8 +157,8 @@ fn peer_14_a_fault_on_a_cached_page_is_recorded_like_one_of_a_walk() {
 /// Failure 15: a request without process_id that asks for privilege reads a supervisor page.
 #[test]
 fn peer_15_privilege_without_process_id_is_none() {
-    for latency in LATENCIES {
-        let (mut m, root) = machine(latency);
+    for timing in TIMINGS {
+        let (mut m, root) = machine(timing);
         m.map(root, PAGE + 0x1000, OTHER, RWX & !pte::U, 0);
         for access in ACCESSES {
             let mut r = request(DEV, access, PAGE + 0x1000);
@@ -176,10 +181,10 @@ fn peer_15_privilege_without_process_id_is_none() {
 /// Failure 16: cqh passes an illegal command. It is watched in every cycle.
 #[test]
 fn peer_16_cqh_never_passes_an_illegal_command() {
-    for latency in LATENCIES {
+    for timing in TIMINGS {
         for good in [0, 1, 4, 9] {
             // Given an illegal command behind some good ones, and more good ones behind it
-            let (mut m, _) = machine(latency);
+            let (mut m, _) = machine(timing);
             for _ in 0..good {
                 m.push(Cmd::VMA);
             }
@@ -190,9 +195,9 @@ fn peer_16_cqh_never_passes_an_illegal_command() {
             m.ring();
             // When time passes, Then cqh never exceeds its index, and nothing behind it happens
             let mut cqh = 0;
-            for _ in 0..20 * (latency + 3) {
+            for _ in 0..20 * (timing.latency + timing.jitter + 3) {
                 cqh = m.read32(reg::CQH);
-                assert!(cqh <= good, "L={latency}: cqh {cqh} behind {good}");
+                assert!(cqh <= good, "{timing:?}: cqh {cqh} behind {good}");
             }
             assert_eq!(cqh, good);
             assert_eq!(m.read32(reg::CQCSR), csr::EN | csr::ON | csr::CMD_ILL);
@@ -205,14 +210,14 @@ fn peer_16_cqh_never_passes_an_illegal_command() {
 #[test]
 fn peer_17_cqh_passes_a_fence_only_with_its_data_in_memory() {
     // Given memory that takes no write for 500 cycles
-    for latency in LATENCIES {
-        let (mut m, knobs) = unruly(latency);
+    for timing in TIMINGS {
+        let (mut m, knobs) = unruly(timing);
         knobs.stall_writes.set(true);
         m.push(Cmd::FENCE.with(Cmd::PR | Cmd::PW).store(SCRATCH, 0x55));
         m.push(Cmd::VMA);
         m.ring();
         for _ in 0..250 {
-            assert_eq!(m.read32(reg::CQH), 0, "L={latency}");
+            assert_eq!(m.read32(reg::CQH), 0, "{timing:?}");
         }
         assert_eq!(m.load(SCRATCH), 0);
         knobs.stall_writes.set(false);
@@ -221,7 +226,7 @@ fn peer_17_cqh_passes_a_fence_only_with_its_data_in_memory() {
     }
     // Given memory that answers late
     for latency in [1, 10, 80] {
-        let (mut m, _) = machine(latency);
+        let (mut m, _) = machine(timing(latency, 1, 0));
         for i in 1..=4u32 {
             m.push(Cmd::FENCE.store(SCRATCH, i));
             m.ring();
@@ -242,8 +247,8 @@ fn peer_17_cqh_passes_a_fence_only_with_its_data_in_memory() {
 #[test]
 fn peer_18_a_fence_waits_for_accesses_granted_before_it() {
     const ON_ITS_WAY: u64 = 120;
-    for latency in LATENCIES {
-        let (mut m, root) = machine(latency);
+    for timing in TIMINGS {
+        let (mut m, root) = machine(timing);
         m.dut.h.set_dma_latency(ON_ITS_WAY, ON_ITS_WAY);
         for delay in ALIGNMENTS {
             let access = [Access::Read, Access::Write][delay as usize % 2];
@@ -265,7 +270,7 @@ fn peer_18_a_fence_waits_for_accesses_granted_before_it() {
             if f.answered < rung - 2 {
                 assert!(
                     passed >= f.answered + ON_ITS_WAY,
-                    "L={latency} delay={delay}"
+                    "{timing:?} delay={delay}"
                 );
             }
             m.dut.step(ON_ITS_WAY);
@@ -277,7 +282,7 @@ fn peer_18_a_fence_waits_for_accesses_granted_before_it() {
 /// Translated and ATS requests meet none of the caches above; they are refused in the middle of everything.
 #[test]
 fn peer_18_requests_that_are_refused_hold_up_no_fence() {
-    let (mut m, _) = machine(2);
+    let (mut m, _) = machine(TIMINGS[0]);
     m.dut.h.set_dma_latency(100_000, 100_000);
     for kind in [Kind::Translated, Kind::Ats] {
         m.refuses(as_kind(request(DEV, Access::Read, PAGE), kind), 260);

@@ -1,16 +1,13 @@
 //! Random machines on the rtl against the golden model.
 
-use portcullis_regmap::config::TINY;
+use portcullis_regmap::Config;
+use portcullis_regmap::config::{LINUX, TINY};
 use portcullis_sim::backend::Backend;
 use portcullis_sim::core::Core;
 use portcullis_tests::random::{Summary, examine};
 
-fn rtl() -> Box<dyn Core> {
-    Backend::Rtl.core(&TINY).expect("back end rtl")
-}
-
-/// Seeds from PORTCULLIS_RANDOM_SEEDS=first..end, or PORTCULLIS_RANDOM_N=count from 0, or the fixed 500.
-fn seeds() -> std::ops::Range<u64> {
+/// Seeds from PORTCULLIS_RANDOM_SEEDS=first..end, or PORTCULLIS_RANDOM_N=count from 0, or `default`.
+fn seeds(default: u64) -> std::ops::Range<u64> {
     if let Ok(range) = std::env::var("PORTCULLIS_RANDOM_SEEDS") {
         let (first, end) = range
             .split_once("..")
@@ -18,16 +15,16 @@ fn seeds() -> std::ops::Range<u64> {
         return first.parse().expect("first seed")..end.parse().expect("end of the seeds");
     }
     let count = std::env::var("PORTCULLIS_RANDOM_N")
-        .map_or(500, |n| n.parse().expect("number of machines"));
+        .map_or(default, |n| n.parse().expect("number of machines"));
     0..count
 }
 
-#[test]
-fn random_lockstep_500() {
+fn lockstep(config: &'static Config, default: u64) {
+    let core = || -> Box<dyn Core> { Backend::Rtl.core(config).expect("back end rtl") };
     let mut total = Summary::default();
     let mut failures = Vec::new();
-    for seed in seeds() {
-        match examine(seed, &TINY, &rtl) {
+    for seed in seeds(default) {
+        match examine(seed, config, &core) {
             Ok(summary) => total.add(&summary),
             Err(failure) => {
                 println!("{failure}\n");
@@ -38,10 +35,20 @@ fn random_lockstep_500() {
             }
         }
     }
-    println!("{total:?}");
+    println!("{}: {total:?}", config.name);
     assert!(
         failures.is_empty(),
         "{} machines differ: {failures:#?}",
         failures.len()
     );
+}
+
+#[test]
+fn random_lockstep_500() {
+    lockstep(&TINY, 500);
+}
+
+#[test]
+fn random_lockstep_linux_100() {
+    lockstep(&LINUX, 100);
 }

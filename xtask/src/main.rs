@@ -1,8 +1,10 @@
 //! Verification with outside tools. `cargo xtask verify` generates the Verilog, lints it with Verilator, Icarus and
 //! Yosys, synthesises it within a budget, and compares it with the Rust simulation cycle by cycle.
+//! `cargo xtask mutants` plants defects and sees that the tests find them.
 
 mod cosim;
 mod lint;
+mod mutants;
 mod report;
 mod synth;
 mod tools;
@@ -13,13 +15,20 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N]
+       cargo xtask mutants [PART OF A NAME]
 
-steps: lint, synth, cosim (all of them without --only)
+steps of verify: lint, synth, cosim (all of them without --only)
 --cycles N   cycles of co-simulation of the core (default 30000; a third of it for each block)
 --seed N     seed of the random inputs (default 1)";
 
 /// The steps of `verify`.
 const STEPS: [&str; 3] = ["lint", "synth", "cosim"];
+
+/// What to do.
+enum Job {
+    Verify(Options),
+    Mutants(String),
+}
 
 struct Options {
     steps: Vec<String>,
@@ -27,18 +36,24 @@ struct Options {
     seed: u64,
 }
 
-fn parse(args: &[String]) -> Result<Options, String> {
+fn parse(args: &[String]) -> Result<Job, String> {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words[..] {
+        [] => Err("a command is missing".into()),
+        ["verify", ..] => parse_verify(&args[1..]).map(Job::Verify),
+        ["mutants"] => Ok(Job::Mutants(String::new())),
+        ["mutants", filter] => Ok(Job::Mutants(filter.to_string())),
+        ["mutants", ..] => Err("mutants takes one name".into()),
+        [command, ..] => Err(format!("unknown command `{command}`")),
+    }
+}
+
+fn parse_verify(rest: &[String]) -> Result<Options, String> {
     let mut options = Options {
         steps: STEPS.map(str::to_string).to_vec(),
         cycles: 30_000,
         seed: 1,
     };
-    let [command, rest @ ..] = args else {
-        return Err("a command is missing".into());
-    };
-    if command != "verify" {
-        return Err(format!("unknown command `{command}`"));
-    }
     for pair in rest.chunks(2) {
         let [name, value] = pair else {
             return Err(format!("`{}` wants a value", pair[0]));
@@ -81,6 +96,11 @@ fn verify(options: &Options) -> Report {
     if !tools::provide(&mut report, wants("lint"), wants("synth"), wants("cosim")) {
         return report;
     }
+    let flow = if wants("synth") {
+        synth::find(&mut report)
+    } else {
+        None
+    };
     for config in portcullis_regmap::config::CONFIGS {
         let file = target().join(format!("verilog/portcullis_{}.v", config.name));
         let made = report.step(&format!("verilog {}", config.name), || {
@@ -92,8 +112,8 @@ fn verify(options: &Options) -> Report {
         if wants("lint") {
             lint::run(&mut report, config.name, &file);
         }
-        if wants("synth") {
-            synth::run(&mut report, config.name, &file);
+        if let Some(flow) = &flow {
+            synth::run(&mut report, flow, config.name, &file);
         }
     }
     if wants("cosim") {
@@ -105,7 +125,12 @@ fn verify(options: &Options) -> Report {
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match parse(&args) {
-        Ok(options) => verify(&options).finish(),
+        Ok(Job::Verify(options)) => verify(&options).finish(),
+        Ok(Job::Mutants(filter)) => {
+            let mut report = Report::new();
+            mutants::run(&mut report, &root(), &target(), &filter);
+            report.finish()
+        }
         Err(e) => {
             eprintln!("xtask: {e}\n\n{USAGE}");
             ExitCode::from(2)

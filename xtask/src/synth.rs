@@ -1,4 +1,4 @@
-//! Synthesis for the iCE40 HX8K, and the budgets in constraints/budgets.toml.
+//! Synthesis for the boards' devices, and the budgets in constraints/budgets.toml.
 
 use crate::report::Report;
 use crate::tools::{make_dir, run as tool, run_within, write};
@@ -11,6 +11,13 @@ use std::time::Duration;
 /// The release of pyosys that the budgets were set with.
 const PYOSYS: &str = "pyosys==0.70";
 
+/// Succeeds if that release is installed.
+const PROBE: &str = "\
+import importlib.metadata as m, sys
+from pyosys import libyosys
+sys.exit(m.version('pyosys') != sys.argv[1].split('==')[1])
+";
+
 /// A small command line around the library: runs the script in its first argument.
 const WRAPPER: &str = "\
 import sys
@@ -21,24 +28,75 @@ for command in sys.argv[1].split(';'):
     ys.run_pass(command.strip(), design)
 ";
 
-/// Synthesises `file` and holds the result against the budget of `config`.
-pub fn run(report: &mut Report, config: &str, file: &Path) {
+/// Finds a Yosys, as a step of its own.
+pub fn find(report: &mut Report) -> Option<Flow> {
     let mut flow = None;
     report.step("synth: yosys", || {
         let (found, text) = Flow::find()?;
         flow = Some(found);
         Ok(text)
     });
-    let Some(flow) = flow else { return };
-    report.step(&format!("synth {config}: hx8k"), || {
-        let counts = flow.synthesise(config, file)?;
-        let text = std::fs::read_to_string(root().join("constraints/budgets.toml"))
-            .map_err(|e| format!("constraints/budgets.toml: {e}"))?;
-        within(&counts, &budget(&text, config)?)
-    });
+    flow
 }
 
-enum Flow {
+/// Synthesises `file` for its devices and holds the results against the budgets of `config`.
+pub fn run(report: &mut Report, flow: &Flow, config: &str, file: &Path) {
+    let path = root().join("constraints/budgets.toml");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let limits = match budgets(&text, config) {
+        Ok(limits) => limits,
+        Err(e) => {
+            report.step(&format!("synth {config}"), || Err(e));
+            return;
+        }
+    };
+    for (device, limits) in limits {
+        report.step(&format!("synth {config}: {device}"), || {
+            let family = Family::of(&device)?;
+            within(&flow.synthesise(config, file, &family)?, &limits)
+        });
+    }
+}
+
+/// Names and numbers, such as `lut4` and 2,664.
+type Counts = BTreeMap<String, u64>;
+
+/// What Yosys calls things of a family of devices.
+struct Family {
+    command: &'static str,
+    /// Beginnings of cell names, and what budgets call those cells.
+    cells: &'static [(&'static str, &'static str)],
+}
+
+impl Family {
+    fn of(device: &str) -> Result<Self, String> {
+        match device {
+            "hx8k" => Ok(Family {
+                command: "synth_ice40",
+                cells: &[
+                    ("SB_LUT4", "lut4"),
+                    ("SB_DFF", "ff"),
+                    ("SB_RAM40", "bram"),
+                    ("SB_CARRY", "carry"),
+                ],
+            }),
+            "ecp5" => Ok(Family {
+                command: "synth_ecp5",
+                cells: &[
+                    ("LUT4", "lut4"),
+                    ("TRELLIS_FF", "ff"),
+                    ("DP16KD", "bram"),
+                    ("CCU2C", "carry"),
+                    ("TRELLIS_DPR16X4", "dram"),
+                ],
+            }),
+            _ => Err(format!("no synthesis for the device `{device}`")),
+        }
+    }
+}
+
+/// A Yosys.
+pub enum Flow {
     /// Yosys 0.70 as a Python library, in a virtual environment of its own.
     Python { python: PathBuf, script: PathBuf },
     /// Whatever Yosys the system has.
@@ -62,7 +120,7 @@ impl Flow {
     fn python() -> Result<Self, String> {
         let venv = target().join("venv");
         let python = venv.join("bin/python");
-        let probe = || Command::new(&python).args(["-c", "import pyosys"]).output();
+        let probe = || Command::new(&python).args(["-c", PROBE, PYOSYS]).output();
         if !probe().is_ok_and(|o| o.status.success()) {
             make_dir(&target())?;
             let log = target().join("venv.log");
@@ -71,19 +129,21 @@ impl Flow {
             run_within(make.args(["-m", "venv"]).arg(&venv), minute, &log)?;
             let mut pip = Command::new(&python);
             let pip = pip.args(["-m", "pip", "install", "-q", "--no-input", PYOSYS]);
-            run_within(pip, minute, &log)?;
+            run_within(pip, minute, &log)
+                .map_err(|e| format!("pip cannot install {PYOSYS} ({e})"))?;
         }
         let script = venv.join("yosys.py");
         write(&script, WRAPPER)?;
         Ok(Flow::Python { python, script })
     }
 
-    fn synthesise(&self, config: &str, file: &Path) -> Result<BTreeMap<&'static str, u64>, String> {
+    fn synthesise(&self, config: &str, file: &Path, family: &Family) -> Result<Counts, String> {
         let dir = make_dir(&target().join("synth"))?;
         let top = file.file_stem().unwrap_or_default().to_string_lossy();
         let script = format!(
-            "read_verilog {}; synth_ice40 -top {top}; stat",
-            file.display()
+            "read_verilog {}; {} -top {top}; stat",
+            file.display(),
+            family.command
         );
         let mut command = match self {
             Flow::Python { python, script } => {
@@ -98,34 +158,31 @@ impl Flow {
             }
         };
         let log = tool(command.arg(&script))?;
-        write(&dir.join(format!("{config}.log")), &log)?;
-        count(&log)
+        let name = format!("{config}_{}.log", family.command);
+        write(&dir.join(name), &log)?;
+        count(&log, family)
     }
 }
 
 /// Cells by the names that budgets use, from the last `stat` in a log.
-fn count(log: &str) -> Result<BTreeMap<&'static str, u64>, String> {
+fn count(log: &str, family: &Family) -> Result<Counts, String> {
     let stat = match log.rfind("Printing statistics") {
         Some(at) => &log[at..],
         None => return Err("yosys printed no statistics".into()),
     };
-    let mut counts = BTreeMap::from([("lut4", 0), ("ff", 0), ("bram", 0), ("carry", 0)]);
+    let mut counts = Counts::new();
+    for (_, name) in family.cells {
+        counts.insert(name.to_string(), 0);
+    }
     for line in stat.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let Some(cell) = words.iter().find(|w| w.starts_with("SB_")) else {
-            continue;
-        };
         let Some(n) = words.iter().find_map(|w| w.parse::<u64>().ok()) else {
             continue;
         };
-        let name = match *cell {
-            "SB_LUT4" => "lut4",
-            "SB_CARRY" => "carry",
-            c if c.starts_with("SB_DFF") => "ff",
-            c if c.starts_with("SB_RAM40") => "bram",
-            _ => continue,
-        };
-        *counts.entry(name).or_default() += n;
+        let kind = |w: &&str| family.cells.iter().find(|(cell, _)| w.starts_with(cell));
+        if let Some((_, name)) = words.iter().find_map(kind) {
+            *counts.entry(name.to_string()).or_default() += n;
+        }
     }
     if counts["lut4"] == 0 {
         return Err("yosys counted no LUTs".into());
@@ -133,10 +190,10 @@ fn count(log: &str) -> Result<BTreeMap<&'static str, u64>, String> {
     Ok(counts)
 }
 
-/// The limits in section `[config]` of a budget file: lines `name = number`.
-fn budget(text: &str, config: &str) -> Result<BTreeMap<String, u64>, String> {
-    let mut limits = BTreeMap::new();
-    let mut here = false;
+/// The limits of the sections `[config.device]`, by device; their lines are `name = number`.
+fn budgets(text: &str, config: &str) -> Result<BTreeMap<String, Counts>, String> {
+    let mut all: BTreeMap<String, Counts> = BTreeMap::new();
+    let mut device = None;
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or("").trim();
         let bad = || format!("constraints/budgets.toml:{}: `{line}`", number + 1);
@@ -144,29 +201,29 @@ fn budget(text: &str, config: &str) -> Result<BTreeMap<String, u64>, String> {
             continue;
         }
         if let Some(section) = line.strip_prefix('[') {
-            here = section.strip_suffix(']').ok_or_else(bad)? == config;
+            let section = section.strip_suffix(']').ok_or_else(bad)?;
+            let (name, of) = section.split_once('.').ok_or_else(bad)?;
+            device = (name == config).then(|| of.to_string());
             continue;
         }
         let (name, limit) = line.split_once('=').ok_or_else(bad)?;
         let limit = limit.trim().parse().map_err(|_| bad())?;
-        if here {
+        if let Some(device) = &device {
+            let limits = all.entry(device.clone()).or_default();
             limits.insert(name.trim().to_string(), limit);
         }
     }
-    if limits.is_empty() {
+    if all.is_empty() {
         return Err(format!(
-            "constraints/budgets.toml has no section [{config}]"
+            "constraints/budgets.toml has no section [{config}.DEVICE]"
         ));
     }
-    Ok(limits)
+    Ok(all)
 }
 
-fn within(
-    counts: &BTreeMap<&'static str, u64>,
-    limits: &BTreeMap<String, u64>,
-) -> Result<String, String> {
+fn within(counts: &Counts, limits: &Counts) -> Result<String, String> {
     for (name, limit) in limits {
-        match counts.get(name.as_str()) {
+        match counts.get(name) {
             None => {
                 return Err(format!(
                     "budgets.toml limits `{name}`, which is not counted"
@@ -176,14 +233,14 @@ fn within(
             Some(_) => {}
         }
     }
-    let of = |name: &str| {
-        let n = counts.get(name).copied().unwrap_or(0);
-        match limits.get(name) {
+    let texts: Vec<String> = counts
+        .iter()
+        .map(|(name, n)| match limits.get(name) {
             Some(limit) => format!("{n} {name} of {limit}"),
             None => format!("{n} {name}"),
-        }
-    };
-    Ok(["lut4", "ff", "bram", "carry"].map(of).join(", "))
+        })
+        .collect();
+    Ok(texts.join(", "))
 }
 
 #[cfg(test)]
@@ -193,26 +250,43 @@ mod tests {
     const OLD: &str = "\n3. Printing statistics.\n   Number of cells: 12\n     SB_CARRY   2\n     SB_DFFE   5\n     SB_DFF  1\n     SB_LUT4  4\n     SB_RAM40_4K   3\n";
     const NEW: &str = "\n3. Printing statistics.\n      12 cells\n      2   SB_CARRY\n      5   SB_DFFE\n      1   SB_DFF\n      4   SB_LUT4\n      3   SB_RAM40_4K\n";
 
-    #[test]
-    fn both_forms_of_statistics() {
-        for log in [OLD, NEW] {
-            let c = count(log).expect("counts");
-            assert_eq!((c["lut4"], c["ff"], c["bram"], c["carry"]), (4, 6, 3, 2));
-        }
-        assert!(count("nothing").is_err());
+    fn ice40(log: &str) -> Result<Counts, String> {
+        count(log, &Family::of("hx8k").expect("a family"))
     }
 
     #[test]
-    fn budgets() {
-        let text = "# limits\n[tiny]\nlut4 = 4 # of 8\nff=6\n[big]\nlut4 = 9\n";
-        let tiny = budget(text, "tiny").expect("a section");
+    fn both_forms_of_statistics() {
+        for log in [OLD, NEW] {
+            let c = ice40(log).expect("counts");
+            assert_eq!((c["lut4"], c["ff"], c["bram"], c["carry"]), (4, 6, 3, 2));
+        }
+        assert!(ice40("nothing").is_err());
+    }
+
+    #[test]
+    fn limits() {
+        let text = "# limits\n[tiny.hx8k]\nlut4 = 4 # of 8\nff=6\n[big.ecp5]\nlut4 = 9\n";
+        let all = budgets(text, "tiny").expect("a section");
+        assert_eq!(all.keys().collect::<Vec<_>>(), ["hx8k"]);
+        let tiny = &all["hx8k"];
         assert_eq!(tiny.len(), 2);
-        let mut counts = count(NEW).expect("counts");
-        assert!(within(&counts, &tiny).is_ok());
-        counts.insert("lut4", 5);
-        let e = within(&counts, &tiny).expect_err("too many");
+        let mut counts = ice40(NEW).expect("counts");
+        assert!(within(&counts, tiny).is_ok());
+        counts.insert("lut4".into(), 5);
+        let e = within(&counts, tiny).expect_err("too many");
         assert_eq!(e, "lut4: 5, the budget is 4");
-        assert!(budget(text, "other").is_err());
-        assert!(budget("[tiny]\nlut4 4\n", "tiny").is_err());
+        assert!(budgets(text, "other").is_err());
+        assert!(budgets("[tiny.hx8k]\nlut4 4\n", "tiny").is_err());
+        assert!(budgets("[tiny]\nlut4 = 4\n", "tiny").is_err());
+    }
+
+    #[test]
+    fn every_configuration_has_a_budget() {
+        let text = include_str!("../../constraints/budgets.toml");
+        for config in portcullis_regmap::config::CONFIGS {
+            for device in budgets(text, config.name).expect("a budget").keys() {
+                assert!(Family::of(device).is_ok(), "{device}");
+            }
+        }
     }
 }

@@ -8,7 +8,8 @@
 //! Timing: `hit`, `index` and `size` answer `vpn*` and `slots` combinationally. `inval`, `kill`, `drop`, `flush`,
 //! `fill` and `reset` act at the clock edge; `fill` wins over the others for its own index.
 //!
-//! Invariant: at most one entry matches a question; the miss path looks up again before it walks.
+//! Software may leave pages of different sizes over one address in the cache (promotion without invalidation, SW-16). Of
+//! several entries that match, the first one answers, alone (MEM-07); an invalidation reaches them all.
 
 use rust_hdl::prelude::*;
 
@@ -189,10 +190,8 @@ impl<const N: usize, const I: usize, const C: usize, const S: usize, const V: us
         }
         let (mut hit, mut index, mut size) = (false, 0u64, 0u64);
         for (i, e) in self._entries.iter().enumerate() {
-            if e.valid && of(slots, e) && address(e) {
-                hit = true;
-                index |= i as u64;
-                size |= u64::from(e.size);
+            if !hit && e.valid && of(slots, e) && address(e) {
+                (hit, index, size) = (true, i as u64, u64::from(e.size));
             }
         }
         self.hit.next = hit;
@@ -216,6 +215,7 @@ reg [{n1}:0] same_1;
 reg [{n1}:0] same_0;
 reg [{n1}:0] asked;
 reg [{n1}:0] matched;
+reg [{n1}:0] first;
 wire [44:0] key = {{vpn4, vpn3, vpn2, vpn1, vpn0}};
 wire [44:0] fill_key = {{fill_vpn4, fill_vpn3, fill_vpn2, fill_vpn1, fill_vpn0}};
 integer k;
@@ -254,8 +254,11 @@ always @(*) begin
       & ((tag_vpn[k][3:0] == key[3:0]) | (tag_size[k] != 3'd0));
     asked[k] = slots[tag_slot[k]];
     matched[k] = valid[k] & asked[k] & same_high[k] & same_1[k] & same_0[k];
-    index = index | ({{{I}{{matched[k]}}}} & k[{i1}:0]);
-    size = size | ({{3{{matched[k]}}}} & tag_size[k]);
+  end
+  first = matched & (~matched + 1'b1);
+  for (k = 0; k < {N}; k = k + 1) begin
+    index = index | ({{{I}{{first[k]}}}} & k[{i1}:0]);
+    size = size | ({{3{{first[k]}}}} & tag_size[k]);
   end
   hit = |matched;
 end

@@ -256,7 +256,7 @@ impl World {
             return None;
         }
         Some(match rng.below(64) {
-            0 => {
+            0 | 44 | 45 => {
                 let mode = rng.pick(&[2, 2, 2, 3, 4, 4, 0, 1]);
                 Access::write(offset::DDTP, true, (0x300 << 10) | mode)
             }
@@ -352,7 +352,7 @@ impl World {
         u.mem_r_data.next = data.into();
         u.mem_r_id.next = b.id;
         u.mem_r_last.next = b.beat + 1 == b.beats;
-        u.mem_r_status.next = if rng.one_in(64) { rng.below(3) } else { 0 }.into();
+        u.mem_r_status.next = if rng.one_in(24) { rng.below(3) } else { 0 }.into();
         b.beat += 1;
         if b.beat == b.beats {
             self.bursts.pop_front();

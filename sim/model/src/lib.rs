@@ -23,6 +23,7 @@ mod allowed;
 mod command;
 mod context;
 mod counters;
+mod explore;
 mod interrupts;
 mod memory;
 mod model;

@@ -155,6 +155,12 @@ impl Versions {
         });
     }
 
+    /// Whether a write of the IOMMU to the doubleword at `addr` fails now.
+    #[must_use]
+    pub fn refuses(&self, addr: u64) -> bool {
+        self.error(addr & !7, true, self.now).is_some()
+    }
+
     fn error(&self, addr: u64, write: bool, time: u64) -> Option<MemError> {
         let touches = |rule: &&Rule| {
             rule.time <= time

@@ -8,7 +8,7 @@ use crate::command::{Command, Invalidation, decode};
 use crate::counters::{Counters, Event};
 use crate::interrupts::{Entry, FIP, Interrupts, PMIP};
 use crate::memory::{Checked, MemError, Memory};
-use crate::registers::{CMD_ILL, CQ_EVENTS, EN, FQ_EVENTS, FENCE_W_IP, FQOF, IE, MF, ON};
+use crate::registers::{CMD_ILL, CQ_EVENTS, EN, FENCE_W_IP, FQ_EVENTS, FQOF, IE, MF, ON};
 use crate::translate::{DdtRead, Features, PteRead, Root, Source, translate};
 use crate::types::{Access, Kind, Outcome, Record, Request};
 
@@ -143,8 +143,7 @@ impl Model {
             pscid: None,
         };
         let outcome = translate(&self.features, request, &mut source);
-        let (directory, table, pscid) =
-            (source.directory_reads, source.table_reads, source.pscid);
+        let (directory, table, pscid) = (source.directory_reads, source.table_reads, source.pscid);
         self.count(request, directory, table, pscid);
         if let Outcome::Refused(fault) = outcome
             && let Some(record) = fault.record(request)
@@ -188,7 +187,11 @@ impl Model {
             return self.level();
         }
         let addr = self.fq_slot();
-        let bytes: Vec<u8> = record.0.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let bytes: Vec<u8> = record
+            .0
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .collect();
         // FQ-03.
         if !self.features.reaches(addr) || memory.store(addr, &bytes).is_err() {
             self.fq.csr |= MF;
@@ -222,9 +225,7 @@ impl Model {
     /// Whether commands are left that nothing stops (CQ-02, CQ-04).
     #[must_use]
     pub fn has_command(&self) -> bool {
-        self.cq.csr & ON != 0
-            && self.cq.csr & (MF | CMD_ILL) == 0
-            && self.cq.head != self.cq.tail
+        self.cq.csr & ON != 0 && self.cq.csr & (MF | CMD_ILL) == 0 && self.cq.head != self.cq.tail
     }
 
     /// Executes the command at cqh (groups 17 to 21).
@@ -258,8 +259,8 @@ impl Model {
         {
             if let Some((addr, data)) = store {
                 // FEN-07, A-24.
-                let stored = self.features.reaches(addr)
-                    && memory.store(addr, &data.to_le_bytes()).is_ok();
+                let stored =
+                    self.features.reaches(addr) && memory.store(addr, &data.to_le_bytes()).is_ok();
                 if !stored {
                     return stop(self, MF);
                 }
@@ -310,12 +311,25 @@ impl Model {
         invalidations
     }
 
-    /// INT-09, INT-16.
-    fn send_messages(&mut self, memory: &mut impl Memory) {
+    /// Writes the interrupt messages that are due (INT-09); returns each address, its data, and whether it was written.
+    pub fn deliver(&mut self, memory: &mut impl Memory) -> Vec<(u64, u32, bool)> {
+        let mut sent = Vec::new();
         while let Some((addr, data)) = self.interrupts.next_message() {
-            let sent =
+            let done =
                 self.features.reaches(addr) && memory.store(addr, &data.to_le_bytes()).is_ok();
-            if !sent {
+            sent.push((addr, data, done));
+        }
+        sent
+    }
+
+    /// INT-09, INT-16: a record of a message that failed may raise fip, and so the next message.
+    fn send_messages(&mut self, memory: &mut impl Memory) {
+        loop {
+            let sent = self.deliver(memory);
+            if sent.is_empty() {
+                return;
+            }
+            for (addr, _, _) in sent.into_iter().filter(|message| !message.2) {
                 self.report(memory, &Record::msi_write(addr));
             }
         }
@@ -363,7 +377,7 @@ impl<M: Memory> Source for Current<'_, M> {
     fn ddtp(&mut self) -> (u8, u64) {
         self.ddtp
     }
-    fn directory(&mut self, own: u64) -> u64 {
+    fn directory(&mut self, own: (u8, u64)) -> (u8, u64) {
         own
     }
     fn ddt_entry(&mut self, read: &DdtRead) -> Checked {

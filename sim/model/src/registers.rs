@@ -108,8 +108,8 @@ impl Model {
     #[must_use]
     pub fn read(&self, offset: u16, wide: bool) -> u64 {
         match (place(offset), wide) {
-            (Place::Double(double), true) if offset % 8 == 0 => self.double(double),
-            (Place::Double(double), false) if offset % 4 == 0 => {
+            (Place::Double(double), true) if offset.is_multiple_of(8) => self.double(double),
+            (Place::Double(double), false) if offset.is_multiple_of(4) => {
                 self.double(double) >> (8 * (offset & 4)) & 0xffff_ffff
             }
             (Place::Word(word), false) => u64::from(self.word(word)),
@@ -120,8 +120,10 @@ impl Model {
     /// Writes 4 bytes, or 8 if `wide`; see [`Model::read`] for accesses that do nothing.
     pub fn write(&mut self, offset: u16, wide: bool, value: u64) {
         match (place(offset), wide) {
-            (Place::Double(double), true) if offset % 8 == 0 => self.set_double(double, value),
-            (Place::Double(double), false) if offset % 4 == 0 => {
+            (Place::Double(double), true) if offset.is_multiple_of(8) => {
+                self.set_double(double, value)
+            }
+            (Place::Double(double), false) if offset.is_multiple_of(4) => {
                 // A write of one half leaves the other as it reads; Go/Busy reads 0 between accesses.
                 let shift = 8 * (offset & 4);
                 let kept = self.double(double) & !(0xffff_ffff << shift);
@@ -144,7 +146,11 @@ impl Model {
             Double::TrCtl => self.tr_ctl,
             Double::TrResponse => self.tr_response,
             Double::Icvec => u64::from(self.interrupts.icvec),
-            Double::MsiAddr(entry) => self.interrupts.table.get(entry).map_or(0, |entry| entry.addr),
+            Double::MsiAddr(entry) => self
+                .interrupts
+                .table
+                .get(entry)
+                .map_or(0, |entry| entry.addr),
         }
     }
 

@@ -93,8 +93,9 @@ pub struct PteRead {
 pub trait Source {
     /// ddtp: iommu_mode and page number.
     fn ddtp(&mut self) -> (u8, u64);
-    /// The directory in which the context is looked up: ddtp's, or an earlier one that a cache still knows (DDTP-10).
-    fn directory(&mut self, own: u64) -> u64;
+    /// The directory in which the context is looked up, levels and page number: ddtp's, or an earlier one that a cache
+    /// still knows (DDTP-10).
+    fn directory(&mut self, own: (u8, u64)) -> (u8, u64);
     /// A non-leaf directory entry (DDT-09).
     fn ddt_entry(&mut self, read: &DdtRead) -> Checked;
     /// A device context, its doublewords read in one burst (HW4).
@@ -163,7 +164,8 @@ pub(crate) fn find_context(
     if (levels..3).any(|level| ddi(device_id, level) != 0) {
         return Err(cause::TYPE_DISALLOWED);
     }
-    let mut table = source.directory(ppn) << 12;
+    let (levels, ppn) = source.directory((levels, ppn));
+    let mut table = ppn << 12;
     for level in (1..levels).rev() {
         let addr = table + ddi(device_id, level) * 8;
         if !features.reaches(addr) {

@@ -6,6 +6,7 @@ use portcullis_model::{
     Access, Fault, Features, History, Invalidation, Life, MemError, Outcome, Request, Versions,
     allowed,
 };
+use portcullis_regmap::config::TINY;
 
 const OLD: u64 = 0x111 << 10 | RWX;
 const NEW: u64 = 0x222 << 10 | RWX;
@@ -24,7 +25,13 @@ impl Story {
         history.switch(0, 2, DDT >> 12);
         history.settled(1);
         history.device(5);
-        (Self { mem: b.mem, history }, slot)
+        (
+            Self {
+                mem: b.mem,
+                history,
+            },
+            slot,
+        )
     }
 
     fn set(&mut self, time: u64, addr: u64, value: u64) {
@@ -122,7 +129,8 @@ fn inv_03_by_pscid() {
         let (mut s, slot) = Story::new();
         s.set(10, slot, OLD);
         s.set(20, slot, NEW);
-        s.history.invalidated(Story::pages(Some(pscid), None), 25, 40);
+        s.history
+            .invalidated(Story::pages(Some(pscid), None), 25, 40);
         assert_eq!(s.read(41, 45), want);
     }
 }
@@ -140,11 +148,15 @@ fn inv_03_globals_stay() {
 
 #[test]
 fn inv_04_and_05_by_address() {
-    for (page, want) in [(IOVA >> 12, vec![0x222]), (IOVA >> 12 ^ 1, vec![0x111, 0x222])] {
+    for (page, want) in [
+        (IOVA >> 12, vec![0x222]),
+        (IOVA >> 12 ^ 1, vec![0x111, 0x222]),
+    ] {
         let (mut s, slot) = Story::new();
         s.set(10, slot, OLD);
         s.set(20, slot, NEW);
-        s.history.invalidated(Story::pages(Some(7), Some(page)), 25, 40);
+        s.history
+            .invalidated(Story::pages(Some(7), Some(page)), 25, 40);
         assert_eq!(s.read(41, 45), want);
     }
 }
@@ -157,7 +169,8 @@ fn inv_20_pointers_survive_an_address() {
     s.set(10, slot, OLD);
     s.set(10, other + (slot & 0xfff), NEW);
     s.set(20, pointer, other >> 12 << 10 | 1);
-    s.history.invalidated(Story::pages(Some(7), Some(IOVA >> 12)), 25, 40);
+    s.history
+        .invalidated(Story::pages(Some(7), Some(IOVA >> 12)), 25, 40);
     assert_eq!(s.read(41, 45), [0x111, 0x222]);
     s.history.invalidated(Story::pages(Some(7), None), 46, 50);
     assert_eq!(s.read(51, 55), [0x222]);
@@ -171,7 +184,8 @@ fn inv_22_superpage_goes_by_any_address_in_it() {
     // The pointer that was there is gone.
     s.history.invalidated(Story::pages(None, None), 11, 12);
     s.set(20, slot, 0x400 << 10 | RWX);
-    s.history.invalidated(Story::pages(None, Some(IOVA >> 12 ^ 0x1ff)), 25, 40);
+    s.history
+        .invalidated(Story::pages(None, Some(IOVA >> 12 ^ 0x1ff)), 25, 40);
     assert_eq!(s.read(41, 45), [0x400 | IOVA >> 12 & 0x1ff]);
 }
 
@@ -181,7 +195,10 @@ fn mem_07_neighbours_of_a_napot_page() {
     let napot = |ppn: u64| 1 << 63 | ppn << 10 | RWX;
     s.set(10, slot, napot(0x118));
     s.set(10, slot ^ 8, napot(0x228));
-    assert_eq!(s.read(12, 15), [0x110 | IOVA >> 12 & 0xf, 0x220 | IOVA >> 12 & 0xf]);
+    assert_eq!(
+        s.read(12, 15),
+        [0x110 | IOVA >> 12 & 0xf, 0x220 | IOVA >> 12 & 0xf]
+    );
     // A neighbour may help, but not harm.
     s.set(20, slot ^ 8, napot(0x228) & !2);
     assert!(!s.read(30, 35).contains(&0));
@@ -208,7 +225,8 @@ fn dir_11_translations_outlive_iodir() {
     s.set(10, slot, OLD);
     let other = ROOT + 0x8000;
     s.set(20, DDT + 5 * 32 + 24, SV39 | other >> 12);
-    s.history.invalidated(Invalidation::Directory { device_id: None }, 25, 30);
+    s.history
+        .invalidated(Invalidation::Directory { device_id: None }, 25, 30);
     assert_eq!(s.read(31, 35), [0, 0x111]);
     s.history.invalidated(Story::pages(Some(7), None), 36, 40);
     assert_eq!(s.read(41, 45), [0]);
@@ -224,12 +242,16 @@ fn dc_13_one_pscid_two_tables() {
         s.set(10, tc + at, word);
     }
     let six = request(6, Access::Read, IOVA);
-    let refused = Outcome::Refused(Fault { cause: 13, dtf: false });
+    let refused = Outcome::Refused(Fault {
+        cause: 13,
+        dtf: false,
+    });
     assert_eq!(s.ask(&six, 12, 15).len(), 2);
     assert!(s.ask(&six, 12, 15).contains(&refused));
     // Another id: nothing is shared.
     s.set(20, tc + 16, 8 << 12);
-    s.history.invalidated(Invalidation::Directory { device_id: None }, 25, 30);
+    s.history
+        .invalidated(Invalidation::Directory { device_id: None }, 25, 30);
     assert_eq!(s.ask(&six, 31, 35), [refused]);
 }
 
@@ -253,7 +275,8 @@ fn ddtp_10_contexts_outlive_a_switch() {
     s.history.switch(24, 2, 0x7777);
     s.history.settled(26);
     assert_eq!(s.read(30, 35), [0, 0x111]);
-    s.history.invalidated(Invalidation::Directory { device_id: Some(5) }, 36, 40);
+    s.history
+        .invalidated(Invalidation::Directory { device_id: Some(5) }, 36, 40);
     assert_eq!(s.read(41, 45), [0]);
 }
 
@@ -261,7 +284,8 @@ fn ddtp_10_contexts_outlive_a_switch() {
 fn a_38_far_root_is_either_fault() {
     let (mut s, _) = Story::new();
     s.set(10, DDT + 5 * 32 + 24, SV39 | 1 << 30);
-    s.history.invalidated(Invalidation::Directory { device_id: None }, 11, 12);
+    s.history
+        .invalidated(Invalidation::Directory { device_id: None }, 11, 12);
     s.history.invalidated(Story::pages(None, None), 11, 12);
     let mut causes: Vec<u16> = s
         .ask(&request(5, Access::Write, IOVA), 20, 25)
@@ -283,4 +307,15 @@ fn errors_count_only_while_they_last() {
     s.mem.at(40);
     s.mem.plant(slot, 8, true, false, None);
     assert_eq!(s.read(45, 50), [0x111]);
+}
+
+#[test]
+fn ddtp_10_contexts_of_a_directory_of_other_levels() {
+    let (mut s, slot) = Story::new();
+    s.set(10, slot, OLD);
+    s.history.switch(20, 0, DDT >> 12);
+    s.history.settled(22);
+    s.history.switch(24, 4, 0x7777);
+    s.history.settled(26);
+    assert_eq!(s.read(30, 35), [0, 0x111]);
 }

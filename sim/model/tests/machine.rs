@@ -3,6 +3,7 @@
 mod common;
 use common::*;
 use portcullis_model::{Access, Command, Invalidation, MemError, Model, Step, decode};
+use portcullis_regmap::config::{LINUX, TINY};
 
 const ILL: u64 = 1 << 10;
 const MF: u64 = 1 << 8;
@@ -27,7 +28,14 @@ fn cap_01_capabilities_are_fixed() {
 #[test]
 fn reg_04_awkward_accesses_do_nothing() {
     let mut b = Bench::tiny();
-    for (offset, wide) in [(18, false), (20, true), (32, true), (72, true), (12, true), (37, false)] {
+    for (offset, wide) in [
+        (18, false),
+        (20, true),
+        (32, true),
+        (72, true),
+        (12, true),
+        (37, false),
+    ] {
         b.m.write(offset, wide, u64::MAX);
         assert_eq!(b.m.read(offset, wide), 0, "{offset}");
     }
@@ -37,7 +45,12 @@ fn reg_04_awkward_accesses_do_nothing() {
 #[test]
 fn reg_06_absent_registers() {
     let mut b = Bench::off(&TINY);
-    for offset in (56..72).chain(80..84).chain(88..760).chain(768..4096).step_by(4) {
+    for offset in (56..72)
+        .chain(80..84)
+        .chain(88..760)
+        .chain(768..4096)
+        .step_by(4)
+    {
         b.m.write(offset, false, 0xffff_ffff);
         assert_eq!(b.m.read(offset, false), 0, "{offset}");
     }
@@ -123,7 +136,10 @@ fn fqcsr_02_enabling_clears() {
     for _ in 0..2 {
         b.ask(Access::Read);
     }
-    assert_eq!((b.m.read(52, false), b.m.read(76, false)), (1, 1 | 1 << 16 | FQOF));
+    assert_eq!(
+        (b.m.read(52, false), b.m.read(76, false)),
+        (1, 1 | 1 << 16 | FQOF)
+    );
     b.m.write(76, false, 0);
     b.m.write(76, false, 1);
     assert_eq!((b.m.read(52, false), b.m.read(76, false)), (0, 1 | 1 << 16));
@@ -144,7 +160,10 @@ fn fq_02_and_07_full_queue_and_04_sticky() {
     for _ in 0..5 {
         b.ask(Access::Read);
     }
-    assert_eq!((b.m.read(52, false), b.m.read(76, false) & 0x300), (3, FQOF));
+    assert_eq!(
+        (b.m.read(52, false), b.m.read(76, false) & 0x300),
+        (3, FQOF)
+    );
     b.m.write(48, false, 2);
     b.ask(Access::Read);
     assert_eq!(b.m.read(52, false), 3);
@@ -192,8 +211,15 @@ fn cq_06_opcodes_and_functions() {
     }
     for (opcode, legal_ones) in [(1, 2), (2, 1), (3, 2)] {
         for func3 in 0..8 {
-            let words = [opcode | func3 << 7 | if opcode == 3 { 1 << 33 } else { 0 }, 0];
-            assert_eq!(illegal(&TINY, words), func3 >= legal_ones, "{opcode} {func3}");
+            let words = [
+                opcode | func3 << 7 | if opcode == 3 { 1 << 33 } else { 0 },
+                0,
+            ];
+            assert_eq!(
+                illegal(&TINY, words),
+                func3 >= legal_ones,
+                "{opcode} {func3}"
+            );
         }
     }
 }
@@ -201,14 +227,30 @@ fn cq_06_opcodes_and_functions() {
 #[test]
 fn cq_07_reserved_bits() {
     let reserved: [(u64, Vec<u32>, Vec<u32>); 3] = [
-        (1, [11].into_iter().chain(35..44).chain(60..64).collect(), (0..9).chain(62..64).collect()),
+        (
+            1,
+            [11].into_iter().chain(35..44).chain(60..64).collect(),
+            (0..9).chain(62..64).collect(),
+        ),
         (2, (14..32).collect(), (62..64).collect()),
-        (3, [10, 11, 32].into_iter().chain(34..40).collect(), (0..64).collect()),
+        (
+            3,
+            [10, 11, 32].into_iter().chain(34..40).collect(),
+            (0..64).collect(),
+        ),
     ];
     for (opcode, first, second) in reserved {
         assert!(legal(&TINY, [opcode, 0]));
-        assert!(first.into_iter().all(|bit| illegal(&TINY, [opcode | 1 << bit, 0])));
-        assert!(second.into_iter().all(|bit| illegal(&TINY, [opcode, 1 << bit])));
+        assert!(
+            first
+                .into_iter()
+                .all(|bit| illegal(&TINY, [opcode | 1 << bit, 0]))
+        );
+        assert!(
+            second
+                .into_iter()
+                .all(|bit| illegal(&TINY, [opcode, 1 << bit]))
+        );
     }
 }
 
@@ -246,7 +288,8 @@ fn inv_23_and_26_nl_and_s() {
 #[test]
 fn inv_27_and_28_ranges() {
     let features = *Model::new(&LINUX).expect("supported").features();
-    let range = |pages: u64| match decode(&features, 24, false, [1 | 1 << 10, pages << 10 | 1 << 9]) {
+    let range = |pages: u64| match decode(&features, 24, false, [1 | 1 << 10, pages << 10 | 1 << 9])
+    {
         Ok(Command::Invalidate(Invalidation::Pages { range, .. })) => range,
         other => panic!("{other:?}"),
     };
@@ -258,14 +301,20 @@ fn inv_27_and_28_ranges() {
 
 #[test]
 fn inv_14_ignored_operands() {
-    assert!(legal(&TINY, [1 | 0xf_ffff << 12 | 0xffff << 44, ((1 << 52) - 1) << 10]));
+    assert!(legal(
+        &TINY,
+        [1 | 0xf_ffff << 12 | 0xffff << 44, ((1 << 52) - 1) << 10]
+    ));
 }
 
 #[test]
 fn fen_06_stores_four_bytes() {
     let mut b = Bench::tiny();
     b.mem.set(0x5000, u64::MAX);
-    assert_eq!(b.run([2 | 1 << 10 | 0x1234_5678 << 32, 0x5004 >> 2]), (1, 0));
+    assert_eq!(
+        b.run([2 | 1 << 10 | 0x1234_5678 << 32, 0x5004 >> 2]),
+        (1, 0)
+    );
     assert_eq!(b.mem.get(0x5000), 0x1234_5678_ffff_ffff);
 }
 
@@ -275,7 +324,11 @@ fn fen_07_store_fault_and_a_24_address_beyond_pas() {
     b.plant(0x5000, 4, MemError::Access);
     assert_eq!(b.run([2 | 1 << 10, 0x5000 >> 2]), (0, MF));
     for bit in 32..64 {
-        assert_eq!(Bench::tiny().run([2 | 1 << 10, 1 << (bit - 2)]), (0, MF), "bit {bit}");
+        assert_eq!(
+            Bench::tiny().run([2 | 1 << 10, 1 << (bit - 2)]),
+            (0, MF),
+            "bit {bit}"
+        );
     }
     assert_eq!(Bench::tiny().run([2, 1 << 61]), (1, 0));
 }
@@ -292,7 +345,9 @@ fn fen_08_and_09_fence_interrupt() {
 fn dir_04_to_08_operands_of_iodir() {
     assert!(illegal(&TINY, [3 | 1 << 12, 0]));
     assert!(illegal(&TINY, [3 | 1 << 7, 0]));
-    assert!(illegal(&TINY, [3 | 1 << 33 | 1 << 47, 0]) && legal(&TINY, [3 | 1 << 33 | 127 << 40, 0]));
+    assert!(
+        illegal(&TINY, [3 | 1 << 33 | 1 << 47, 0]) && legal(&TINY, [3 | 1 << 33 | 127 << 40, 0])
+    );
     assert!(legal(&TINY, [3 | 1 << 47, 0]));
     assert!(legal(&TINY, [3 | 1 << 7 | 1 << 33 | 255 << 12, 0]));
     assert!(illegal(&TINY, [3 | 1 << 7 | 1 << 33 | 256 << 12, 0]));
@@ -385,7 +440,14 @@ fn hpm_03_to_13_counters() {
     assert_eq!(b.m.read(104, true), 4);
     b.m.write(104, true, u64::MAX);
     b.ask(Access::Read);
-    assert_eq!((b.m.read(104, true), b.m.read(88, false), b.m.read(84, false)), (0, 2, 4));
+    assert_eq!(
+        (
+            b.m.read(104, true),
+            b.m.read(88, false),
+            b.m.read(84, false)
+        ),
+        (0, 2, 4)
+    );
     b.m.tick(10);
     assert_eq!(b.m.read(96, true), 10);
 }
@@ -399,7 +461,10 @@ fn dbg_03_to_07_debug_translation() {
     assert_eq!(b.m.read(600, true), IOVA & !0xfff);
     b.m.write(608, true, 1 | 1 << 3 | 5 << 40);
     b.m.work(&mut b.mem);
-    assert_eq!((b.m.read(608, true) & 1, b.m.read(616, true)), (0, 0x42 << 10));
+    assert_eq!(
+        (b.m.read(608, true) & 1, b.m.read(616, true)),
+        (0, 0x42 << 10)
+    );
     // D=0: a write faults, and is recorded as an untranslated write.
     b.m.write(608, true, 1 | 5 << 40);
     b.m.work(&mut b.mem);

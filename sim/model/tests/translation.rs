@@ -3,6 +3,7 @@
 mod common;
 use common::*;
 use portcullis_model::{Access, Kind, MemError, Outcome, Request};
+use portcullis_regmap::config::{LINUX, TINY};
 
 const FAR: u64 = 1 << 20;
 
@@ -37,7 +38,10 @@ fn trn_05_bare_refuses_translated_and_ats() {
     let mut b = Bench::off(&TINY);
     b.m.write(16, true, 1);
     for kind in [Kind::Translated, Kind::Ats] {
-        let r = Request { kind, ..request(5, Access::Read, 0) };
+        let r = Request {
+            kind,
+            ..request(5, Access::Read, 0)
+        };
         assert_eq!(cause(b.m.translate(&mut b.mem, &r)), 260);
     }
 }
@@ -46,7 +50,10 @@ fn trn_05_bare_refuses_translated_and_ats() {
 fn trn_06_translated_without_en_ats() {
     let mut b = Bench::tiny();
     b.context(5, [1, 0, 0, 0]);
-    let r = Request { kind: Kind::Translated, ..request(5, Access::Read, 0) };
+    let r = Request {
+        kind: Kind::Translated,
+        ..request(5, Access::Read, 0)
+    };
     assert_eq!(cause(b.m.translate(&mut b.mem, &r)), 260);
 }
 
@@ -54,7 +61,10 @@ fn trn_06_translated_without_en_ats() {
 fn trn_07_process_id_without_pdtv() {
     let mut b = Bench::tiny();
     b.context(5, [1, 0, 0, 0]);
-    let r = Request { process_id: Some(3), ..request(5, Access::Read, 0) };
+    let r = Request {
+        process_id: Some(3),
+        ..request(5, Access::Read, 0)
+    };
     assert_eq!(cause(b.m.translate(&mut b.mem, &r)), 260);
 }
 
@@ -62,7 +72,11 @@ fn trn_07_process_id_without_pdtv() {
 fn trn_15_bare_pdtp_takes_any_process_id() {
     let mut b = Bench::tiny();
     b.context(5, [1 | 1 << 5, 0, 0, 0x1234]);
-    let r = Request { process_id: Some(0xf_ffff), privileged: true, ..request(5, Access::Read, 0x77) };
+    let r = Request {
+        process_id: Some(0xf_ffff),
+        privileged: true,
+        ..request(5, Access::Read, 0x77)
+    };
     assert_eq!(granted(b.m.translate(&mut b.mem, &r)), (0x77, 12));
 }
 
@@ -92,7 +106,10 @@ fn ddt_08_three_levels() {
     b.m.write(16, true, DDT >> 12 << 10 | 4);
     let did = 0x12_3456_u32;
     b.mem.set(DDT + 0x12 * 8, (DDT + 0x1000) >> 12 << 10 | 1);
-    b.mem.set(DDT + 0x1000 + (0x3456 >> 7) * 8, (DDT + 0x2000) >> 12 << 10 | 1);
+    b.mem.set(
+        DDT + 0x1000 + (0x3456 >> 7) * 8,
+        (DDT + 0x2000) >> 12 << 10 | 1,
+    );
     b.mem.set(DDT + 0x2000 + (0x56) * 32, 1);
     let r = request(did, Access::Read, 0x99);
     assert_eq!(granted(b.m.translate(&mut b.mem, &r)).0, 0x99);
@@ -131,7 +148,10 @@ fn ddt_18_pointer_beyond_pas() {
     let mut b = Bench::off(&LINUX);
     b.m.write(16, true, DDT >> 12 << 10 | 3);
     b.mem.set(DDT, 1 << 40 | 1);
-    assert_eq!(cause(b.m.translate(&mut b.mem, &request(5, Access::Read, 0))), 257);
+    assert_eq!(
+        cause(b.m.translate(&mut b.mem, &request(5, Access::Read, 0))),
+        257
+    );
 }
 
 #[test]
@@ -171,7 +191,11 @@ fn dcm_11_qos_ids() {
 
 #[test]
 fn dcm_13_to_18_ats_bits() {
-    assert!([1, 2, 3, 6].iter().all(|bit| misconfigured(with(0, 1 << bit))));
+    assert!(
+        [1, 2, 3, 6]
+            .iter()
+            .all(|bit| misconfigured(with(0, 1 << bit)))
+    );
 }
 
 #[test]
@@ -181,7 +205,11 @@ fn dcm_20_modes_of_pdtp() {
 
 #[test]
 fn dcm_24_and_26_modes_of_iosatp() {
-    assert!((1..16).filter(|mode| *mode != 8).all(|mode| misconfigured(with(3, mode << 60))));
+    assert!(
+        (1..16)
+            .filter(|mode| *mode != 8)
+            .all(|mode| misconfigured(with(3, mode << 60)))
+    );
     let mut b = Bench::new(&LINUX);
     b.context(5, [1, 0, 0, 10 << 60 | ROOT >> 12]);
     assert_eq!(cause(b.ask(Access::Read)), 13);
@@ -202,7 +230,11 @@ fn dcm_29_modes_of_iohgatp() {
 
 #[test]
 fn dcm_35_36_38_hardware_a_d_byte_order_sxl() {
-    assert!([7, 8, 10, 11].iter().all(|bit| misconfigured(with(0, 1 << bit))));
+    assert!(
+        [7, 8, 10, 11]
+            .iter()
+            .all(|bit| misconfigured(with(0, 1 << bit)))
+    );
 }
 
 #[test]
@@ -215,7 +247,10 @@ fn dcm_42_custom_bits_are_ignored() {
 #[test]
 fn s1_02_three_levels() {
     let pte = 0xab_cdef_0123 << 10 | RWX;
-    assert_eq!(granted(Bench::through(0, pte, Access::Read)), (0xab_cdef_0123_123, 12));
+    assert_eq!(
+        granted(Bench::through(0, pte, Access::Read)),
+        (0x00abcdef0123123, 12)
+    );
 }
 
 #[test]
@@ -279,20 +314,41 @@ fn s1_12_write_without_read() {
 #[test]
 fn s1_13_to_15_reserved_bits_and_memory_types() {
     for bit in 54..63 {
-        assert_eq!(cause(Bench::through(0, RWX | 1 << bit, Access::Exec)), 12, "bit {bit}");
-        assert_eq!(cause(Bench::through(1, 0x10011 << 10 | 1 | 1 << bit, Access::Read)), 13);
+        assert_eq!(
+            cause(Bench::through(0, RWX | 1 << bit, Access::Exec)),
+            12,
+            "bit {bit}"
+        );
+        assert_eq!(
+            cause(Bench::through(
+                1,
+                0x10011 << 10 | 1 | 1 << bit,
+                Access::Read
+            )),
+            13
+        );
     }
 }
 
 #[test]
 fn s1_16_pointer_at_level_0() {
-    assert_eq!(cause(Bench::through(0, 0x10011 << 10 | 1, Access::Read)), 13);
+    assert_eq!(
+        cause(Bench::through(0, 0x10011 << 10 | 1, Access::Read)),
+        13
+    );
 }
 
 #[test]
 fn s1_17_and_18_pointers_with_bits_of_leaves() {
     for bit in [4, 6, 7, 61, 62, 63] {
-        assert_eq!(cause(Bench::through(1, 0x10012 << 10 | 1 | 1 << bit, Access::Read)), 13);
+        assert_eq!(
+            cause(Bench::through(
+                1,
+                0x10012 << 10 | 1 | 1 << bit,
+                Access::Read
+            )),
+            13
+        );
     }
 }
 
@@ -319,7 +375,10 @@ fn s1_22_supervisor_page() {
 #[test]
 fn s1_23_misaligned_superpage() {
     assert_eq!(cause(Bench::through(1, 1 << 10 | RWX, Access::Read)), 13);
-    assert_eq!(cause(Bench::through(2, 0x200 << 10 | RWX, Access::Read)), 13);
+    assert_eq!(
+        cause(Bench::through(2, 0x200 << 10 | RWX, Access::Read)),
+        13
+    );
 }
 
 #[test]
@@ -333,12 +392,18 @@ fn s1_24_superpages() {
 #[test]
 fn s1_25_and_26_napot() {
     let good = 1 << 63 | 0x1238 << 10 | RWX;
-    assert_eq!(granted(Bench::through(0, good, Access::Read)), (0x123_3123, 16));
+    assert_eq!(
+        granted(Bench::through(0, good, Access::Read)),
+        (0x123_3123, 16)
+    );
     for low in (0..16).filter(|low| *low != 8) {
         let bad = 1 << 63 | (0x1230 | low) << 10 | RWX;
         assert_eq!(cause(Bench::through(0, bad, Access::Read)), 13);
     }
-    assert_eq!(cause(Bench::through(1, 1 << 63 | 0x200 << 10 | RWX, Access::Read)), 13);
+    assert_eq!(
+        cause(Bench::through(1, 1 << 63 | 0x200 << 10 | RWX, Access::Read)),
+        13
+    );
 }
 
 #[test]
@@ -350,7 +415,10 @@ fn s1_27_accessed_and_dirty() {
 
 #[test]
 fn a_17_leaf_beyond_pas_is_granted() {
-    assert_eq!(granted(Bench::through(0, 0xfff_ffff_ffff << 10 | RWX, Access::Read)).0, 0xff_ffff_ffff_f123);
+    assert_eq!(
+        granted(Bench::through(0, 0xfff_ffff_ffff << 10 | RWX, Access::Read)).0,
+        0xff_ffff_ffff_f123
+    );
 }
 
 #[test]
@@ -390,7 +458,11 @@ fn flt_07_to_12_fields_of_a_record() {
 
 #[test]
 fn flt_08_no_privilege_without_process() {
-    let r = Request { privileged: true, kind: Kind::Ats, ..request(5, Access::Read, 0) };
+    let r = Request {
+        privileged: true,
+        kind: Kind::Ats,
+        ..request(5, Access::Read, 0)
+    };
     let mut b = Bench::off(&TINY);
     let Outcome::Refused(fault) = b.m.translate(&mut b.mem, &r) else {
         panic!("Off");
@@ -412,7 +484,10 @@ fn flt_09_transaction_types() {
     ] {
         let mut b = Bench::off(&TINY);
         b.queues(7, 7);
-        let r = Request { kind, ..request(0, access, 0) };
+        let r = Request {
+            kind,
+            ..request(0, access, 0)
+        };
         b.m.translate(&mut b.mem, &r);
         assert_eq!(b.record(0)[0] >> 34 & 0x3f, ttyp);
     }

@@ -14,7 +14,7 @@ use portcullis_hdl::{Linux, Tiny};
 use portcullis_regmap::Config;
 use rust_hdl::core::vcd_probe::VCDProbe;
 use rust_hdl::prelude::{
-    Block, Clock, check_all, simulate, write_vcd_change, write_vcd_dump, write_vcd_header,
+    Clock, check_all, simulate, write_vcd_change, write_vcd_dump, write_vcd_header,
 };
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -68,15 +68,28 @@ pub fn row_of(name: &str) -> Option<String> {
     is_row.then(|| format!("{}-{number}", group.to_uppercase()))
 }
 
-/// Row → (name, file) of its tests.
-pub type Tests = BTreeMap<String, Vec<(String, String)>>;
+/// One test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Test {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// It looks at single cycles, so it runs on the hardware only and not on the golden model.
+    pub hardware_only: bool,
+}
+
+/// Row → its tests.
+pub type Tests = BTreeMap<String, Vec<Test>>;
 
 /// Adds the tests of one source file.
 ///
 /// # Errors
 /// A test that does not run does not count.
 pub fn scan(file: &str, source: &str, tests: &mut Tests) -> Result<(), String> {
+    let mut last = "";
     for line in source.lines() {
+        let hardware_only = std::mem::replace(&mut last, line) == "#[test]";
         if line.trim_start().starts_with("#[ignore") {
             return Err(format!("{file}: an ignored test"));
         }
@@ -87,10 +100,11 @@ pub fn scan(file: &str, source: &str, tests: &mut Tests) -> Result<(), String> {
             continue;
         };
         if let Some(row) = row_of(name) {
-            tests
-                .entry(row)
-                .or_default()
-                .push((name.to_owned(), file.to_owned()));
+            tests.entry(row).or_default().push(Test {
+                name: name.to_owned(),
+                file: file.to_owned(),
+                hardware_only,
+            });
         }
     }
     Ok(())
@@ -116,7 +130,7 @@ pub fn complaints(rows: &[Row], config: &str, tests: &Tests) -> Vec<String> {
         if !rows.iter().any(|r| r.id == *id) {
             out.push(format!(
                 "{id}: no such row, but {} is named after it",
-                named[0].0
+                named[0].name
             ));
         }
     }
@@ -128,12 +142,14 @@ pub fn complaints(rows: &[Row], config: &str, tests: &Tests) -> Vec<String> {
 pub fn render(rows: &[Row], config: &str, tests: &Tests) -> String {
     let applies = |row: &Row| row.configs.iter().any(|c| c == config);
     let applicable = rows.iter().filter(|r| applies(r)).count();
-    let count: usize = rows
+    let of_rows: Vec<&Test> = rows
         .iter()
         .filter(|r| applies(r))
         .filter_map(|r| tests.get(&r.id))
-        .map(Vec::len)
-        .sum();
+        .flatten()
+        .collect();
+    let count = of_rows.len();
+    let both = of_rows.iter().filter(|t| !t.hardware_only).count();
     let mut out = String::new();
     let _ = write!(
         out,
@@ -142,8 +158,12 @@ pub fn render(rows: &[Row], config: &str, tests: &Tests) -> String {
          `PORTCULLIS_BLESS=1 cargo test -p portcullis-tests --test conformance_table`; `cargo test` fails while it is \
          out of date or an applicable row lacks a test.\n\n\
          A row is one requirement of the RISC-V IOMMU specification (version 20260222), restated. *Class*: `M` \
-         mandatory, `M if` mandatory for this choice, `O` mandatory once the named capability is offered.\n\n\
-         | configuration | applicable rows | tests |\n|---|---|---|\n| `{config}` | {applicable} | {count} |\n"
+         mandatory, `M if` mandatory for this choice, `O` mandatory once the named capability is offered. Each test \
+         runs on the simulated hardware and on the golden model; those marked *cycles* look at single cycles, which \
+         only the hardware has.\n\n\
+         | configuration | applicable rows | tests on the hardware | of these on the model too |\n\
+         |---|---|---|---|\n\
+         | `{config}` | {applicable} | {count} | {both} |\n"
     );
     let mut group = "";
     for row in rows.iter().filter(|r| applies(r)) {
@@ -159,7 +179,10 @@ pub fn render(rows: &[Row], config: &str, tests: &Tests) -> String {
             .get(&row.id)
             .into_iter()
             .flatten()
-            .map(|(name, file)| format!("[`{name}`](../tests/tests/{file})"))
+            .map(|test| {
+                let mark = if test.hardware_only { " *cycles*" } else { "" };
+                format!("[`{}`](../tests/tests/{}){mark}", test.name, test.file)
+            })
             .collect();
         let _ = writeln!(
             out,

@@ -83,6 +83,7 @@ impl Runner {
         let newly = !stopped && seen != 0 && finally;
         // Mid-way, and when the queue stopped or is off, what comes after the last record may be missing.
         let blocked = stopped || newly || !finally || self.open_overflow;
+        let failing = self.failing_messages();
         for record in &records {
             let before = self.told(reg::FQT);
             self.model.report(&mut self.memory, record);
@@ -92,6 +93,16 @@ impl Runner {
                 ));
             }
         }
+        // Records of messages that could not be written come whenever the message does (INT-16).
+        let message = |record: &Record| record.cause() == model::cause::MSI_WRITE;
+        for record in records.iter().filter(|record| message(record)) {
+            if !failing.contains(&record.0[2]) || *record != Record::msi_write(record.0[2]) {
+                return Err(format!(
+                    "a record {record:x?} of a message that does not fail"
+                ));
+            }
+        }
+        let records: Vec<Record> = records.into_iter().filter(|r| !message(r)).collect();
         let mut devices: Vec<u32> = self.faults.iter().map(|fault| fault.device).collect();
         devices.extend(records.iter().map(Record::device_id));
         devices.sort_unstable();
@@ -121,7 +132,7 @@ impl Runner {
             self.model.adopt_fqcsr(STOP as u32, seen as u32);
         } else if newly {
             // One more record found no place, for a reason that the model sees as well (FQ-02, FQ-03).
-            if self.faults.iter().all(|fault| fault.done) {
+            if self.faults.iter().all(|fault| fault.done) && failing.is_empty() {
                 return Err(format!(
                     "fqcsr is {seen:#x}, but every record is in the queue"
                 ));

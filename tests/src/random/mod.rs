@@ -6,9 +6,13 @@
 //! specification leaves open (cached values before an invalidation, races with software's writes) the model answers
 //! with sets. A plan that fails is shortened ([`shorten`]) and printed as a script for `portcullis play`.
 
+mod commands;
+mod extras;
 mod faults;
 mod generate;
+mod generate_commands;
 mod op;
+mod registers;
 mod report;
 mod rng;
 mod runner;

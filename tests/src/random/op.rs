@@ -160,6 +160,14 @@ impl Script {
         );
     }
 
+    /// `wait` until the bits of `mask` are 0.
+    pub fn wait(&mut self, offset: u16, mask: u64) {
+        let _ = writeln!(
+            self.text,
+            r#"{{"op":"wait","offset":{offset},"mask":"{mask:#x}","value":0,"timeout":50000}}"#
+        );
+    }
+
     /// `step`.
     pub fn step(&mut self, cycles: u64) {
         let _ = writeln!(self.text, r#"{{"op":"step","cycles":{cycles}}}"#);

@@ -84,9 +84,12 @@ impl Saboteur {
                     }
                 }
                 (Sabotage::IgnoreReserved, Purpose::Command) if first => {
-                    if beat.data & 0x7f == 1 {
-                        beat.data &= !(1 << 11 | 0x1ff << 35 | 0xf << 60);
-                    }
+                    beat.data &= match beat.data & 0x7f {
+                        1 => !(1 << 11 | 0x1ff << 35 | 0xf << 60),
+                        2 => !(0x3_ffff << 14),
+                        3 => !(3 << 10 | 1 << 32 | 0x3f << 34),
+                        _ => u64::MAX,
+                    };
                 }
                 (Sabotage::HideReadErrors, Purpose::Pte) => {
                     beat.status = portcullis_sim::core::MemStatus::Ok;

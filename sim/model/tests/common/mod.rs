@@ -3,7 +3,7 @@
 
 use portcullis_model::{Access, Kind, MemError, Model, Outcome, Request, Versions};
 use portcullis_regmap::Config;
-pub use portcullis_regmap::config::{LINUX, TINY};
+use portcullis_regmap::config::TINY;
 
 pub const DDT: u64 = 0x1000_0000;
 pub const CQ: u64 = 0x1000_2000;
@@ -59,7 +59,8 @@ impl Bench {
 
     pub fn context(&mut self, device: u32, words: [u64; 4]) {
         for (i, word) in words.into_iter().enumerate() {
-            self.mem.set(DDT + u64::from(device) * 32 + 8 * i as u64, word);
+            self.mem
+                .set(DDT + u64::from(device) * 32 + 8 * i as u64, word);
         }
     }
 
