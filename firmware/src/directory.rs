@@ -2,7 +2,7 @@
 
 use portcullis_regmap::PAGE_SHIFT;
 use portcullis_regmap::PAGE_SIZE;
-use portcullis_regmap::ddt::{Format, NonLeaf, Ta, dc};
+use portcullis_regmap::ddt::{Format, NonLeaf, Ta, Tc, dc};
 use portcullis_regmap::regs::Ddtp;
 
 use crate::hw::{Fail, Hw};
@@ -63,6 +63,25 @@ impl<P: Platform> Hw<P> {
         self.barrier(Barrier::MemToMem);
         self.store(at, entry)?;
         self.publish(at, 8)
+    }
+
+    /// A context while translation is off: idle, or valid and leading to `fsc`.
+    pub(crate) fn rewrite_context(
+        &mut self,
+        context: PhysAddr,
+        pscid: u32,
+        fsc: Option<u64>,
+    ) -> Result<(), Fail> {
+        self.idle_context(context, pscid)?;
+        if let Some(fsc) = fsc {
+            self.store(PhysAddr(context.0 + dc::FSC), fsc)?;
+            self.store(
+                PhysAddr(context.0 + dc::TC),
+                Tc::new().with_v(true).into_bits(),
+            )?;
+            self.publish(context, self.format().dc_bytes())?;
+        }
+        Ok(())
     }
 
     /// An idle context: V=0, the slot's PSCID, and the empty root, because a zeroed `fsc` read together with a later

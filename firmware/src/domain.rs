@@ -1,12 +1,13 @@
 //! Paging domains: an address space that groups can be attached to.
 
 use core::cell::Cell;
+use core::fmt;
 
 use portcullis_regmap::pte::NAPOT_ORDER;
 use portcullis_regmap::{PAGE_SHIFT, PAGE_SIZE, PPN_BITS};
 
 use crate::gather::{Gather, Gone};
-use crate::hw::Hw;
+use crate::hw::root_fsc;
 use crate::iommu::{Inner, Iommu};
 use crate::platform::Platform;
 use crate::table::{Request, Table};
@@ -22,6 +23,14 @@ pub struct PagingDomain<'i, P: Platform, const DEVICES: usize = 16> {
     table: Table,
     /// The group whose contexts lead here.
     group: Cell<Option<GroupId>>,
+}
+
+impl<P: Platform, const DEVICES: usize> fmt::Debug for PagingDomain<'_, P, DEVICES> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PagingDomain")
+            .field("mode", &self.table.mode)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A deferred unmap: memory and addresses become free when [`PagingDomain::reusable`] says so.
@@ -44,11 +53,18 @@ impl<'i, P: Platform, const DEVICES: usize> PagingDomain<'i, P, DEVICES> {
     }
 
     pub(crate) fn fsc_for(&self, iommu: &Iommu<P, DEVICES>) -> Option<u64> {
-        core::ptr::eq(self.iommu, iommu).then(|| Hw::<P>::fsc(self.table.root, self.table.mode))
+        core::ptr::eq(self.iommu, iommu).then(|| root_fsc(self.table.root, self.table.mode))
     }
 
     pub(crate) fn place(&self, group: Option<GroupId>) {
         self.group.set(group);
+    }
+
+    /// The group it is behind, if that still has contexts. A group whose devices all vanished has none: blocking them
+    /// purged whatever led here.
+    fn slot(&self) -> Option<GroupId> {
+        let group = self.group.get()?;
+        self.iommu.with(|i| i.state(group).map(|_| group))
     }
 
     /// Format of its tables.
@@ -154,7 +170,7 @@ impl<'i, P: Platform, const DEVICES: usize> PagingDomain<'i, P, DEVICES> {
         }
         let mut gone = Gone::default();
         let bytes = self.clear(iova, len, &mut gone)?;
-        let stamp = match self.group.get() {
+        let stamp = match self.slot() {
             Some(group) if !gone.is_empty() => self.iommu.with(|i| i.defer(group, &mut gone))?,
             // Nothing was mapped there by now, but an earlier deferred unmap of the range may still be pending.
             Some(_) => self
@@ -173,7 +189,7 @@ impl<'i, P: Platform, const DEVICES: usize> PagingDomain<'i, P, DEVICES> {
     /// # Errors
     /// [`Error::Io`]: the hardware does not answer; devices may still reach the memory.
     pub fn flush(&self) -> Result<(), Error> {
-        match self.group.get() {
+        match self.slot() {
             Some(group) => self.iommu.with(|i| i.flush(group)),
             None => Ok(()),
         }
@@ -230,7 +246,7 @@ impl<'i, P: Platform, const DEVICES: usize> PagingDomain<'i, P, DEVICES> {
         if gone.is_empty() {
             return Ok(());
         }
-        let group = self.group.get();
+        let group = self.slot();
         self.iommu.with(|i| {
             if let (Some(group), Ok(())) = (group, i.hw.usable()) {
                 let result = i.hw.invalidate(gone, Inner::<P, DEVICES>::pscid(group));
@@ -247,7 +263,7 @@ impl<'i, P: Platform, const DEVICES: usize> PagingDomain<'i, P, DEVICES> {
     }
 
     fn with_flush<R>(&self, f: impl FnOnce(&crate::group::Flush) -> R) -> Option<R> {
-        let group = self.group.get()?;
+        let group = self.slot()?;
         self.iommu.with(|i| i.state(group).map(|s| f(&s.flush)))
     }
 }
@@ -258,7 +274,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         let now = self.hw.p.now_us();
         let Inner { hw, groups, .. } = self;
         let state = groups
-            .get_mut(usize::from(group.0))
+            .get_mut(usize::from(group.slot))
             .and_then(Option::as_mut)
             .ok_or(Error::NoDevice)?;
         if hw.closed() {

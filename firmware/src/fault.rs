@@ -87,6 +87,8 @@ pub(crate) struct FaultQueue {
     pub(crate) log2: u32,
     /// Enabled, as the driver left it.
     pub(crate) on: bool,
+    /// Value of fqb.
+    pub(crate) fqb: u64,
     /// Next record to read.
     head: u32,
 }
@@ -219,6 +221,14 @@ impl<P: Platform, const DEVICES: usize> crate::iommu::Inner<P, DEVICES> {
         };
         if of_device && group.is_none() {
             self.hw.stats.unknown_faults += 1;
+        }
+        if let Some(device) = self
+            .devices
+            .iter_mut()
+            .flatten()
+            .find(|d| of_device && d.id.0 == info.did())
+        {
+            device.faulted = true;
         }
         let stale = group.is_some_and(|g| self.is_blocked(g));
         FaultRecord {

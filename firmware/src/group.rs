@@ -1,13 +1,13 @@
-//! Groups: who owns their DMA, where it goes, and the one code path that changes contexts.
+//! Groups: who uses or owns their DMA, and where it goes.
 
-use portcullis_regmap::ddt::{Tc, dc};
-
-use crate::hw::{Fail, Hw};
+use crate::claim::DeviceClaim;
+use crate::hw::root_fsc;
 use crate::iommu::{Inner, Iommu};
+use crate::kernel::KernelUse;
 use crate::own::{Blocked, OwnedGroup};
-use crate::platform::{Barrier, Event, Platform};
+use crate::platform::Platform;
 use crate::pool::PageList;
-use crate::types::{DeviceId, GroupId, Owner};
+use crate::types::{AdminToken, DefaultDomainType, DeviceId, GroupId, Mode, Owner};
 use crate::{Error, PhysAddr};
 
 /// Where a group's DMA goes, as far as the caller is concerned. The hardware does the same, unless the IOMMU is closed
@@ -18,11 +18,43 @@ pub(crate) enum Current {
     Default,
     /// Nowhere.
     Blocked,
-    /// To a domain that the owner attached, by its `fsc`.
+    /// To a domain that somebody attached, by its `fsc`.
     User(u64),
 }
 
+/// Default domain of a group, with what it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DefaultDomain {
+    Blocked,
+    Identity,
+    Dma {
+        root: PhysAddr,
+        /// Of type DMA-FQ.
+        queued: bool,
+    },
+}
+
+impl DefaultDomain {
+    pub(crate) fn fsc(self) -> Option<u64> {
+        match self {
+            DefaultDomain::Blocked => None,
+            DefaultDomain::Identity => Some(0),
+            DefaultDomain::Dma { root, .. } => Some(root_fsc(root, Mode::Sv39)),
+        }
+    }
+
+    fn is(self, kind: DefaultDomainType) -> bool {
+        match kind {
+            DefaultDomainType::Blocked => self == DefaultDomain::Blocked,
+            DefaultDomainType::Identity(_) => self == DefaultDomain::Identity,
+            DefaultDomainType::Dma => matches!(self, DefaultDomain::Dma { queued: false, .. }),
+            DefaultDomainType::DmaFq => matches!(self, DefaultDomain::Dma { queued: true, .. }),
+        }
+    }
+}
+
 /// Deferred unmaps of the domain in a slot.
+#[derive(Default)]
 pub(crate) struct Flush {
     /// Clock of the last purge that began, and of the last one that was completed. An unmap made at `started` is safe
     /// once `done` is greater: only a purge that began later has covered it.
@@ -35,42 +67,39 @@ pub(crate) struct Flush {
     pub(crate) tables: PageList,
 }
 
-/// One group.
+/// One group. It exists while it has a device or an owner.
 pub(crate) struct GroupState {
+    pub(crate) generation: u32,
     pub(crate) owner: Option<Owner>,
+    /// Kernel users without an owner, claims with one.
+    pub(crate) users: u32,
+    /// Counts ownerships, so that a claim left over from an earlier one counts nothing in a later one.
+    pub(crate) epoch: u32,
+    /// An [`OwnedGroup`] exists.
+    pub(crate) guarded: bool,
     pub(crate) current: Current,
-    /// `fsc` of the default domain; `None` if that is blocked.
-    default: Option<u64>,
-    pub(crate) default_root: Option<PhysAddr>,
+    pub(crate) default: DefaultDomain,
     pub(crate) flush: Flush,
 }
 
 impl GroupState {
-    pub(crate) fn new(
-        current: Current,
-        default: Option<u64>,
-        default_root: Option<PhysAddr>,
-    ) -> Self {
-        let flush = Flush {
-            started: 0,
-            done: 0,
-            pending: 0,
-            oldest_us: 0,
-            tables: PageList::default(),
-        };
+    pub(crate) fn new(generation: u32, default: DefaultDomain) -> Self {
         GroupState {
+            generation,
             owner: None,
-            current,
+            users: 0,
+            epoch: 0,
+            guarded: false,
+            current: Current::Default,
             default,
-            default_root,
-            flush,
+            flush: Flush::default(),
         }
     }
 
     /// `fsc` the contexts should have; `None` if they should be invalid.
     pub(crate) fn fsc(&self) -> Option<u64> {
         match self.current {
-            Current::Default => self.default,
+            Current::Default => self.default.fsc(),
             Current::Blocked => None,
             Current::User(fsc) => Some(fsc),
         }
@@ -79,13 +108,22 @@ impl GroupState {
 
 /// State of a group, for diagnosis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Status {
-    /// Nobody owns it; its DMA goes to the default domain.
+    /// S0: no device is left. A name kept from before means this for ever.
+    Empty,
+    /// S1: nobody uses or owns it; its DMA goes to the default domain.
     Idle,
-    /// Owned; its DMA is blocked.
+    /// S2: drivers use the default domain; their number.
+    Kernel(u32),
+    /// S3: a driver attached a domain of its own; number of drivers.
+    DriverManaged(u32),
+    /// S4: owned; its DMA is blocked.
     Owned(Owner),
-    /// Owned; its DMA goes to a domain of the owner.
+    /// S5: owned; its DMA goes to a domain of the owner.
     Attached(Owner),
+    /// S6: owned, but all devices have vanished.
+    Orphan(Owner),
 }
 
 /// Handle to a group, without rights.
@@ -112,33 +150,95 @@ impl<'i, P: Platform, const DEVICES: usize> Group<'i, P, DEVICES> {
         self.id
     }
 
+    /// Registers a driver that relies on the default domain: until the guard is dropped nobody can own the group.
+    ///
+    /// # Errors
+    /// [`Error::Busy`]: the group is owned, or a driver attached a domain of its own. [`Error::NoDevice`]: no device is
+    /// left. [`Error::Io`]: translation is off after a failure.
+    pub fn use_default_domain(&self) -> Result<KernelUse<'i, P, DEVICES>, Error> {
+        self.iommu.with(|i| i.use_default(self.id))?;
+        Ok(KernelUse::new(self.iommu, self.id))
+    }
+
     /// Takes the DMA of all its devices. On return nothing they send reaches memory, and nothing sent before is still
     /// on the way.
     ///
     /// # Errors
-    /// [`Error::NotPermitted`]: somebody owns it, this owner included. [`Error::Io`]: the hardware failed; nobody owns
-    /// it, and translation is off.
+    /// [`Error::NotPermitted`]: somebody owns or uses it, this owner included. [`Error::NoDevice`]: no device is left.
+    /// [`Error::Io`]: the hardware failed; nobody owns it, and translation is off.
     pub fn claim(&self, owner: &Owner) -> Result<OwnedGroup<'i, P, DEVICES, Blocked>, Error> {
-        self.iommu.with(|i| i.claim(self.id, *owner))?;
+        self.iommu.with(|i| i.claim(self.id, *owner, true))?;
         Ok(OwnedGroup::new(self.iommu, self.id))
+    }
+
+    /// Changes the type of the default domain. From [`DefaultDomainType::Dma`] to [`DefaultDomainType::DmaFq`] it works
+    /// in every state and touches no hardware; any other change needs a group that nobody uses or owns.
+    ///
+    /// # Errors
+    /// [`Error::NotPermitted`]: somebody uses or owns the group. [`Error::Invalid`]: no device is left.
+    /// [`Error::NoMemory`]. [`Error::Io`]: the hardware failed; the type is as before.
+    pub fn set_default_domain_type(
+        &self,
+        kind: DefaultDomainType,
+        _: &AdminToken,
+    ) -> Result<(), Error> {
+        self.iommu.with(|i| i.set_type(self.id, kind))
     }
 
     /// State of the group.
     pub fn status(&self) -> Status {
-        self.iommu
-            .with(|i| match i.state(self.id).map(|s| (s.owner, s.current)) {
-                Some((Some(owner), Current::User(_))) => Status::Attached(owner),
-                Some((Some(owner), _)) => Status::Owned(owner),
-                _ => Status::Idle,
-            })
+        self.iommu.with(|i| {
+            let Some(state) = i.state(self.id) else {
+                return Status::Empty;
+            };
+            match (state.owner, state.current) {
+                (Some(owner), _) if !i.has_devices(self.id) => Status::Orphan(owner),
+                (Some(owner), Current::User(_)) => Status::Attached(owner),
+                (Some(owner), _) => Status::Owned(owner),
+                (None, Current::User(_)) => Status::DriverManaged(state.users),
+                (None, _) if state.users > 0 => Status::Kernel(state.users),
+                (None, _) => Status::Idle,
+            }
+        })
+    }
+
+    /// How many drivers use it, or how many claims its owner has.
+    pub fn users(&self) -> u32 {
+        self.iommu.with(|i| i.state(self.id).map_or(0, |s| s.users))
+    }
+}
+
+impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
+    /// Claims the group of a device. The same owner may claim any number of times, also by different devices of one
+    /// group; the group is given back when the last claim is dropped.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`]: no such device. Otherwise as [`Group::claim`], except for claims of the same owner.
+    pub fn claim_device(
+        &self,
+        device: DeviceId,
+        owner: &Owner,
+    ) -> Result<DeviceClaim<'_, P, DEVICES>, Error> {
+        self.with(|i| {
+            let id = i.device(device).map(|d| d.group).ok_or(Error::NoDevice)?;
+            i.claim_again(id, *owner)?;
+            i.state(id).map(|s| (id, s.epoch)).ok_or(Error::NoDevice)
+        })
+        .map(|(id, epoch)| DeviceClaim::new(self, device, id, epoch))
     }
 }
 
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
-    fn state_mut(&mut self, id: GroupId) -> Result<&mut GroupState, Error> {
+    pub(crate) fn state(&self, id: GroupId) -> Option<&GroupState> {
+        let state = self.groups.get(usize::from(id.slot))?.as_ref();
+        state.filter(|s| s.generation == id.generation)
+    }
+
+    pub(crate) fn state_mut(&mut self, id: GroupId) -> Result<&mut GroupState, Error> {
         self.groups
-            .get_mut(usize::from(id.0))
+            .get_mut(usize::from(id.slot))
             .and_then(Option::as_mut)
+            .filter(|s| s.generation == id.generation)
             .ok_or(Error::NoDevice)
     }
 
@@ -146,220 +246,197 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         self.state(id).is_none_or(|s| s.fsc().is_none())
     }
 
-    fn claim(&mut self, id: GroupId, owner: Owner) -> Result<(), Error> {
-        if self.state_mut(id)?.owner.is_some() {
-            return Err(Error::NotPermitted);
-        }
+    pub(crate) fn has_devices(&self, id: GroupId) -> bool {
+        self.devices.iter().flatten().any(|d| d.group == id)
+    }
+
+    fn use_default(&mut self, id: GroupId) -> Result<(), Error> {
         self.hw.usable()?;
-        if self.state_mut(id)?.fsc().is_some() {
-            self.block(id);
-            self.hw.usable()?;
-        }
         let state = self.state_mut(id)?;
-        (state.owner, state.current) = (Some(owner), Current::Blocked);
+        if state.owner.is_some() || state.current != Current::Default {
+            return Err(Error::Busy);
+        }
+        state.users = state.users.checked_add(1).ok_or(Error::Overflow)?;
         Ok(())
     }
 
-    /// Blocked group to a domain. Nothing changes if it fails.
-    pub(crate) fn attach(&mut self, id: GroupId, fsc: u64) -> Result<(), Error> {
+    /// One driver less. Nothing to do if the group has gone meanwhile.
+    pub(crate) fn unuse(&mut self, id: GroupId) {
+        if let Ok(state) = self.state_mut(id) {
+            state.users = state.users.saturating_sub(1);
+        }
+    }
+
+    fn claim(&mut self, id: GroupId, owner: Owner, guarded: bool) -> Result<(), Error> {
         self.hw.usable()?;
-        if self.state_mut(id)?.current != Current::Blocked {
+        let state = self.state(id).ok_or(Error::NoDevice)?;
+        if state.owner.is_some() || state.users > 0 {
+            return Err(Error::NotPermitted);
+        }
+        self.set(id, None, false)?;
+        let state = self.state_mut(id)?;
+        (state.owner, state.users, state.current) = (Some(owner), 1, Current::Blocked);
+        (state.epoch, state.guarded) = (state.epoch.wrapping_add(1), guarded);
+        Ok(())
+    }
+
+    fn claim_again(&mut self, id: GroupId, owner: Owner) -> Result<(), Error> {
+        self.hw.usable()?;
+        let state = self.state_mut(id)?;
+        if state.owner == Some(owner) {
+            state.users = state.users.checked_add(1).ok_or(Error::Overflow)?;
+            return Ok(());
+        }
+        self.claim(id, owner, false)
+    }
+
+    /// Claim number `epoch` ends; the last one gives the group back.
+    pub(crate) fn release_device(&mut self, id: GroupId, epoch: u32) {
+        let Ok(state) = self.state_mut(id) else {
+            return;
+        };
+        if state.owner.is_none() || state.epoch != epoch {
+            return;
+        }
+        if state.users > 1 {
+            state.users -= 1;
+        } else {
+            self.release(id);
+        }
+    }
+
+    /// The guard of a group that is owned by device-level claims only.
+    pub(crate) fn guard(&mut self, id: GroupId, epoch: u32) -> Result<(), Error> {
+        let state = self.state_mut(id)?;
+        if state.owner.is_none() || state.epoch != epoch {
+            return Err(Error::NotPermitted);
+        }
+        if state.guarded {
             return Err(Error::Busy);
         }
-        self.publish(id, fsc, None)?;
+        state.guarded = true;
+        Ok(())
+    }
+
+    /// Gives a guard up and keeps the other claims, or gives the group back if there are none.
+    pub(crate) fn unguard(&mut self, id: GroupId) {
+        let Ok(state) = self.state_mut(id) else {
+            return;
+        };
+        state.guarded = false;
+        let epoch = state.epoch;
+        self.release_device(id, epoch);
+    }
+
+    /// To a domain of the guard's holder, by one store if possible; `hitless` allows no other way. What is attached
+    /// already stays, with neither store nor command. Nothing changes if it fails.
+    pub(crate) fn replace(&mut self, id: GroupId, fsc: u64, hitless: bool) -> Result<(), Error> {
+        self.hw.usable()?;
+        if !self.has_devices(id) {
+            return Err(Error::NoDevice);
+        }
+        self.set(id, Some(fsc), hitless)?;
         self.state_mut(id)?.current = Current::User(fsc);
         Ok(())
     }
 
-    /// Whatever is attached, away. Cannot fail: either the hardware lets go of it, or everything is off, or the
-    /// hardware is given up, and then nothing of it is freed.
+    /// As [`Inner::replace`], but only if nobody attached anything.
+    pub(crate) fn attach(&mut self, id: GroupId, fsc: u64) -> Result<(), Error> {
+        self.hw.usable()?;
+        if matches!(self.state_mut(id)?.current, Current::User(_)) {
+            return Err(Error::Busy);
+        }
+        self.replace(id, fsc, false)
+    }
+
+    /// Whatever is attached, away: to blocked if the group is owned, to the default domain if not. Cannot fail: either
+    /// the hardware lets go of it, or everything is off, or the hardware is given up, and then nothing of it is freed.
     pub(crate) fn detach(&mut self, id: GroupId) {
-        if self.state(id).is_some_and(|s| s.fsc().is_some()) {
-            self.block(id);
-        }
-        if let Ok(state) = self.state_mut(id) {
-            state.current = Current::Blocked;
-        }
+        let Some(state) = self.state(id) else { return };
+        let next = match state.owner {
+            Some(_) => Current::Blocked,
+            None => Current::Default,
+        };
+        self.go(id, next);
     }
 
     /// Back to the default domain, always by way of blocked: the old tables are free even if publishing the default
-    /// fails. Cannot fail either.
+    /// fails. Cannot fail either. A group without devices is gone after that.
     pub(crate) fn release(&mut self, id: GroupId) {
-        self.detach(id);
+        self.go(id, Current::Blocked);
         let Ok(state) = self.state_mut(id) else {
             return;
         };
-        (state.owner, state.current) = (None, Current::Default);
-        if let Some(fsc) = state.fsc() {
-            // A failure has closed translation already; the wish stays on record.
-            let _ = self.publish(id, fsc, None);
+        (state.owner, state.users, state.guarded) = (None, 0, false);
+        if self.has_devices(id) {
+            self.go(id, Current::Default);
+        } else {
+            self.remove_group(id);
         }
     }
 
-    /// BLOCK: V=0 everywhere, then SYNC; only then is what the contexts led to out of reach.
-    fn block(&mut self, id: GroupId) {
-        if self.hw.usable().is_ok() {
-            let result = self.invalidate_contexts(id);
-            if self.hw.settle(result).is_ok() {
-                let result = self.scrub_contexts(id);
-                if self.hw.settle(result).is_ok() {
-                    self.hw.p.event(Event::Blocked { group: id });
-                }
-            }
-        }
-        self.purged(id);
-    }
-
-    fn invalidate_contexts(&mut self, id: GroupId) -> Result<(), Fail> {
-        let Inner { hw, devices, .. } = self;
-        for device in devices.iter().flatten().filter(|d| d.group == id) {
-            let at = PhysAddr(device.context.0 + dc::TC);
-            let tc = Tc::from_bits(hw.load(at)?);
-            hw.clear_valid(at, tc.with_v(false).into_bits())?;
-            hw.publish(at, 8)?;
-        }
-        hw.barrier(Barrier::MemToMem);
-        hw.sync(ids(devices, id), Self::pscid(id))
-    }
-
-    fn scrub_contexts(&mut self, id: GroupId) -> Result<(), Fail> {
-        let Inner { hw, devices, .. } = self;
-        let fsc = hw.empty_fsc();
-        devices
-            .iter()
-            .flatten()
-            .filter(|d| d.group == id)
-            .try_for_each(|d| {
-                let at = PhysAddr(d.context.0 + dc::FSC);
-                hw.store(at, fsc)?;
-                hw.publish(at, 8)
-            })
-    }
-
-    /// PUB: everything but V, then SYNC, then V=1, for all devices of the group or one of them.
-    ///
-    /// The SYNC comes first because contexts may be read in any order: a read begun before the fields were stored must
-    /// be over before V can be seen. It also purges the PSCID, so nothing older than the publication is ever hit.
-    pub(crate) fn publish(
-        &mut self,
-        id: GroupId,
-        fsc: u64,
-        only: Option<DeviceId>,
-    ) -> Result<(), Error> {
-        let result = self.write_contexts(id, fsc, only);
-        self.hw.settle(result)?;
-        self.purged(id);
-        let result = self.validate_contexts(id, only);
-        self.hw.settle(result)?;
-        self.hw.p.event(Event::Published { group: id, fsc });
-        Ok(())
-    }
-
-    fn write_contexts(
-        &mut self,
-        id: GroupId,
-        fsc: u64,
-        only: Option<DeviceId>,
-    ) -> Result<(), Fail> {
-        let Inner { hw, devices, .. } = self;
-        for device in devices
-            .iter()
-            .flatten()
-            .filter(|d| d.group == id && only.is_none_or(|o| d.id == o))
-        {
-            let at = PhysAddr(device.context.0 + dc::FSC);
-            hw.store(at, fsc)?;
-            hw.publish(at, 8)?;
-        }
-        hw.barrier(Barrier::MemToMem);
-        hw.sync(
-            ids(devices, id).filter(|did| only.is_none_or(|o| o.0 == *did)),
-            Self::pscid(id),
-        )
-    }
-
-    fn validate_contexts(&mut self, id: GroupId, only: Option<DeviceId>) -> Result<(), Fail> {
-        let Inner { hw, devices, .. } = self;
-        for device in devices
-            .iter()
-            .flatten()
-            .filter(|d| d.group == id && only.is_none_or(|o| d.id == o))
-        {
-            let at = PhysAddr(device.context.0 + dc::TC);
-            hw.store(at, Tc::new().with_v(true).into_bits())?;
-            hw.publish(at, 8)?;
-        }
-        // The caller's next register write may start the device.
-        hw.barrier(Barrier::MemToReg);
-        Ok(())
-    }
-
-    /// Everything cached under the slot's PSCID is gone, or translation is off: what was unmapped before is safe.
-    fn purged(&mut self, id: GroupId) {
-        self.flush_clock += 1;
-        let clock = self.flush_clock;
-        let wedged = self.hw.wedged();
-        let Inner { hw, groups, .. } = self;
-        let Some(state) = groups.get_mut(usize::from(id.0)).and_then(Option::as_mut) else {
-            return;
+    /// A change that must not fail. If the hardware does, it has closed translation already, and the wish stays on
+    /// record.
+    fn go(&mut self, id: GroupId, next: Current) {
+        let Some(state) = self.state(id) else { return };
+        let target = match next {
+            Current::Default => state.default.fsc(),
+            Current::Blocked => None,
+            Current::User(fsc) => Some(fsc),
         };
-        state.flush.pending = 0;
-        if wedged {
-            // Leaked on purpose: the walker may still read them.
-            state.flush.tables = PageList::default();
-            return;
+        let _ = self.set(id, target, false);
+        if let Ok(state) = self.state_mut(id) {
+            state.current = next;
         }
-        (state.flush.started, state.flush.done) = (clock, clock);
-        hw.free_list(&mut state.flush.tables);
     }
 
-    /// One purge for all deferred unmaps of the slot so far.
-    pub(crate) fn flush(&mut self, id: GroupId) -> Result<(), Error> {
+    fn set_type(&mut self, id: GroupId, kind: DefaultDomainType) -> Result<(), Error> {
+        self.hw.usable()?;
+        if !self.has_devices(id) {
+            return Err(Error::Invalid);
+        }
         let state = self.state_mut(id)?;
-        if state.flush.pending == 0 {
+        let old = state.default;
+        if let (
+            DefaultDomain::Dma {
+                root,
+                queued: false,
+            },
+            DefaultDomainType::DmaFq,
+        ) = (old, kind)
+        {
+            state.default = DefaultDomain::Dma { root, queued: true };
             return Ok(());
         }
-        if self.hw.usable().is_ok() {
-            let result = self.hw.purge(Self::pscid(id));
-            // A failure that ends in Off purges even better.
-            let _ = self.hw.settle(result);
+        if state.owner.is_some() || state.users > 0 {
+            return Err(Error::NotPermitted);
         }
-        self.purged(id);
-        if self.hw.wedged() {
-            Err(Error::Io)
-        } else {
-            Ok(())
+        if old.is(kind) {
+            return Ok(());
         }
-    }
-}
-
-fn ids<const N: usize>(
-    devices: &[Option<crate::iommu::Device>; N],
-    group: GroupId,
-) -> impl Iterator<Item = u32> + Clone {
-    devices
-        .iter()
-        .flatten()
-        .filter(move |d| d.group == group)
-        .map(|d| d.id.0)
-}
-
-impl<P: Platform> Hw<P> {
-    /// Everything cached of one address space is gone, and what was granted has landed.
-    pub(crate) fn purge(&mut self, pscid: u32) -> Result<(), Fail> {
-        use portcullis_regmap::command::Command;
-        self.run(
-            [
-                Command::iotinval_vma_pscid(pscid),
-                Command::iofence(true, true),
-            ]
-            .into_iter(),
-        )
+        if let (DefaultDomain::Dma { root, .. }, DefaultDomainType::Dma) = (old, kind) {
+            self.flush(id)?;
+            self.state_mut(id)?.default = DefaultDomain::Dma {
+                root,
+                queued: false,
+            };
+            return Ok(());
+        }
+        let new = self.new_default(kind)?;
+        if let Err(error) = self.set(id, new.fsc(), false) {
+            self.free_default(new);
+            return Err(error);
+        }
+        self.state_mut(id)?.default = new;
+        self.free_default(old);
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::GroupState;
     use crate::iommu::Device;
 
@@ -367,6 +444,7 @@ mod tests {
     #[test]
     fn r82_state_per_group() {
         let (group, device) = (size_of::<Option<GroupState>>(), size_of::<Option<Device>>());
+        std::println!("driver state: {group} bytes per group, {device} bytes per device");
         assert!(group + device <= 144, "{group} + {device} bytes");
         assert!(group <= 128, "{group} bytes");
     }

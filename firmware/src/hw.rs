@@ -44,6 +44,14 @@ pub(crate) struct Hw<P> {
     pub(crate) stats: Stats,
 }
 
+/// `fsc` of a context that leads to a table.
+pub(crate) fn root_fsc(root: PhysAddr, mode: Mode) -> u64 {
+    Iosatp::new()
+        .with_ppn(root.0 >> PAGE_SHIFT)
+        .with_mode(mode.iosatp())
+        .into_bits()
+}
+
 impl<P: Platform> Hw<P> {
     pub(crate) fn new(p: P, config: Config) -> Self {
         Hw {
@@ -181,6 +189,15 @@ impl<P: Platform> Hw<P> {
         }
     }
 
+    /// Changes an entry in use from `old` to `new` by one store. With 4-byte stores they must differ in one half only.
+    pub(crate) fn store_live(&mut self, pa: PhysAddr, old: u64, new: u64) -> Result<(), Fail> {
+        match P::STORE {
+            StoreWidth::W8 => self.retry(|p| p.store64(pa, new)),
+            StoreWidth::W4 if (old ^ new) >> 32 == 0 => self.retry(|p| p.store32(pa, new as u32)),
+            StoreWidth::W4 => self.retry(|p| p.store32(PhysAddr(pa.0 + 4), (new >> 32) as u32)),
+        }
+    }
+
     pub(crate) fn publish(&mut self, pa: PhysAddr, bytes: u64) -> Result<(), Fail> {
         self.retry(|p| p.publish(pa, bytes as usize))
     }
@@ -213,17 +230,9 @@ impl<P: Platform> Hw<P> {
         }
     }
 
-    /// `fsc` of a context that leads to a table.
-    pub(crate) fn fsc(root: PhysAddr, mode: Mode) -> u64 {
-        Iosatp::new()
-            .with_ppn(root.0 >> PAGE_SHIFT)
-            .with_mode(mode.iosatp())
-            .into_bits()
-    }
-
     /// `fsc` of a context that leads nowhere.
     pub(crate) fn empty_fsc(&self) -> u64 {
-        Self::fsc(self.empty, Mode::Sv39)
+        root_fsc(self.empty, Mode::Sv39)
     }
 
     /// SYNC: everything cached of these contexts and of this address space is gone, and what was granted has landed.

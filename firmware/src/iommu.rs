@@ -8,9 +8,10 @@ use portcullis_regmap::ddt::Iosatp;
 
 use crate::domain::PagingDomain;
 use crate::fault::Faults;
-use crate::group::{Current, Group, GroupState};
+use crate::group::{Current, DefaultDomain, Group, GroupState};
 use crate::hw::Hw;
 use crate::platform::Platform;
+use crate::table::Table;
 use crate::types::*;
 use crate::{Error, PhysAddr};
 
@@ -32,6 +33,8 @@ pub(crate) struct Inner<P: Platform, const DEVICES: usize> {
     /// Counts purges of any slot. It only grows, so that stamps of one domain stay comparable when it moves from slot
     /// to slot.
     pub(crate) flush_clock: u64,
+    /// Groups made since start.
+    pub(crate) generations: u32,
 }
 
 /// A device: where its context lies is found out once, so that blocking it later cannot fail for want of anything.
@@ -40,6 +43,11 @@ pub(crate) struct Device {
     pub(crate) id: DeviceId,
     pub(crate) group: GroupId,
     pub(crate) context: PhysAddr,
+    /// A record of it was delivered since the last poll, and polls in a row that found one.
+    pub(crate) faulted: bool,
+    pub(crate) storms: u8,
+    /// Its faults are not reported; if its group is blocked, its context is valid and leads to the empty table.
+    pub(crate) quiet: bool,
 }
 
 /// A failed start: the platform comes back.
@@ -73,6 +81,8 @@ pub struct Polled {
     pub flushed: usize,
     /// Fault records wait for [`Faults::drain`].
     pub faults: bool,
+    /// Devices whose faults are not reported any more, see [`Config::storm_polls`].
+    pub quieted: usize,
 }
 
 impl<P: Platform> Iommu<P> {
@@ -112,6 +122,7 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
             devices: [None; DEVICES],
             groups: [const { None }; DEVICES],
             flush_clock: 0,
+            generations: 0,
         };
         Ok(Iommu {
             inner: RefCell::new(inner),
@@ -129,6 +140,30 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
     /// [`Error::NotFound`]: no such group. [`Error::NoSpace`]: no free slot. [`Error::NoMemory`], [`Error::Io`].
     pub fn add_device(&self, info: DeviceInfo) -> Result<GroupId, Error> {
         self.with(|i| i.add_device(info))
+    }
+
+    /// Removes a device: it is blocked on return. With the last device its group goes, and the default domain with it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`]: it is the last device of a group that somebody uses or owns. [`Error::NoDevice`].
+    /// [`Error::Io`]: the hardware failed.
+    pub fn remove_device(&self, device: DeviceId) -> Result<(), Error> {
+        self.with(|i| i.remove_device(device))
+    }
+
+    /// A device has vanished. It is blocked, whoever uses or owns its group. Without devices, a group that is owned stays
+    /// with its owner until the guard is dropped; guards of other groups answer [`Error::NoDevice`] from now on.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`]: there is no such device.
+    pub fn device_gone(&self, device: DeviceId) -> Result<(), Error> {
+        self.with(|i| i.device_gone(device))
+    }
+
+    /// Right to change default domains. Whoever can borrow the IOMMU exclusively, before anything else refers to it,
+    /// decides who gets one.
+    pub fn admin_token(&mut self) -> AdminToken {
+        AdminToken(())
     }
 
     /// A handle to a group: without rights, until it is claimed.
@@ -189,7 +224,7 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
     }
 
     /// What has to be done from time to time: repairs a stopped command queue, flushes deferred unmaps that are old
-    /// enough. Bounded by the number of groups.
+    /// enough, quiets devices that fault all the time. Bounded by the number of groups and devices.
     ///
     /// # Errors
     /// [`Error::Io`]: the hardware failed, now or before.
@@ -212,10 +247,6 @@ impl<P: Platform, const DEVICES: usize> Drop for Iommu<P, DEVICES> {
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     pub(crate) fn device(&self, id: DeviceId) -> Option<&Device> {
         self.devices.iter().flatten().find(|d| d.id == id)
-    }
-
-    pub(crate) fn state(&self, id: GroupId) -> Option<&GroupState> {
-        self.groups.get(usize::from(id.0))?.as_ref()
     }
 
     pub(crate) fn new_root(&mut self, mode: Mode) -> Result<PhysAddr, Error> {
@@ -267,36 +298,24 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         let context = self.hw.context(id.0)?;
         let result = self.hw.idle_context(context, Self::pscid(group));
         self.hw.settle(result)?;
-        self.devices[slot] = Some(Device { id, group, context });
+        self.devices[slot] = Some(Device {
+            id,
+            group,
+            context,
+            faulted: false,
+            storms: 0,
+            quiet: false,
+        });
         match self.state(group).and_then(GroupState::fsc) {
             Some(fsc) => self.publish(group, fsc, Some(id)),
             None => Ok(()),
         }
     }
 
-    fn poll(&mut self) -> Result<Polled, Error> {
-        self.hw.usable()?;
-        let result = self.hw.queue_running();
-        self.hw.settle(result)?;
-        let mut polled = Polled::default();
-        let (now, age) = (self.hw.p.now_us(), self.hw.config.flush_age_us);
-        for n in 0..DEVICES {
-            let due = |g: &GroupState| {
-                g.flush.pending > 0 && now.saturating_sub(g.flush.oldest_us) >= age
-            };
-            if self.groups[n].as_ref().is_some_and(due) {
-                self.flush(GroupId(n as u16))?;
-                polled.flushed += 1;
-            }
-        }
-        polled.faults = self.hw.faults_pending()? > 0;
-        Ok(polled)
-    }
-
     /// Translations of a group are tagged by the group's slot and not by its domain: nothing cached for one domain can
     /// ever be hit through another group. 0 is left to nobody.
     pub(crate) fn pscid(group: GroupId) -> u32 {
-        u32::from(group.0) + 1
+        u32::from(group.slot) + 1
     }
 
     /// What a new group starts with.
@@ -306,31 +325,106 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             .iter()
             .position(Option::is_none)
             .ok_or(Error::NoSpace)?;
-        let (default, default_root) = match self.hw.config.default_domain {
-            DefaultDomainType::Blocked => (None, None),
-            DefaultDomainType::Identity(_) => (Some(Iosatp::new().into_bits()), None),
-            DefaultDomainType::Dma => {
-                let root = self.new_root(Mode::Sv39)?;
-                (Some(Hw::<P>::fsc(root, Mode::Sv39)), Some(root))
-            }
+        let default = self.new_default(self.hw.config.default_domain)?;
+        self.generations = self.generations.wrapping_add(1);
+        let id = GroupId {
+            slot: slot as u16,
+            generation: self.generations,
         };
-        let id = GroupId(slot as u16);
-        self.groups[slot] = Some(GroupState::new(Current::Default, default, default_root));
+        self.groups[slot] = Some(GroupState::new(self.generations, default));
         Ok(id)
     }
 
-    /// Undoes [`Inner::new_group`] for a group whose only device was not added after all.
-    fn remove_group(&mut self, id: GroupId) {
-        let state = self
-            .groups
-            .get_mut(usize::from(id.0))
-            .and_then(Option::take);
-        // A root that was published stays, if the hardware may still read it.
-        if let Some(root) = state
-            .and_then(|s| s.default_root)
-            .filter(|_| !self.hw.wedged())
+    pub(crate) fn new_default(&mut self, kind: DefaultDomainType) -> Result<DefaultDomain, Error> {
+        Ok(match kind {
+            DefaultDomainType::Blocked => DefaultDomain::Blocked,
+            DefaultDomainType::Identity(_) => DefaultDomain::Identity,
+            DefaultDomainType::Dma | DefaultDomainType::DmaFq => DefaultDomain::Dma {
+                root: self.new_root(Mode::Sv39)?,
+                queued: matches!(kind, DefaultDomainType::DmaFq),
+            },
+        })
+    }
+
+    /// Frees a default domain that no context leads to any more; a wedged IOMMU may still read it.
+    pub(crate) fn free_default(&mut self, default: DefaultDomain) {
+        if let DefaultDomain::Dma { root, .. } = default
+            && !self.hw.wedged()
         {
-            self.hw.free_frame(root);
+            let mode = Mode::Sv39;
+            let _ = self.hw.free_table(Table { root, mode });
+        }
+    }
+
+    /// Forgets a group that has neither devices nor an owner.
+    pub(crate) fn remove_group(&mut self, id: GroupId) {
+        if self.state(id).is_none() {
+            return;
+        }
+        if let Some(state) = self
+            .groups
+            .get_mut(usize::from(id.slot))
+            .and_then(Option::take)
+        {
+            self.free_default(state.default);
+        }
+    }
+
+    /// Orderly removal. The last device stays while somebody relies on its group.
+    fn remove_device(&mut self, id: DeviceId) -> Result<(), Error> {
+        self.hw.usable()?;
+        let device = *self.device(id).ok_or(Error::NoDevice)?;
+        let state = self.state(device.group).ok_or(Error::NoDevice)?;
+        if state.users > 0 && self.is_last(&device) {
+            return Err(Error::Busy);
+        }
+        if !self.is_blocked(device.group) || device.quiet {
+            self.block(device.group, Some(device.id))?;
+        }
+        self.forget(device);
+        Ok(())
+    }
+
+    /// Surprise removal: cannot be refused.
+    fn device_gone(&mut self, id: DeviceId) -> Result<(), Error> {
+        let device = *self.device(id).ok_or(Error::NoDevice)?;
+        if self.hw.usable().is_ok() && (!self.is_blocked(device.group) || device.quiet) {
+            // The hardware's failure shows in its health; the device is gone all the same.
+            let _ = self.block(device.group, Some(device.id));
+        }
+        self.forget(device);
+        Ok(())
+    }
+
+    fn is_last(&self, device: &Device) -> bool {
+        let of_group = |d: &&Device| d.group == device.group;
+        self.devices.iter().flatten().filter(of_group).count() == 1
+    }
+
+    /// Forgets a device that is blocked, or would be if the hardware worked. A group that loses its last device goes
+    /// too, unless somebody owns it.
+    fn forget(&mut self, device: Device) {
+        let (group, last) = (device.group, self.is_last(&device));
+        if self.hw.closed() {
+            // Its context must not come back with translation.
+            let stored = self.hw.idle_context(device.context, Self::pscid(group));
+            if stored.is_err() {
+                self.hw.wedge();
+            }
+        }
+        if let Some(slot) = self
+            .devices
+            .iter_mut()
+            .find(|d| d.is_some_and(|d| d.id == device.id))
+        {
+            *slot = None;
+        }
+        if last && let Ok(state) = self.state_mut(group) {
+            state.current = Current::Blocked;
+            if state.owner.is_none() {
+                self.purged(group);
+                self.remove_group(group);
+            }
         }
     }
 }

@@ -3,6 +3,8 @@
 //! * [`Iommu`] starts the hardware and knows devices and their groups; before a device is added it is blocked.
 //! * [`Group::claim`] takes the DMA of a group for an [`Owner`]; on return nothing passes.
 //! * [`OwnedGroup::attach`] moves a [`PagingDomain`] in, [`OwnedGroup::detach`] moves it out.
+//! * [`OwnedGroup::replace`] exchanges it; [`OwnedGroup::replace_hitless`] refuses to drop DMA on the way.
+//! * [`Group::use_default_domain`] registers a driver; [`KernelUse::attach`] moves a domain of its own in.
 //! * [`PagingDomain`] maps and unmaps: strictly, gathered, or deferred until a flush.
 //! * The machine is behind the traits of [`platform`].
 //!
@@ -113,6 +115,72 @@
 //!     let _ = gather.sync();
 //! }
 //! ```
+//! Using a guard after its domain was replaced.
+//! ```compile_fail,E0382
+//! # use portcullis::{Attached, OwnedGroup, PagingDomain, platform::Platform};
+//! fn f<'i, P: Platform>(
+//!     owned: OwnedGroup<'i, P, 16, Attached<PagingDomain<'i, P>>>,
+//!     other: PagingDomain<'i, P>,
+//! ) {
+//!     let replaced = owned.replace(other);
+//!     owned.release();
+//! }
+//! ```
+//! Replacing without interruption what is blocked: there is nothing to keep.
+//! ```compile_fail,E0599
+//! # use portcullis::{Blocked, OwnedGroup, PagingDomain, platform::Platform};
+//! fn f<'i, P: Platform>(owned: OwnedGroup<'i, P, 16, Blocked>, domain: PagingDomain<'i, P>) {
+//!     let _ = owned.replace_hitless(domain);
+//! }
+//! ```
+//! A driver's second domain beside its first.
+//! ```compile_fail,E0382
+//! # use portcullis::{KernelUse, PagingDomain, platform::Platform};
+//! fn f<'i, P: Platform>(user: KernelUse<'i, P>, a: PagingDomain<'i, P>, b: PagingDomain<'i, P>) {
+//!     let managed = user.attach(a);
+//!     let _ = user.attach(b);
+//! }
+//! ```
+//! Freeing the domain of a driver while it is attached.
+//! ```compile_fail,E0505
+//! # use portcullis::{DriverManaged, PagingDomain, platform::Platform};
+//! fn f<'i, P: Platform>(managed: DriverManaged<'i, P, 16, PagingDomain<'i, P>>) {
+//!     let inside = managed.domain();
+//!     drop(managed);
+//!     let _ = inside.flush();
+//! }
+//! ```
+//! Ending a claim twice.
+//! ```compile_fail,E0382
+//! # use portcullis::{DeviceClaim, platform::Platform};
+//! fn f<P: Platform>(claim: DeviceClaim<'_, P>) {
+//!     claim.release_device();
+//!     claim.release_device();
+//! }
+//! ```
+//! Changing a default domain without the right to.
+//! ```compile_fail,E0423
+//! # use portcullis::{AdminToken, DefaultDomainType, Group, platform::Platform};
+//! fn f<P: Platform>(group: Group<'_, P>) {
+//!     let _ = group.set_default_domain_type(DefaultDomainType::Blocked, &AdminToken(()));
+//! }
+//! ```
+//! Getting that right while somebody uses the IOMMU.
+//! ```compile_fail,E0502
+//! # use portcullis::{Iommu, KernelUse, platform::Platform};
+//! fn f<P: Platform>(iommu: &mut Iommu<P>) {
+//!     let group = iommu.group(portcullis::DeviceId(1));
+//!     let _ = iommu.admin_token();
+//!     drop(group);
+//! }
+//! ```
+//! Going on after a failure without vouching for the hardware.
+//! ```compile_fail,E0133
+//! # use portcullis::{Iommu, platform::Platform};
+//! fn f<P: Platform>(iommu: &Iommu<P>) {
+//!     let _ = iommu.recover();
+//! }
+//! ```
 //! Use from two threads at once.
 //! ```compile_fail,E0277
 //! # use portcullis::{Iommu, platform::Platform};
@@ -125,6 +193,8 @@
 #![no_std]
 #![forbid(clippy::undocumented_unsafe_blocks)]
 
+mod claim;
+mod context;
 mod directory;
 mod domain;
 mod error;
@@ -133,19 +203,26 @@ mod gather;
 mod group;
 mod hw;
 mod iommu;
+mod kernel;
 mod own;
 pub mod platform;
 mod pool;
 mod queue;
+mod recover;
 mod start;
+mod storm;
 mod table;
 mod types;
 
+pub use claim::DeviceClaim;
+pub use context::NotHitless;
 pub use domain::{Deferred, PagingDomain};
 pub use error::Error;
 pub use fault::{Drained, FaultRecord, Faults};
 pub use gather::Gather;
 pub use group::{Group, Status};
 pub use iommu::{InitError, Iommu, Polled};
-pub use own::{Attach, AttachError, Attached, Blocked, Identity, OwnedGroup};
+pub use kernel::{DriverManaged, KernelUse, Managed};
+pub use own::{Attach, AttachError, Attached, Blocked, Identity, OwnedGroup, Replaced};
+pub use storm::Events;
 pub use types::*;

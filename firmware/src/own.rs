@@ -3,7 +3,9 @@
 use core::fmt;
 
 use crate::Error;
+use crate::context::NotHitless;
 use crate::domain::PagingDomain;
+use crate::hw::Hw;
 use crate::iommu::Iommu;
 use crate::platform::Platform;
 use crate::types::{GroupId, TrustToken};
@@ -75,7 +77,7 @@ impl<G, D> fmt::Display for AttachError<G, D> {
 
 impl<G, D> core::error::Error for AttachError<G, D> {}
 
-mod sealed {
+pub(crate) mod sealed {
     use crate::Error;
     use crate::iommu::Iommu;
     use crate::platform::Platform;
@@ -157,6 +159,32 @@ impl<'i, P: Platform, const DEVICES: usize> OwnedGroup<'i, P, DEVICES, Blocked> 
             }),
         }
     }
+
+    /// Gives up the guard but not the claims made by [`Iommu::claim_device`]: while there are any, the group stays
+    /// owned and blocked. Without them this is [`OwnedGroup::release`].
+    pub fn release_device(self) {
+        let (iommu, group) = (self.lease.iommu, self.lease.group);
+        // Dropping the lease would end all claims.
+        core::mem::forget(self);
+        iommu.with(|i| i.unguard(group));
+    }
+}
+
+/// What a successful replacement answers: the guard with the new domain, and the old domain.
+pub type Replaced<'i, P, const DEVICES: usize, D, E> = (OwnedGroup<'i, P, DEVICES, Attached<E>>, D);
+
+/// Whether a group could go to this domain without dropping DMA.
+pub(crate) fn hitless<P: Platform, const DEVICES: usize>(
+    iommu: &Iommu<P, DEVICES>,
+    group: GroupId,
+    domain: &impl Attach<P, DEVICES>,
+) -> Result<(), NotHitless> {
+    let fsc = domain.fsc(iommu).map_err(NotHitless::Unfit)?;
+    let old = iommu.with(|i| i.state(group).and_then(|s| s.fsc()));
+    match old {
+        None => Err(NotHitless::Blocked),
+        Some(old) => Hw::<P>::swappable(old, fsc),
+    }
 }
 
 impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>>
@@ -165,6 +193,69 @@ impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>>
     /// The domain, to be mapped and unmapped while attached.
     pub fn domain(&self) -> &D {
         &self.state.domain
+    }
+
+    /// Exchanges the domain for another and gives the old one back. In between DMA reaches the old one, the new one, or
+    /// nothing; [`OwnedGroup::hitless`] tells whether nothing can happen. Attaching what is attached already is free.
+    ///
+    /// # Errors
+    /// As [`OwnedGroup::attach`]; [`Error::NoDevice`] if all devices have vanished. The old domain stays.
+    pub fn replace<E: Attach<P, DEVICES>>(
+        self,
+        domain: E,
+    ) -> Result<Replaced<'i, P, DEVICES, D, E>, AttachError<Self, E>> {
+        self.exchange(domain, false)
+    }
+
+    /// As [`OwnedGroup::replace`], but no DMA is dropped on the way, provided that both domains translate alike what
+    /// devices use.
+    ///
+    /// # Errors
+    /// As [`OwnedGroup::replace`]; [`Error::NotSupported`] if that is impossible, and then nothing has changed.
+    pub fn replace_hitless<E: Attach<P, DEVICES>>(
+        self,
+        domain: E,
+    ) -> Result<Replaced<'i, P, DEVICES, D, E>, AttachError<Self, E>> {
+        self.exchange(domain, true)
+    }
+
+    /// Whether [`OwnedGroup::replace_hitless`] with this domain can work.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn hitless<E: Attach<P, DEVICES>>(&self, domain: &E) -> Result<(), NotHitless> {
+        hitless(self.lease.iommu, self.lease.group, domain)
+    }
+
+    fn exchange<E: Attach<P, DEVICES>>(
+        self,
+        domain: E,
+        hitless: bool,
+    ) -> Result<Replaced<'i, P, DEVICES, D, E>, AttachError<Self, E>> {
+        let (iommu, group) = (self.lease.iommu, self.lease.group);
+        let result = domain
+            .fsc(iommu)
+            .and_then(|fsc| iommu.with(|i| i.replace(group, fsc, hitless)));
+        if let Err(error) = result {
+            return Err(AttachError {
+                guard: self,
+                target: domain,
+                error,
+            });
+        }
+        let OwnedGroup {
+            lease,
+            state: Attached { domain: old },
+        } = self;
+        old.placed(None);
+        domain.placed(Some(group));
+        Ok((
+            OwnedGroup {
+                lease,
+                state: Attached { domain },
+            },
+            old,
+        ))
     }
 
     /// Blocks the group and gives the domain back. On return the IOMMU reads no table of it, and no write through it

@@ -9,7 +9,7 @@ pub use wrap::{Faulty, FaultyError, Op, Trace};
 use core::fmt::Debug;
 
 use crate::PhysAddr;
-use crate::types::GroupId;
+use crate::types::{DeviceId, GroupId};
 
 /// The IOMMU's register page. Offsets are bytes in the page.
 pub trait Registers {
@@ -179,6 +179,20 @@ pub enum Event {
         /// Fourth doubleword of the contexts.
         fsc: u64,
     },
+    /// A group's contexts lead to the translation with this `fsc` now; no DMA was dropped on the way.
+    Swapped {
+        /// The group.
+        group: GroupId,
+        /// Fourth doubleword of the contexts.
+        fsc: u64,
+    },
+    /// A device reported too many faults: they are no longer recorded. What it reaches is as before.
+    Quieted {
+        /// The device.
+        device: DeviceId,
+    },
+    /// Translation is on again after [`Event::Closed`] or a reset.
+    Recovered,
     /// The command queue stopped and was reset; everything cached was invalidated.
     QueueReset {
         /// `cqcsr` as found.

@@ -191,7 +191,7 @@ impl<P: Platform> Hw<P> {
         Err(Error::Io)
     }
 
-    fn reset_queue(&mut self) -> Result<(), Fail> {
+    pub(crate) fn reset_queue(&mut self) -> Result<(), Fail> {
         self.stats.queue_resets += 1;
         let (cqcsr, cqh) = (self.read32(offset::CQCSR)?, self.read32(offset::CQH)?);
         self.p.event(Event::QueueReset { cqcsr, cqh });
@@ -233,7 +233,8 @@ impl<P: Platform> Hw<P> {
         }
     }
 
-    fn wedge(&mut self) {
+    /// Gives the hardware up.
+    pub(crate) fn wedge(&mut self) {
         if self.health != Health::Wedged {
             self.health = Health::Wedged;
             self.p.event(Event::Wedged);

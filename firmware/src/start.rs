@@ -63,7 +63,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Queues must be off while their base or fctl changes (CQB-03, FCTL-05).
-    fn quiet_queues(&mut self) -> Result<(), Fail> {
+    pub(crate) fn quiet_queues(&mut self) -> Result<(), Fail> {
         let cqcsr = Cqcsr::from_bits(self.read32(offset::CQCSR)?);
         if cqcsr.cqen() || cqcsr.cqon() || cqcsr.busy() {
             self.queue_off()?;
@@ -76,7 +76,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Little-endian, 64-bit formats, wires if there are any.
-    fn features(&mut self) -> Result<(), Error> {
+    pub(crate) fn features(&mut self) -> Result<(), Error> {
         let wanted = Fctl::new().with_wsi(self.caps.igs() != igs::MSI);
         let found = Fctl::from_bits(self.read32(offset::FCTL)?);
         let differs = found.be() || found.gxl() || found.wsi() != wanted.wsi();
@@ -135,7 +135,8 @@ impl<P: Platform> Hw<P> {
 
     fn fault_queue(&mut self) -> Result<(), Error> {
         self.faults.log2 = self.queue_log2(offset::FQB, self.config.fault_queue)?;
-        (self.faults.base, _) = self.queue_base(offset::FQB, self.faults.log2, fault::BYTES)?;
+        (self.faults.base, self.faults.fqb) =
+            self.queue_base(offset::FQB, self.faults.log2, fault::BYTES)?;
         Ok(self.faults_on()?)
     }
 

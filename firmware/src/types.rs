@@ -23,11 +23,15 @@ pub struct DeviceId(pub u32);
 
 /// A group of devices that only can be isolated together; given out by [`Iommu::add_device`](crate::Iommu::add_device).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupId(pub(crate) u16);
+pub struct GroupId {
+    pub(crate) slot: u16,
+    /// A slot is used again after its last device has left; a name kept from before must not reach the successor.
+    pub(crate) generation: u32,
+}
 
 impl fmt::Display for GroupId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.slot.fmt(f)
     }
 }
 
@@ -134,11 +138,17 @@ pub enum DefaultDomainType {
     /// Nowhere.
     #[default]
     Blocked,
-    /// A paging domain of the group itself, in which nothing is mapped: as good as blocked, but reported as page faults.
+    /// A paging domain of the group itself. What is not mapped there is as good as blocked, but reported as page faults.
     Dma,
+    /// The same domain; its unmaps are meant to be deferred.
+    DmaFq,
     /// IOVA = physical address.
     Identity(TrustToken),
 }
+
+/// Right to change what unowned groups may do; see [`Iommu::admin_token`](crate::Iommu::admin_token).
+#[derive(Debug)]
+pub struct AdminToken(pub(crate) ());
 
 /// How long the driver waits, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +185,8 @@ pub struct Config {
     pub flush_age_us: u64,
     /// Table pages taken from the platform at a time, 1 to 64. Fewer are taken when memory is short.
     pub table_chunk: u32,
+    /// Polls in a row that each found faults of a device after which its faults are no longer reported; 0 means never.
+    pub storm_polls: u8,
     /// Use 64 KiB NAPOT leaves. They spare cache entries; without `capabilities.S`, unmapping one takes 16 commands.
     pub napot: bool,
     /// Let the queues raise the interrupt wire.
@@ -193,6 +205,7 @@ impl Default for Config {
             flush_queue: 256,
             flush_age_us: 10_000,
             table_chunk: 16,
+            storm_polls: 10,
             napot: false,
             interrupts: true,
             take_over: false,

@@ -375,13 +375,9 @@ impl<const X: usize> Logic for CommandQueue<X> {
                 self.state.d.next = CommandState::Idle;
                 if self.failed.q.val() {
                     self.memory_fault.next = true;
-                } else if (self.opcode.val() == 1) & !self.inval_bad.val() {
-                    self.op_valid.next = self.has_effect.val();
-                    self.done.next = self.op_ready.val() | !self.has_effect.val();
-                    if !self.done.val() {
-                        self.state.d.next = CommandState::Decode;
-                    }
-                } else if (self.opcode.val() == 3) & !self.dir_bad.val() {
+                } else if ((self.opcode.val() == 1) & !self.inval_bad.val())
+                    | ((self.opcode.val() == 3) & !self.dir_bad.val())
+                {
                     self.op_valid.next = self.has_effect.val();
                     self.done.next = self.op_ready.val() | !self.has_effect.val();
                     if !self.done.val() {

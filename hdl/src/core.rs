@@ -460,7 +460,7 @@ impl<
         // Fault records.
         self.faults.record_valid.next = self.walker.record_valid.val();
         self.faults.record.next = self.walker.record.val();
-        self.msi_record_ready.next = self.faults.ready.val() & !self.walker.record_valid.val();
+        self.msi_record_ready.next = self.faults.ready.val() & !self.walker.res_fault.val();
         if self.msi_record_valid.val() & self.msi_record_ready.val() {
             self.faults.record_valid.next = true;
             self.faults.record.next = self.msi_record.val();

@@ -86,6 +86,15 @@ impl World {
         Ddtp::from_bits(self.ddtp).iommu_mode()
     }
 
+    /// Reset from outside: registers as after power-on, caches empty, memory as it was.
+    pub fn reset(&mut self) {
+        (self.fctl, self.ddtp, self.cqb, self.fqb) = (2, 0, 0, 0);
+        (self.cqh, self.cqt, self.fqh, self.fqt) = (0, 0, 0, 0);
+        (self.cqcsr, self.fqcsr, self.ipsr) = (0, 0, 0);
+        (self.stall, self.lost, self.off_hangs) = (0, false, false);
+        self.caches = super::walk::Caches::default();
+    }
+
     // Memory.
 
     /// Bytes allocated now.

@@ -10,6 +10,9 @@ use portcullis_regmap::regs::{Ddtp, iommu_mode};
 
 use super::World;
 
+/// What the driver may set in `tc`: V and DTF.
+const TC_KNOWN: u64 = 1 | 1 << 4;
+
 /// Reads or writes of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dma {
@@ -19,8 +22,8 @@ pub enum Dma {
 
 #[derive(Default)]
 pub struct Caches {
-    /// `ta` and `fsc` by device id.
-    contexts: HashMap<u32, (u64, u64)>,
+    /// `tc`, `ta` and `fsc` by device id.
+    contexts: HashMap<u32, (u64, u64, u64)>,
     /// Leaf by PSCID, level and page; the page is the address above the level's shift.
     leaves: HashMap<(u32, u8, u64), u64>,
     /// Table below by PSCID, level of that table, and address above its reach.
@@ -77,7 +80,11 @@ impl World {
                 .with_cause(cause)
                 .with_ttyp(kind)
                 .with_did(did);
-            self.report([info.into_bits(), 0, iova, 0]);
+            // DTF counts only in a context that was found valid.
+            let quiet = |c: &(u64, u64, u64)| Tc::from_bits(c.0).dtf();
+            if !self.caches.contexts.get(&did).is_some_and(quiet) {
+                self.report([info.into_bits(), 0, iova, 0]);
+            }
         })
     }
 
@@ -88,7 +95,7 @@ impl World {
             iommu_mode::BARE => return Ok(iova),
             _ => {}
         }
-        let (ta, fsc) = match self.caches.contexts.get(&did) {
+        let (_, ta, fsc) = match self.caches.contexts.get(&did) {
             Some(&found) => found,
             None => self.context(ddtp, did)?,
         };
@@ -122,7 +129,7 @@ impl World {
         Ok(pte.ppn() << 12 | iova & offset)
     }
 
-    fn context(&mut self, ddtp: Ddtp, did: u32) -> Result<(u64, u64), u16> {
+    fn context(&mut self, ddtp: Ddtp, did: u32) -> Result<(u64, u64, u64), u16> {
         let format = Format::of(self.caps().msi_flat());
         let levels = ddtp.iommu_mode() - 1;
         if did >> format.device_id_bits(levels) != 0 {
@@ -147,11 +154,15 @@ impl World {
             );
             return Err(258);
         }
-        if tc != 1 || iohgatp != 0 || ta & Ta::RESERVED != 0 || fsc & Iosatp::RESERVED != 0 {
+        if tc & !TC_KNOWN != 0
+            || iohgatp != 0
+            || ta & Ta::RESERVED != 0
+            || fsc & Iosatp::RESERVED != 0
+        {
             return Err(259);
         }
-        self.caches.contexts.insert(did, (ta, fsc));
-        Ok((ta, fsc))
+        self.caches.contexts.insert(did, (tc, ta, fsc));
+        Ok((tc, ta, fsc))
     }
 
     fn leaf(&mut self, pscid: u32, root: u64, levels: u8, iova: u64) -> Option<(u8, u64)> {

@@ -1,0 +1,316 @@
+//! The one code path that changes contexts: whatever a group's DMA shall reach next, [`Inner::set`] brings the
+//! hardware there by BLOCK, PUB, SWAP or SLOW.
+
+use portcullis_regmap::command::Command;
+use portcullis_regmap::ddt::{Iosatp, Tc, dc};
+
+use crate::hw::{Fail, Hw};
+use crate::iommu::{Device, Inner};
+use crate::platform::{Barrier, Event, Platform, StoreWidth};
+use crate::pool::PageList;
+use crate::types::{DeviceId, GroupId};
+use crate::{Error, PhysAddr};
+
+/// Why a change would interrupt DMA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotHitless {
+    /// The group is blocked: there is nothing to keep.
+    Blocked,
+    /// The two page-table formats differ, and caches may hold entries of both.
+    Format,
+    /// More changes than one store of this platform can cover.
+    StoreWidth,
+    /// The target cannot be attached at all.
+    Unfit(Error),
+}
+
+impl<P: Platform> Hw<P> {
+    /// Whether one store changes a context in use from `old` to `new`, such that hardware sees either of them.
+    pub(crate) fn swappable(old: u64, new: u64) -> Result<(), NotHitless> {
+        let (from, to) = (Iosatp::from_bits(old).mode(), Iosatp::from_bits(new).mode());
+        // The PSCID is the slot's, and is preset while the first stage is Bare.
+        if from != to && from != 0 && to != 0 {
+            return Err(NotHitless::Format);
+        }
+        let one_half = (old ^ new) >> 32 == 0 || (old ^ new) as u32 == 0;
+        if P::STORE == StoreWidth::W8 || one_half {
+            Ok(())
+        } else {
+            Err(NotHitless::StoreWidth)
+        }
+    }
+
+    /// Everything cached of one address space is gone, and what was granted has landed.
+    pub(crate) fn purge(&mut self, pscid: u32) -> Result<(), Fail> {
+        self.run(
+            [
+                Command::iotinval_vma_pscid(pscid),
+                Command::iofence(true, true),
+            ]
+            .into_iter(),
+        )
+    }
+}
+
+impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
+    /// Lets the DMA of a group reach `target` and nothing else; `None` is blocked. Does nothing if that is so already
+    /// . In between DMA reaches old, new, or nothing; with `hitless`, old or new.
+    ///
+    /// The caller records the new state. An error from the hardware means that translation is off by now, or that the
+    /// hardware is given up.
+    pub(crate) fn set(
+        &mut self,
+        id: GroupId,
+        target: Option<u64>,
+        hitless: bool,
+    ) -> Result<(), Error> {
+        let old = self.state(id).ok_or(Error::NoDevice)?.fsc();
+        if old == target {
+            return Ok(());
+        }
+        if self.hw.usable().is_err() {
+            // Off is a stronger purge than any; what the contexts say is put right by `recover`.
+            self.purged(id);
+            return Err(Error::Io);
+        }
+        match (old, target) {
+            (_, None) => self.block(id, None),
+            (None, Some(_)) if hitless => Err(Error::NotSupported),
+            (None, Some(fsc)) => {
+                if self.of(id, None).any(|d| d.quiet) {
+                    // Quiet contexts are valid; fields change only under V=0.
+                    self.block(id, None)?;
+                }
+                self.publish(id, fsc, None)
+            }
+            (Some(old), Some(fsc)) => match Hw::<P>::swappable(old, fsc) {
+                Ok(()) => self.swap(id, old, fsc),
+                Err(_) if hitless => Err(Error::NotSupported),
+                Err(_) => {
+                    self.block(id, None)?;
+                    self.publish(id, fsc, None)
+                }
+            },
+        }
+    }
+
+    /// Devices of a group, or one of them.
+    fn of(&self, id: GroupId, only: Option<DeviceId>) -> impl Iterator<Item = &Device> {
+        select(&self.devices, id, only)
+    }
+
+    /// BLOCK: V=0 everywhere, then SYNC; only then is what the contexts led to out of reach.
+    pub(crate) fn block(&mut self, id: GroupId, only: Option<DeviceId>) -> Result<(), Error> {
+        let result = self.invalidate_contexts(id, only);
+        let result = self.hw.settle(result);
+        self.purged(id);
+        result?;
+        let result = self.scrub_contexts(id, only);
+        self.hw.settle(result)?;
+        for device in self.devices.iter_mut().flatten() {
+            if device.group == id && only.is_none_or(|o| o == device.id) {
+                device.quiet = false;
+            }
+        }
+        self.hw.p.event(Event::Blocked { group: id });
+        Ok(())
+    }
+
+    fn invalidate_contexts(&mut self, id: GroupId, only: Option<DeviceId>) -> Result<(), Fail> {
+        let Inner { hw, devices, .. } = self;
+        for device in select(devices, id, only) {
+            let at = PhysAddr(device.context.0 + dc::TC);
+            let tc = Tc::from_bits(hw.load(at)?);
+            hw.clear_valid(at, tc.with_v(false).into_bits())?;
+            hw.publish(at, 8)?;
+        }
+        hw.barrier(Barrier::MemToMem);
+        hw.sync(ids(devices, id, only), Self::pscid(id))
+    }
+
+    fn scrub_contexts(&mut self, id: GroupId, only: Option<DeviceId>) -> Result<(), Fail> {
+        let Inner { hw, devices, .. } = self;
+        let fsc = hw.empty_fsc();
+        select(devices, id, only).try_for_each(|d| {
+            let at = PhysAddr(d.context.0 + dc::FSC);
+            hw.store(at, fsc)?;
+            hw.publish(at, 8)
+        })
+    }
+
+    /// PUB: everything but V, then SYNC, then V=1, for all devices of the group or one of them.
+    ///
+    /// The SYNC comes first because contexts may be read in any order: a read begun before the fields were stored must
+    /// be over before V can be seen. It also purges the PSCID, so nothing older than the publication is ever hit.
+    pub(crate) fn publish(
+        &mut self,
+        id: GroupId,
+        fsc: u64,
+        only: Option<DeviceId>,
+    ) -> Result<(), Error> {
+        self.publish_as(id, fsc, only, Tc::new().with_v(true))?;
+        self.hw.p.event(Event::Published { group: id, fsc });
+        Ok(())
+    }
+
+    fn publish_as(
+        &mut self,
+        id: GroupId,
+        fsc: u64,
+        only: Option<DeviceId>,
+        tc: Tc,
+    ) -> Result<(), Error> {
+        let result = self.write_contexts(id, fsc, only);
+        self.hw.settle(result)?;
+        self.purged(id);
+        let result = self.validate_contexts(id, only, tc);
+        self.hw.settle(result)
+    }
+
+    fn write_contexts(
+        &mut self,
+        id: GroupId,
+        fsc: u64,
+        only: Option<DeviceId>,
+    ) -> Result<(), Fail> {
+        let Inner { hw, devices, .. } = self;
+        for device in select(devices, id, only) {
+            let at = PhysAddr(device.context.0 + dc::FSC);
+            hw.store(at, fsc)?;
+            hw.publish(at, 8)?;
+        }
+        hw.barrier(Barrier::MemToMem);
+        hw.sync(ids(devices, id, only), Self::pscid(id))
+    }
+
+    fn validate_contexts(
+        &mut self,
+        id: GroupId,
+        only: Option<DeviceId>,
+        tc: Tc,
+    ) -> Result<(), Fail> {
+        let Inner { hw, devices, .. } = self;
+        for device in select(devices, id, only) {
+            let at = PhysAddr(device.context.0 + dc::TC);
+            hw.store(at, tc.into_bits())?;
+            hw.publish(at, 8)?;
+        }
+        // The caller's next register write may start the device.
+        hw.barrier(Barrier::MemToReg);
+        Ok(())
+    }
+
+    /// SWAP: one store per context, then SYNC. The new tables are complete before a context in use leads to them.
+    fn swap(&mut self, id: GroupId, old: u64, fsc: u64) -> Result<(), Error> {
+        let result = self.swap_contexts(id, old, fsc);
+        let result = self.hw.settle(result);
+        self.purged(id);
+        result?;
+        self.hw.p.event(Event::Swapped { group: id, fsc });
+        Ok(())
+    }
+
+    fn swap_contexts(&mut self, id: GroupId, old: u64, fsc: u64) -> Result<(), Fail> {
+        let Inner { hw, devices, .. } = self;
+        hw.barrier(Barrier::MemToMem);
+        for device in select(devices, id, None) {
+            let at = PhysAddr(device.context.0 + dc::FSC);
+            hw.store_live(at, old, fsc)?;
+            hw.publish(at, 8)?;
+        }
+        hw.barrier(Barrier::MemToMem);
+        hw.sync(ids(devices, id, None), Self::pscid(id))
+    }
+
+    /// Stops the fault records of one device without changing what it reaches: a blocked one gets a valid context that
+    /// leads to the empty table (a context with V=0 reports whatever its DTF says), another one gets DTF.
+    pub(crate) fn hush(&mut self, device: Device) -> Result<(), Error> {
+        let (id, only) = (device.group, Some(device.id));
+        let tc = Tc::new().with_v(true).with_dtf(true);
+        if self.is_blocked(id) {
+            let empty = self.hw.empty_fsc();
+            self.publish_as(id, empty, only, tc)?;
+        } else {
+            let at = PhysAddr(device.context.0 + dc::TC);
+            let result = self.hush_in_use(at, device, tc);
+            self.hw.settle(result)?;
+            self.purged(id);
+        }
+        let found = self.devices.iter_mut().flatten();
+        for d in found.filter(|d| d.id == device.id) {
+            (d.quiet, d.storms) = (true, 0);
+        }
+        self.hw.p.event(Event::Quieted { device: device.id });
+        Ok(())
+    }
+
+    fn hush_in_use(&mut self, at: PhysAddr, device: Device, tc: Tc) -> Result<(), Fail> {
+        let old = self.hw.load(at)?;
+        self.hw.store_live(at, old, tc.into_bits())?;
+        self.hw.publish(at, 8)?;
+        self.hw.barrier(Barrier::MemToMem);
+        self.hw
+            .sync(core::iter::once(device.id.0), Self::pscid(device.group))
+    }
+
+    /// Everything cached under the slot's PSCID is gone, or translation is off: what was unmapped before is safe.
+    pub(crate) fn purged(&mut self, id: GroupId) {
+        self.flush_clock += 1;
+        let clock = self.flush_clock;
+        let wedged = self.hw.wedged();
+        let Inner { hw, groups, .. } = self;
+        let Some(state) = groups
+            .get_mut(usize::from(id.slot))
+            .and_then(Option::as_mut)
+        else {
+            return;
+        };
+        state.flush.pending = 0;
+        if wedged {
+            // Leaked on purpose: the walker may still read them.
+            state.flush.tables = PageList::default();
+            return;
+        }
+        (state.flush.started, state.flush.done) = (clock, clock);
+        hw.free_list(&mut state.flush.tables);
+    }
+
+    /// One purge for all deferred unmaps of the slot so far.
+    pub(crate) fn flush(&mut self, id: GroupId) -> Result<(), Error> {
+        let state = self.state_mut(id)?;
+        if state.flush.pending == 0 {
+            return Ok(());
+        }
+        if self.hw.usable().is_ok() {
+            let result = self.hw.purge(Self::pscid(id));
+            // A failure that ends in Off purges even better.
+            let _ = self.hw.settle(result);
+        }
+        self.purged(id);
+        if self.hw.wedged() {
+            Err(Error::Io)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn select<const N: usize>(
+    devices: &[Option<Device>; N],
+    group: GroupId,
+    only: Option<DeviceId>,
+) -> impl Iterator<Item = &Device> + Clone {
+    devices
+        .iter()
+        .flatten()
+        .filter(move |d| d.group == group && only.is_none_or(|o| d.id == o))
+}
+
+fn ids<const N: usize>(
+    devices: &[Option<Device>; N],
+    group: GroupId,
+    only: Option<DeviceId>,
+) -> impl Iterator<Item = u32> + Clone {
+    select(devices, group, only).map(|d| d.id.0)
+}
