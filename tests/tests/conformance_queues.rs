@@ -1,6 +1,6 @@
 //! Base, head and tail registers of the queues (CQB, CQH, CQT, FQB, FQH).
 
-use portcullis_sim::core::{Access, MemStatus, Purpose};
+use portcullis_sim::core::Access;
 use portcullis_tests::conformance::*;
 use portcullis_tests::*;
 

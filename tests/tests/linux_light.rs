@@ -56,7 +56,7 @@ fn three_levels_of_directory_and_every_page_table_mode() {
         m.fence();
         let f = m.ask(request(did, Access::Read, iova));
         println!("mode {mode}: {} cycles, {:x?}", f.latency(), f.response);
-        assert_eq!(f.response.pa, 0xab_cdef_0123_000 | (iova & 0xfff));
+        assert_eq!(f.response.pa, 0x000a_bcde_f012_3000 | (iova & 0xfff));
         assert_eq!(m.ask(request(did, Access::Read, iova)).latency(), 2);
         // not canonical
         assert!(

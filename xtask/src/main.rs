@@ -2,6 +2,7 @@
 //! Yosys, synthesises it within a budget, and compares it with the Rust simulation cycle by cycle.
 //! `cargo xtask mutants` plants defects and sees that the tests find them.
 
+mod backend;
 mod cosim;
 mod lint;
 mod mutants;
@@ -14,15 +15,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N]
+usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--random N]
        cargo xtask mutants [PART OF A NAME]
 
-steps of verify: lint, synth, cosim (all of them without --only)
+steps of verify: lint, synth, cosim, backend, random (all of them without --only)
 --cycles N   cycles of co-simulation of the core (default 30000; a third of it for each block)
---seed N     seed of the random inputs (default 1)";
+--seed N     seed of the random inputs (default 1)
+--random N   random machines of each configuration against the golden model, on the generated Verilog (default 1000)";
 
 /// The steps of `verify`.
-const STEPS: [&str; 3] = ["lint", "synth", "cosim"];
+const STEPS: [&str; 5] = ["lint", "synth", "cosim", "backend", "random"];
 
 /// What to do.
 enum Job {
@@ -34,6 +36,7 @@ struct Options {
     steps: Vec<String>,
     cycles: usize,
     seed: u64,
+    random: usize,
 }
 
 fn parse(args: &[String]) -> Result<Job, String> {
@@ -53,6 +56,7 @@ fn parse_verify(rest: &[String]) -> Result<Options, String> {
         steps: STEPS.map(str::to_string).to_vec(),
         cycles: 30_000,
         seed: 1,
+        random: 1000,
     };
     for pair in rest.chunks(2) {
         let [name, value] = pair else {
@@ -66,6 +70,7 @@ fn parse_verify(rest: &[String]) -> Result<Options, String> {
             "--only" => options.steps = value.split(',').map(str::to_string).collect(),
             "--cycles" => options.cycles = number()?.max(10_000),
             "--seed" => options.seed = number()? as u64,
+            "--random" => options.random = number()?,
             _ => return Err(format!("unknown option `{name}`")),
         }
     }
@@ -93,7 +98,7 @@ fn target() -> PathBuf {
 fn verify(options: &Options) -> Report {
     let mut report = Report::new();
     let wants = |s: &str| options.steps.iter().any(|x| x == s);
-    if !tools::provide(&mut report, wants("lint"), wants("synth"), wants("cosim")) {
+    if !tools::provide(&mut report, |s| wants(s)) {
         return report;
     }
     let flow = if wants("synth") {
@@ -118,6 +123,12 @@ fn verify(options: &Options) -> Report {
     }
     if wants("cosim") {
         cosim::run(&mut report, options.cycles, options.seed);
+    }
+    if wants("backend") {
+        backend::agrees(&mut report);
+    }
+    if wants("random") {
+        backend::random(&mut report, options.random);
     }
     report
 }

@@ -6,12 +6,13 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// A program and the Debian package it comes in.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("verilator", "verilator"),
     ("iverilog", "iverilog"),
     ("vvp", "iverilog"),
     ("yosys", "yosys"),
     ("python3", "python3-venv"),
+    ("c++", "g++"),
 ];
 
 fn is_root() -> bool {
@@ -29,16 +30,19 @@ fn exists(program: &str) -> bool {
 
 /// Sees to the tools of the chosen steps: installs what is missing if that is possible here. Says whether all are
 /// there now.
-pub fn provide(report: &mut Report, lint: bool, synth: bool, cosim: bool) -> bool {
+pub fn provide(report: &mut Report, wants: impl Fn(&str) -> bool) -> bool {
     let mut wanted = vec![];
-    if lint {
+    if wants("lint") {
         wanted.extend(["verilator", "iverilog", "yosys"]);
     }
-    if synth {
+    if wants("synth") {
         wanted.extend(["yosys", "python3"]);
     }
-    if cosim {
+    if wants("cosim") {
         wanted.extend(["iverilog", "vvp"]);
+    }
+    if wants("backend") || wants("random") {
+        wanted.extend(["verilator", "c++"]);
     }
     report.step("tools", || install(&wanted))
 }
@@ -88,7 +92,9 @@ fn name_of(command: &Command) -> String {
 fn essence(text: &str) -> String {
     let is_bad = |l: &&str| {
         let l = l.to_lowercase();
-        l.contains("error") || l.contains("warning")
+        ["error", "warning", "panicked", "differ"]
+            .iter()
+            .any(|w| l.contains(w))
     };
     let mut lines: Vec<&str> = text.lines().filter(is_bad).take(5).collect();
     if lines.is_empty() {

@@ -27,6 +27,11 @@ impl Runner {
         self.told(reg::DDTP) & 0xf != 0 || on(reg::CQCSR) || on(reg::FQCSR)
     }
 
+    /// Whether a vector is masked, so that a message may be held back.
+    pub fn masked(&self) -> bool {
+        (0..16).any(|vector| self.model.read(768 + 16 * vector + 12, false) & 1 == 1)
+    }
+
     /// Addresses in the message table that cannot be written.
     pub fn failing_messages(&self) -> Vec<u64> {
         if !self.messages_exist() {
@@ -44,8 +49,7 @@ impl Runner {
         if !self.messages_exist() {
             return Ok(());
         }
-        let masked = (0..16).any(|vector| self.model.read(768 + 16 * vector + 12, false) & 1 == 1);
-        self.doubt |= open && masked;
+        self.doubt |= open && self.masked();
         // What was there before: 0, or what a fence stored.
         let before: Vec<u64> = (MESSAGES..MESSAGES + MESSAGE_BYTES)
             .step_by(8)
