@@ -306,9 +306,20 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             storms: 0,
             quiet: false,
         });
-        match self.state(group).and_then(GroupState::fsc) {
+        let result = match self.state(group).and_then(GroupState::fsc) {
             Some(fsc) => self.publish(group, fsc, Some(id)),
             None => Ok(()),
+        };
+        if result.is_err() {
+            self.idle_while_off(context, group);
+        }
+        result
+    }
+
+    /// Takes back what a context of a device that is not there may say, so that it does not come back with translation.
+    fn idle_while_off(&mut self, context: PhysAddr, group: GroupId) {
+        if self.hw.closed() && self.hw.idle_context(context, Self::pscid(group)).is_err() {
+            self.hw.wedge();
         }
     }
 
@@ -405,13 +416,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     /// too, unless somebody owns it.
     fn forget(&mut self, device: Device) {
         let (group, last) = (device.group, self.is_last(&device));
-        if self.hw.closed() {
-            // Its context must not come back with translation.
-            let stored = self.hw.idle_context(device.context, Self::pscid(group));
-            if stored.is_err() {
-                self.hw.wedge();
-            }
-        }
+        self.idle_while_off(device.context, group);
         if let Some(slot) = self
             .devices
             .iter_mut()

@@ -269,3 +269,20 @@ fn t58_interrupts() {
     w.borrow_mut().lost = true;
     assert_eq!(iommu.on_interrupt(), Err(Error::Io));
 }
+
+/// T65, as far as this hardware goes: ids beyond the directory reach nothing, and nobody needs to know them.
+#[test]
+fn t65_device_id_beyond_the_directory() {
+    let w = world();
+    let iommu = start(&w, dma_default());
+    let beyond = 1 << iommu.limits().device_id_bits;
+    assert_eq!(read(&w, beyond), Err(260));
+    assert_eq!(read(&w, beyond - 1), Err(258));
+    let mut causes = Vec::new();
+    let drained = iommu.faults().drain(10, |r| {
+        assert_eq!(r.group, None);
+        causes.push(r.record.info().cause());
+    });
+    assert_eq!((drained.unwrap().records, causes), (2, vec![260, 258]));
+    assert_eq!(iommu.stats().unknown_faults, 2);
+}

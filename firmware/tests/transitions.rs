@@ -337,7 +337,7 @@ fn t16_replace_with_a_stranger() {
 }
 
 #[test]
-fn t41_r61_upgrade_to_deferred_touches_no_hardware() {
+fn t41_t42_r61_upgrade_to_deferred_touches_no_hardware() {
     let w = world();
     let log = Log::default();
     let tell = log.clone();
