@@ -350,3 +350,28 @@ fn ad_11_a_store_passes_once_software_has_set_d(m: &mut Rig) {
     // Then the next store walks again and passes
     m.grants(request(DEV, Access::Write, PAGE), FRAME);
 }
+
+/// What this machine promises beyond the row: the new entry takes the place of the old one.
+#[test]
+fn ad_11_the_walk_of_the_first_store_is_the_last() {
+    for before in 0..8 {
+        // Given a page cached with D=0, behind some others, of which software has then set D
+        let mut m = Rig::rtl(2);
+        m.start();
+        let root = m.device_with_page();
+        for i in 0..before {
+            m.map(root, 0x8000_0000 + i * 0x1000, OTHER, RWX, 0);
+            m.grants(request(DEV, Access::Read, 0x8000_0000 + i * 0x1000), OTHER);
+        }
+        m.map(root, PAGE, FRAME, RWX & !pte::D, 0);
+        m.grants(request(DEV, Access::Read, PAGE), FRAME);
+        m.map(root, PAGE, FRAME, RWX, 0);
+        // When a store has walked again, Then the next ones are hits
+        m.grants(request(DEV, Access::Write, PAGE), FRAME);
+        let read = m.dut.reads(Purpose::Pte);
+        for access in ACCESSES {
+            m.grants(request(DEV, access, PAGE), FRAME);
+        }
+        assert_eq!(m.dut.reads(Purpose::Pte), read, "{before} pages before");
+    }
+}

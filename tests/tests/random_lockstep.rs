@@ -33,7 +33,10 @@ fn lockstep(config: &'static Config, default: u64) {
     let core = || -> Box<dyn Core> { backend.core(config).expect("a core") };
     let mut total = Summary::default();
     let mut failures = Vec::new();
-    for seed in seeds(default) {
+    for (done, seed) in seeds(default).enumerate() {
+        if done % 1000 == 0 && done > 0 {
+            println!("{}: {done} machines, {total:?}", config.name);
+        }
         match examine(seed, config, &core) {
             Ok(summary) => total.add(&summary),
             Err(failure) => {

@@ -3,6 +3,7 @@
 use portcullis_model::{Command, Step};
 
 use super::runner::{BUSY, CIP, CQ_EVENTS, CQ_STOP, Check, EN, IE, ON, PATIENCE, Runner};
+use super::tables::{COMMAND_QUEUES, END, FENCE_BYTES, FENCES};
 use crate::reg;
 
 impl Runner {
@@ -133,7 +134,12 @@ impl Runner {
         let next = (self.tail + 1) % size;
         let on = self.told(reg::CQCSR) & ON != 0;
         let full = on && u64::from(next) == self.told(reg::CQH);
-        if full || self.tail >= size || !self.free_slot(self.tail) {
+        // A fence may store anywhere, but not into what the machine is made of: nobody could tell when.
+        let addr = words[1] << 2;
+        let elsewhere = (FENCES..FENCES + FENCE_BYTES).contains(&addr)
+            || !(COMMAND_QUEUES[0]..END).contains(&addr);
+        let harmful = words[0] & 0x7f == 2 && !elsewhere;
+        if full || harmful || self.tail >= size || !self.free_slot(self.tail) {
             return Ok(());
         }
         let base = self.model.read(reg::CQB, true) >> 10 << 12;

@@ -188,9 +188,10 @@ impl Runner {
         self.poke(offset, wide, value)?;
         let on = value & EN != 0;
         if on == was_on {
-            self.account(false)?;
-            // Error bits were set before the write or after it: both are right.
+            // Error bits were set before the write or after it: both are right. Once one is set no record follows, so
+            // the records are looked at after the bits.
             let seen = self.read(reg::FQCSR, false)?;
+            self.account(false)?;
             self.model.write(offset, wide, value);
             self.model.adopt_fqcsr(STOP as u32, seen as u32);
             self.open_overflow = true;

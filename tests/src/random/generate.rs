@@ -6,7 +6,7 @@ use portcullis_sim::memory::{FaultOn, Timing};
 
 use super::op::{Op, Plan};
 use super::rng::Rng;
-use super::tables::{COMMAND_QUEUES, Directory, FAULT_QUEUES, FENCES, MESSAGES, TABLES, World};
+use super::tables::{COMMAND_QUEUES, Directory, END, FAULT_QUEUES, FENCES, MESSAGES, World};
 use crate::reg;
 
 /// cqcsr and fqcsr: enable, interrupt enable.
@@ -300,7 +300,7 @@ impl Generator {
             _ => {
                 self.ops.push(Op::Plant {
                     addr: COMMAND_QUEUES[0],
-                    len: TABLES + 0x10_0000 - COMMAND_QUEUES[0],
+                    len: END - COMMAND_QUEUES[0],
                     on: FaultOn::Both,
                     status: MemStatus::Ok,
                 });

@@ -18,6 +18,8 @@ pub const FENCE_BYTES: u64 = 0x80;
 pub const MESSAGES: u64 = 0x100d_0000;
 /// Directories and page tables start here: errors may be planted in them while they are in use.
 pub const TABLES: u64 = 0x1010_0000;
+/// End of everything that a machine is made of.
+pub const END: u64 = TABLES + 0x10_0000;
 /// Pages of non-leaf directory entries, pages of contexts.
 const POINTER_PAGES: [u64; 2] = [TABLES + 0x8000, TABLES + 0x9000];
 const CONTEXT_PAGES: [u64; 3] = [TABLES + 0xa000, TABLES + 0xb000, TABLES + 0xc000];
