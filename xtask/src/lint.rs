@@ -15,7 +15,7 @@ pub fn generate(config: &str, file: &Path) -> Result<String, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     tool(
         Command::new(cargo)
-            .args(["run", "--release", "-q", "-p", "portcullis-sim", "--"])
+            .args(["run", "--release", "--locked", "-q", "--"])
             .args(["verilog", "--config", config, "-o"])
             .arg(&dir)
             .current_dir(root()),
