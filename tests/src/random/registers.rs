@@ -50,6 +50,9 @@ impl Runner {
             }
             reg::CQCSR if !wide => self.write_cqcsr(offset, value),
             reg::IPSR if !wide => {
+                if !self.failing_messages().is_empty() {
+                    self.rest()?;
+                }
                 self.sync()?;
                 if self.running() {
                     self.open_ipsr |= CIP;
