@@ -498,3 +498,36 @@ fn mem_09_everything_in_one_region_works(m: &mut Rig) {
         ],
     );
 }
+
+/// What this machine promises beyond the row: a page is never walked into two entries, however requests for it fall.
+#[test]
+fn mem_07_two_requests_for_a_page_make_one_walk() {
+    for latency in [1, 10] {
+        let mut m = Rig::rtl(latency);
+        m.start();
+        m.device_with_page();
+        for delay in 0..50 {
+            // Given nothing cached
+            m.invalidate(Cmd::INVAL_DDT);
+            m.invalidate(Cmd::VMA);
+            let reads = |m: &Rig<Rtl>| [Purpose::Ddt, Purpose::Pte].map(|p| m.dut.reads(p));
+            let before = reads(&m);
+            // When two requests for one page are `delay` cycles apart
+            m.dut.h.submit(request(DEV, Access::Read, PAGE));
+            m.dut.step(delay);
+            m.dut.h.submit(request(DEV, Access::Write, PAGE + 8));
+            m.dut.h.finish_requests().expect("answers");
+            while let Some(f) = m.dut.h.take_finished() {
+                assert_eq!(f.response.pa, FRAME + (f.request.iova & 0xfff));
+            }
+            // Then the context was read once and each level once
+            let after = reads(&m);
+            assert_eq!(
+                (after[0] - before[0], after[1] - before[1]),
+                (1, 3),
+                "L={latency} delay={delay}"
+            );
+        }
+        m.no_faults();
+    }
+}
