@@ -6,7 +6,7 @@
 //! |---|---|
 //! | shapes | [`types`], [`widen`] and the crate `portcullis-regmap` |
 //! | leaves | [`cells`], [`fifo`]; combinational: [`canonical`], [`answer`], [`entry_check`], [`context_check`], [`record_of`] |
-//! | blocks | [`lookup`], [`walker`], [`command_queue`], [`fault_queue`], [`drain`], [`memory_port`], [`register_port`], [`registers`] |
+//! | blocks | [`lookup`], [`miss_queue`], [`walker`], [`command_queue`], [`fault_queue`], [`drain`], [`memory_port`], [`register_port`], [`registers`] |
 //! | around the core | [`msi`], [`hpm`], [`hpm_counter`], [`debug`] |
 //! | core | [`core`]: the blocks and their wires |
 //! | configurations | [`tiny`], [`linux`]; [`ports`]: what they have in common |
@@ -35,6 +35,7 @@ pub mod hpm_counter;
 pub mod linux;
 pub mod lookup;
 pub mod memory_port;
+pub mod miss_queue;
 pub mod msi;
 pub mod ports;
 pub mod record_of;

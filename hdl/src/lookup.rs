@@ -10,9 +10,7 @@
 //! * **Stage 2** answers, or hands the request to the miss path. It judges nothing but "plainly allowed": whatever
 //!   else it may be — a permission that the cached leaf lacks, a mode that refuses, an unknown device — the walker
 //!   decides from memory. Faults therefore have one source, and a cached leaf can only ever allow (AD-11, MEM-05).
-//! * **Miss queue**: requests that find the walker busy. When it becomes idle the oldest one goes through the pipeline
-//!   again, for the walk before it may have brought its page; only then is it walked. A page is therefore never walked
-//!   into two entries. Room is reserved on acceptance, so stage 2 never waits for the queue.
+//! * **Miss queue** ([`crate::miss_queue`]): requests that must wait for a walk; they come back for another lookup.
 //! * **Maintenance** (`op`): invalidations and fences take a turn in the pipeline. An invalidation acts on the
 //!   caches in stage 1; requests before it have passed, requests behind it see its effect. While one is in the
 //!   pipeline `block_fill` keeps the walker from filling, and when it leaves, `mark_stale` tells the walker that the
@@ -24,7 +22,7 @@
 use crate::answer::Answer;
 use crate::canonical::Canonical;
 use crate::cells::{ContextTags, IotlbTags, SyncRam};
-use crate::fifo::Fifo;
+use crate::miss_queue::MissQueue;
 use crate::types::*;
 use rust_hdl::prelude::*;
 
@@ -159,7 +157,7 @@ pub struct Lookup<
     contexts: ContextTags<C, S, D>,
     tags: IotlbTags<N, I, C, S, V>,
     data: SyncRam<Leaf, 8>,
-    misses: Fifo<Req, Q, Q1>,
+    misses: MissQueue<Q, Q1>,
     canonical: Canonical,
     answer: Answer,
 
@@ -198,18 +196,13 @@ pub struct Lookup<
     s2_allowed: Signal<Local, Bit>,
     s2_answers: Signal<Local, Bit>,
     s2_misses: Signal<Local, Bit>,
-    s2_starts: Signal<Local, Bit>,
     s2_counts: Signal<Local, Bit>,
 
     // Acceptance
-    replaying: DFF<Bit>,
     held: DFF<Bit>,
     from_walker: Signal<Local, Bit>,
     advance: Signal<Local, Bit>,
-    replay: Signal<Local, Bit>,
-    credit: Signal<Local, Bit>,
     room: Signal<Local, Bit>,
-    queued: Signal<Local, Bit>,
 
     // Answer
     out_leaf: Signal<Local, Leaf>,
@@ -220,8 +213,6 @@ pub struct Lookup<
 
     one_level_mask: Constant<Bits<24>>,
     two_levels_mask: Constant<Bits<24>>,
-    level_two_left: Constant<Bits<Q1>>,
-    level_one_left: Constant<Bits<Q1>>,
 }
 
 impl<
@@ -328,16 +319,11 @@ impl<
             s2_allowed: Default::default(),
             s2_answers: Default::default(),
             s2_misses: Default::default(),
-            s2_starts: Default::default(),
             s2_counts: Default::default(),
-            replaying: Default::default(),
             held: Default::default(),
             from_walker: Default::default(),
             advance: Default::default(),
-            replay: Default::default(),
-            credit: Default::default(),
             room: Default::default(),
-            queued: Default::default(),
             out_leaf: Default::default(),
             out_size: Default::default(),
             out_identity: Default::default(),
@@ -346,8 +332,6 @@ impl<
             // DDT-02, DDT-04: a base-format directory has 7, 16 or 24 device_id bits.
             one_level_mask: Constant::new(0xff_ff80u64.into()),
             two_levels_mask: Constant::new(0xff_0000u64.into()),
-            level_two_left: Constant::new(((1u64 << Q) - 2).into()),
-            level_one_left: Constant::new(((1u64 << Q) - 1).into()),
         }
     }
 }
@@ -368,7 +352,7 @@ impl<
         dff_setup!(
             self, clock, s1_valid, s1_op, s1_replay, s1, s2_valid, s2_op, s2_replay, s2, s2_mode,
             s2_wide, s2_plain, s2_paged, s2_raced, s2_found, s2_slot, s2_info, s2_index, s2_size,
-            replaying, held
+            held
         );
         clock!(self, clock, contexts, tags, data, misses);
         self.contexts.reset.next = self.reset.val();
@@ -436,21 +420,20 @@ impl<
             self.s2_plain.q.val() | (self.s2_paged.q.val() & self.s2_permitted.val());
         self.s2_answers.next = self.s2_translate.val() & self.s2_allowed.val();
         self.s2_misses.next = self.s2_translate.val() & !self.s2_allowed.val();
-        self.queued.next = self.misses.level.val() != 0;
-        // A miss whose lookup a fill may have overtaken looks up again, in its turn.
-        self.s2_starts.next = self.s2_misses.val()
-            & self.walk_idle.val()
-            & (self.s2_replay.q.val()
-                | (!self.queued.val() & !self.replaying.q.val() & !self.s2_raced.q.val()));
-        self.walk_start.next = self.s2_starts.val();
+        self.misses.miss.next = self.s2_misses.val();
+        self.misses.miss_req.next = self.s2.q.val();
+        self.misses.miss_replayed.next = self.s2_replay.q.val();
+        self.misses.miss_raced.next = self.s2_raced.q.val();
+        self.misses.walk_idle.next = self.walk_idle.val();
+        self.misses.s1_valid.next = self.s1_valid.q.val();
+        self.misses.s2_valid.next = self.s2_valid.q.val();
+        self.walk_start.next = self.misses.start.val();
         self.walk_req.next = self.s2.q.val();
         self.walk_mode.next = self.s2_mode.q.val();
         self.walk_wide.next = self.s2_wide.q.val();
         self.walk_hit.next = self.s2_found.q.val();
         self.walk_slot.next = self.s2_slot.q.val();
         self.walk_info.next = self.s2_info.q.val();
-        self.misses.push.next = self.s2_misses.val() & !self.s2_starts.val();
-        self.misses.data_in.next = self.s2.q.val();
         self.tags.kill.next = self.s2_misses.val() & self.s2_paged.q.val();
         self.tags.kill_index.next = self.s2_index.q.val();
         self.fence_done.next = self.s2_valid.q.val() & (self.s2_op.q.val() == PipeOp::Fence);
@@ -467,26 +450,16 @@ impl<
         self.held.d.next = !self.advance.val() & !self.from_walker.val();
 
         // Acceptance: maintenance, then the oldest queued miss, the debug interface, the port.
-        self.replay.next = self.walk_idle.val() & self.queued.val() & !self.replaying.q.val();
-        self.credit.next = true;
-        if self.misses.level.val() == self.level_two_left.val() {
-            self.credit.next = !(self.s1_valid.q.val() & self.s2_valid.q.val());
-        }
-        if self.misses.level.val() == self.level_one_left.val() {
-            self.credit.next = !(self.s1_valid.q.val() | self.s2_valid.q.val());
-        }
-        if self.misses.level.val() > self.level_one_left.val() {
-            self.credit.next = false;
-        }
         self.op_ready.next = self.advance.val();
-        self.room.next =
-            self.advance.val() & !self.op_valid.val() & !self.replay.val() & self.credit.val();
+        self.room.next = self.advance.val()
+            & !self.op_valid.val()
+            & !self.misses.replay.val()
+            & self.misses.credit.val();
         self.debug_ready.next = self.room.val();
         self.req_ready.next = self.room.val() & !self.debug_valid.val();
-        self.misses.pop.next = false;
-        if self.s2_replay.q.val() & self.s2_valid.q.val() & self.advance.val() {
-            self.replaying.d.next = false;
-        }
+        self.misses.replay_leaves.next =
+            self.s2_replay.q.val() & self.s2_valid.q.val() & self.advance.val();
+        self.misses.replay_taken.next = false;
         if self.advance.val() {
             self.s1_valid.d.next = false;
             self.s1_replay.d.next = false;
@@ -496,16 +469,15 @@ impl<
                 self.s1_valid.d.next = true;
                 self.s1_op.d.next = self.op.val();
                 self.s1.d.next = self.op_arg.val();
-            } else if self.replay.val() {
+            } else if self.misses.replay.val() {
                 self.s1_valid.d.next = true;
                 self.s1_replay.d.next = true;
-                self.s1.d.next = self.misses.data_out.val();
-                self.misses.pop.next = true;
-                self.replaying.d.next = true;
-            } else if self.debug_valid.val() & self.credit.val() {
+                self.s1.d.next = self.misses.replay_req.val();
+                self.misses.replay_taken.next = true;
+            } else if self.debug_valid.val() & self.misses.credit.val() {
                 self.s1_valid.d.next = true;
                 self.s1.d.next = self.debug_req.val();
-            } else if self.req_valid.val() & self.credit.val() {
+            } else if self.req_valid.val() & self.misses.credit.val() {
                 self.s1_valid.d.next = true;
             }
             self.s2_valid.d.next = self.s1_valid.q.val();
@@ -598,7 +570,6 @@ impl<
         if self.reset.val() {
             self.s1_valid.d.next = false;
             self.s2_valid.d.next = false;
-            self.replaying.d.next = false;
             self.held.d.next = false;
         }
     }

@@ -1,0 +1,126 @@
+//! The miss queue: who is walked next.
+//!
+//! A request that the hit path could not plainly allow comes here in stage 2. If the walker is idle and nothing waits, it
+//! is walked at once (`start`); else it waits. When the walker becomes idle the oldest one goes through the pipeline
+//! again (`replay`), for the walk before it may have brought its page; only then is it walked. A page is therefore
+//! never walked into two entries. Room is reserved on acceptance (`credit`), so stage 2 never waits for the queue.
+//!
+//! Timing: everything but the queue itself is combinational; a miss stays one cycle in stage 2.
+
+use crate::fifo::Fifo;
+use crate::types::Req;
+use rust_hdl::prelude::*;
+
+/// `2^Q` queued misses (`Q1` = `Q` + 1).
+#[derive(LogicBlock)]
+pub struct MissQueue<const Q: usize, const Q1: usize> {
+    /// Clock.
+    pub clock: Signal<In, Clock>,
+    /// Empties the queue.
+    pub reset: Signal<In, Bit>,
+
+    /// A request misses in stage 2.
+    pub miss: Signal<In, Bit>,
+    /// It ...
+    pub miss_req: Signal<In, Req>,
+    /// ... came from here.
+    pub miss_replayed: Signal<In, Bit>,
+    /// ... was looked up in a cycle that filled a cache.
+    pub miss_raced: Signal<In, Bit>,
+    /// It is walked now; otherwise it has been queued.
+    pub start: Signal<Out, Bit>,
+    /// The walker can take a request.
+    pub walk_idle: Signal<In, Bit>,
+
+    /// The oldest miss wants to be looked up again.
+    pub replay: Signal<Out, Bit>,
+    /// It.
+    pub replay_req: Signal<Out, Req>,
+    /// It enters stage 1.
+    pub replay_taken: Signal<In, Bit>,
+    /// It leaves stage 2.
+    pub replay_leaves: Signal<In, Bit>,
+
+    /// Something is in stage 1.
+    pub s1_valid: Signal<In, Bit>,
+    /// Something is in stage 2.
+    pub s2_valid: Signal<In, Bit>,
+    /// There is room for one more request that may miss.
+    pub credit: Signal<Out, Bit>,
+
+    misses: Fifo<Req, Q, Q1>,
+    replaying: DFF<Bit>,
+    queued: Signal<Local, Bit>,
+    level_two_left: Constant<Bits<Q1>>,
+    level_one_left: Constant<Bits<Q1>>,
+}
+
+impl<const Q: usize, const Q1: usize> Default for MissQueue<Q, Q1> {
+    fn default() -> Self {
+        Self {
+            clock: Default::default(),
+            reset: Default::default(),
+            miss: Default::default(),
+            miss_req: Default::default(),
+            miss_replayed: Default::default(),
+            miss_raced: Default::default(),
+            start: Default::default(),
+            walk_idle: Default::default(),
+            replay: Default::default(),
+            replay_req: Default::default(),
+            replay_taken: Default::default(),
+            replay_leaves: Default::default(),
+            s1_valid: Default::default(),
+            s2_valid: Default::default(),
+            credit: Default::default(),
+            misses: Default::default(),
+            replaying: Default::default(),
+            queued: Default::default(),
+            level_two_left: Constant::new(((1u64 << Q) - 2).into()),
+            level_one_left: Constant::new(((1u64 << Q) - 1).into()),
+        }
+    }
+}
+
+impl<const Q: usize, const Q1: usize> Logic for MissQueue<Q, Q1> {
+    #[hdl_gen]
+    fn update(&mut self) {
+        dff_setup!(self, clock, replaying);
+        clock!(self, clock, misses);
+        self.misses.reset.next = self.reset.val();
+        self.queued.next = self.misses.level.val() != 0;
+
+        // A miss whose lookup a fill may have overtaken looks up again, in its turn.
+        self.start.next = self.miss.val()
+            & self.walk_idle.val()
+            & (self.miss_replayed.val()
+                | (!self.queued.val() & !self.replaying.q.val() & !self.miss_raced.val()));
+        self.misses.push.next = self.miss.val() & !self.start.val();
+        self.misses.data_in.next = self.miss_req.val();
+
+        self.replay.next = self.walk_idle.val() & self.queued.val() & !self.replaying.q.val();
+        self.replay_req.next = self.misses.data_out.val();
+        self.misses.pop.next = self.replay_taken.val();
+        if self.replay_leaves.val() {
+            self.replaying.d.next = false;
+        }
+        if self.replay_taken.val() {
+            self.replaying.d.next = true;
+        }
+
+        self.credit.next = true;
+        if self.misses.level.val() == self.level_two_left.val() {
+            self.credit.next = !(self.s1_valid.val() & self.s2_valid.val());
+        }
+        if self.misses.level.val() == self.level_one_left.val() {
+            self.credit.next = !(self.s1_valid.val() | self.s2_valid.val());
+        }
+        if self.misses.level.val() > self.level_one_left.val() {
+            self.credit.next = false;
+        }
+
+        if self.reset.val() {
+            self.replaying.d.next = false;
+        }
+    }
+}
