@@ -1,9 +1,18 @@
 //! What the driver needs from the machine it runs on: five traits, implemented by one object.
 //!
-//! [`Trace`] and [`Faulty`] wrap any platform, to record or to disturb what the driver does.
+//! [`Mmio`] is the platform of a processor beside the IOMMU, [`Bridge`] that of a host at the other end of a serial line.
+//! [`Trace`], [`Faulty`] and [`Slow`] wrap any platform, to record, to disturb or to delay what the driver does.
 
+mod bridge;
+mod mmio;
+mod region;
+mod slow;
 mod wrap;
 
+pub use bridge::{Bridge, BridgeError, ByteStream, ConnectError, Line, Refusal, frame};
+pub use mmio::Mmio;
+pub use region::Region;
+pub use slow::Slow;
 pub use wrap::{Faulty, FaultyError, Op, Trace};
 
 use core::fmt::Debug;
