@@ -1,4 +1,4 @@
-//! The command line: `run`, `play` and `verilog`.
+//! The command line: `run`, `play`, `verilog` and `area`.
 //!
 //! Exit status 0: done. 1: done and something is wrong (wrong addresses), or the simulated hardware or the machine
 //! failed on the way. 2: bad input. Every error is one line on standard error.
@@ -18,6 +18,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use portcullis_regmap::Config;
 
 use crate::backend::{Backend, Factory};
+use crate::fpga::{self, AreaArgs};
 use crate::html;
 use crate::memory::Timing;
 use crate::output::AtomicFile;
@@ -61,6 +62,8 @@ enum Command {
     Play(PlayArgs),
     /// Write the Verilog of the core
     Verilog(VerilogArgs),
+    /// Synthesise, place and route the core alone: cells and clock frequency on an FPGA
+    Area(AreaArgs),
 }
 
 #[derive(Args)]
@@ -137,6 +140,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run(&args),
         Command::Play(args) => conversation(&args),
         Command::Verilog(args) => verilog(&args),
+        Command::Area(args) => area(&args),
     };
     match result {
         Ok(status) => status.into(),
@@ -368,5 +372,15 @@ fn verilog(args: &VerilogArgs) -> Result<u8, Stop> {
     file.commit(text.as_bytes())
         .map_err(|error| failed(error.to_string()))?;
     print(&format!("{}\n", path.display()))?;
+    Ok(0)
+}
+
+fn area(args: &AreaArgs) -> Result<u8, Stop> {
+    let config = named_config(&args.config).map_err(bad_input)?;
+    let text = fpga::area(args, config).map_err(|(input, message)| match input {
+        true => bad_input(message),
+        false => failed(message),
+    })?;
+    print(&text)?;
     Ok(0)
 }

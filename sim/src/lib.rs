@@ -7,6 +7,7 @@ pub mod backend;
 pub mod cli;
 pub mod core;
 pub mod failure;
+pub mod fpga;
 pub mod harness;
 pub mod html;
 pub mod memory;

