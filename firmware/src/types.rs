@@ -115,6 +115,11 @@ impl Owner {
             .map(Owner)
             .ok_or(Error::Invalid)
     }
+
+    /// The number; never 0.
+    pub const fn number(self) -> u64 {
+        self.0.get()
+    }
 }
 
 /// Proof that somebody took responsibility for a device that reaches all of memory.

@@ -342,7 +342,7 @@ const REQUIREMENTS: &[(u8, &str, &[&str], &str)] = &[
         72,
         "EPROBE_DEFER before the IOMMU is ready",
         &[],
-        "no handle exists before; the C ABI is missing",
+        "no handle exists before; the C interface answers it (`firmware/c/tests/c/program.c`)",
     ),
     (
         73,

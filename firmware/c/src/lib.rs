@@ -1,0 +1,35 @@
+//! The driver for C: `include/portcullis.h`, which a test keeps equal to this source.
+//!
+//! * Every function answers 0 or a count, or a negative error number of Linux (`PORTCULLIS_E...`: other systems number them
+//!   otherwise). A call that answers an error has changed nothing, unless it is `PORTCULLIS_EIO`: then the hardware failed.
+//! * Objects are named by handles: numbers with a generation. A handle of an object that is gone is refused with
+//!   `PORTCULLIS_EBADF` for ever, also after its place has been taken by another. 0 names nothing.
+//! * What does not compile in Rust is refused here: freeing a domain that is attached (`PORTCULLIS_EBUSY`), attaching without a
+//!   guard (`PORTCULLIS_EPERM`), detaching what is not attached (`PORTCULLIS_EINVAL`).
+//! * Objects live in the library, in tables of fixed size: no memory is taken but by the platform's `alloc`.
+//! * One call at a time: a call from the platform's functions, or from another thread while one runs, answers
+//!   `PORTCULLIS_EBUSY`.
+//! * No panic leaves the library. With the feature `std` it is caught and answered by `PORTCULLIS_EIO`; without it, it stops the
+//!   processor in `portcullis_panicked`.
+
+#![no_std]
+#![forbid(clippy::undocumented_unsafe_blocks)]
+
+#[cfg(feature = "std")]
+extern crate std;
+
+mod domain;
+mod group;
+mod handle;
+mod iommu;
+mod library;
+#[cfg(not(feature = "std"))]
+mod panic;
+mod platform;
+mod types;
+
+pub use domain::*;
+pub use group::*;
+pub use iommu::*;
+pub use platform::portcullis_platform;
+pub use types::*;

@@ -1,0 +1,297 @@
+//! Everything that exists: IOMMUs with their guards and domains; and the gate that lets one call in at a time.
+
+use core::cell::UnsafeCell;
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use portcullis::{
+    AdminToken, Attached, Blocked, DeviceClaim, DriverManaged, Error, GroupId, Iommu, KernelUse,
+    OwnedGroup, PagingDomain,
+};
+
+use crate::handle::{Handle, Kind, Table};
+use crate::platform::Platform;
+use crate::types::*;
+
+pub const DEVICES: usize = PORTCULLIS_DEVICES;
+
+pub type Unit = Iommu<Platform, DEVICES>;
+pub type Domain = PagingDomain<'static, Platform, DEVICES>;
+
+/// A right to use or own a group, as the type that Rust gives it. With a domain inside comes that domain's place.
+pub enum Guard {
+    Use(KernelUse<'static, Platform, DEVICES>),
+    Managed(DriverManaged<'static, Platform, DEVICES, Domain>, u16),
+    Claim(DeviceClaim<'static, Platform, DEVICES>),
+    Blocked(OwnedGroup<'static, Platform, DEVICES, Blocked>),
+    Attached(
+        OwnedGroup<'static, Platform, DEVICES, Attached<Domain>>,
+        u16,
+    ),
+}
+
+impl Guard {
+    /// The attached domain's place.
+    pub fn attached(&self) -> Option<u16> {
+        match self {
+            Guard::Managed(_, slot) | Guard::Attached(_, slot) => Some(*slot),
+            Guard::Use(_) | Guard::Claim(_) | Guard::Blocked(_) => None,
+        }
+    }
+}
+
+/// Where a domain is.
+pub enum Place {
+    /// Here, attached to nothing.
+    Free(Domain),
+    /// In the guard of this place.
+    In(u16),
+}
+
+/// What belongs to one IOMMU.
+pub struct Objects {
+    /// While the IOMMU runs.
+    pub admin: Option<AdminToken>,
+    pub groups: Table<GroupId, PORTCULLIS_DEVICES>,
+    pub guards: Table<Guard, PORTCULLIS_GUARDS>,
+    pub domains: Table<Place, PORTCULLIS_DOMAINS>,
+    /// IOMMUs that had this place before.
+    pub generation: u32,
+}
+
+/// One place for an IOMMU. The objects refer to it, so it lies beside them and not among them.
+struct Seat {
+    unit: UnsafeCell<Option<Unit>>,
+    objects: UnsafeCell<Objects>,
+}
+
+struct Library {
+    entered: AtomicBool,
+    seats: [Seat; PORTCULLIS_IOMMUS],
+}
+
+// SAFETY: the seats are reached only by `enter`, which lets one call in at a time.
+unsafe impl Sync for Library {}
+
+static LIBRARY: Library = Library {
+    entered: AtomicBool::new(false),
+    seats: [const {
+        Seat {
+            unit: UnsafeCell::new(None),
+            objects: UnsafeCell::new(Objects {
+                admin: None,
+                groups: Table::new(),
+                guards: Table::new(),
+                domains: Table::new(),
+                generation: 0,
+            }),
+        }
+    }; PORTCULLIS_IOMMUS],
+};
+
+/// A negative error number.
+pub struct Errno(pub c_int);
+
+impl From<Error> for Errno {
+    fn from(error: Error) -> Self {
+        Errno(-error.errno())
+    }
+}
+
+/// An error number.
+pub const fn errno(number: c_int) -> Errno {
+    Errno(-number)
+}
+
+/// A place with an IOMMU in it.
+pub struct Running {
+    pub number: u8,
+    pub unit: &'static Unit,
+    pub objects: &'static mut Objects,
+}
+
+/// The call that is in the library.
+pub struct Call(());
+
+impl Call {
+    /// The IOMMU that a handle of any kind belongs to.
+    ///
+    /// One result at a time: it holds the objects exclusively.
+    pub fn running(&mut self, number: u8) -> Result<Running, Errno> {
+        let seat = LIBRARY
+            .seats
+            .get(usize::from(number))
+            .ok_or(errno(PORTCULLIS_EBADF))?;
+        // SAFETY: nobody else is in the library, and the IOMMU is replaced only by `start` and `stop`, when no guard and
+        // no domain refers to it.
+        let unit = unsafe { (*seat.unit.get()).as_ref() }.ok_or(errno(PORTCULLIS_EBADF))?;
+        // SAFETY: nobody else is in the library, and every call asks for one IOMMU once.
+        let objects = unsafe { &mut *seat.objects.get() };
+        Ok(Running {
+            number,
+            unit,
+            objects,
+        })
+    }
+
+    /// The IOMMU itself.
+    pub fn iommu(&mut self, handle: portcullis_iommu) -> Result<Running, Errno> {
+        if handle == PORTCULLIS_NONE {
+            return Err(errno(PORTCULLIS_EPROBE_DEFER));
+        }
+        let handle = decode(handle, Kind::Iommu)?;
+        let running = self.running(handle.iommu)?;
+        if running.objects.generation == handle.generation {
+            Ok(running)
+        } else {
+            Err(errno(PORTCULLIS_EBADF))
+        }
+    }
+
+    /// A place without an IOMMU for the one that `make` starts.
+    pub fn start(
+        &mut self,
+        make: impl FnOnce() -> Result<Unit, Error>,
+    ) -> Result<(portcullis_iommu, portcullis_admin), Errno> {
+        let found = LIBRARY.seats.iter().zip(0u8..).find(|(seat, _)| {
+            // SAFETY: nobody else is in the library.
+            unsafe { (*seat.unit.get()).is_none() }
+        });
+        let (seat, number) = found.ok_or(errno(PORTCULLIS_ENOSPC))?;
+        let mut unit = make()?;
+        // SAFETY: nobody else is in the library; without an IOMMU nothing refers to the place.
+        let objects = unsafe { &mut *seat.objects.get() };
+        objects.admin = Some(unit.admin_token());
+        // SAFETY: as above.
+        unsafe { *seat.unit.get() = Some(unit) };
+        let handle = |kind| {
+            let generation = objects.generation;
+            Handle {
+                kind,
+                iommu: number,
+                slot: 0,
+                generation,
+            }
+            .bits()
+        };
+        Ok((handle(Kind::Iommu), handle(Kind::Admin)))
+    }
+
+    /// Stops an IOMMU to which nothing refers any more.
+    pub fn stop(&mut self, handle: portcullis_iommu) -> Result<(), Errno> {
+        let Running {
+            number, objects, ..
+        } = self.iommu(handle)?;
+        if !objects.guards.is_empty() || !objects.domains.is_empty() {
+            return Err(errno(PORTCULLIS_EBUSY));
+        }
+        objects.admin = None;
+        for slot in 0..DEVICES as u16 {
+            objects.groups.remove(slot);
+        }
+        objects.generation = objects.generation.wrapping_add(1);
+        // SAFETY: nobody else is in the library, and there is no guard and no domain: nothing refers to the IOMMU.
+        unsafe { *LIBRARY.seats[usize::from(number)].unit.get() = None };
+        Ok(())
+    }
+}
+
+/// A handle of this kind.
+pub fn decode(bits: u64, kind: Kind) -> Result<Handle, Errno> {
+    Handle::from_bits(bits)
+        .filter(|h| h.kind == kind)
+        .ok_or(errno(PORTCULLIS_EBADF))
+}
+
+#[cfg(target_has_atomic = "8")]
+fn first() -> bool {
+    LIBRARY
+        .entered
+        .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+        .is_ok()
+}
+
+/// A processor without atomic instructions is the only one, and an interrupt between the two lines returns before the
+/// second: it finds the gate as it was and leaves it so.
+#[cfg(not(target_has_atomic = "8"))]
+fn first() -> bool {
+    let first = !LIBRARY.entered.load(Ordering::Acquire);
+    LIBRARY.entered.store(true, Ordering::Relaxed);
+    first
+}
+
+/// Opens the gate again, also after a panic.
+struct Leave;
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        LIBRARY.entered.store(false, Ordering::Release);
+    }
+}
+
+/// Runs a call unless another is running, and keeps panics inside.
+pub fn enter(work: impl FnOnce(&mut Call) -> Result<c_int, Errno>) -> c_int {
+    if !first() {
+        return -PORTCULLIS_EBUSY;
+    }
+    let _leave = Leave;
+    let answer = guarded(|| work(&mut Call(())));
+    answer.unwrap_or_else(|Errno(number)| number)
+}
+
+#[cfg(feature = "std")]
+fn guarded(work: impl FnOnce() -> Result<c_int, Errno>) -> Result<c_int, Errno> {
+    // What unwinds drops its guards on the way, as any Rust value: groups are released, and nothing is left half-way.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or(Err(errno(PORTCULLIS_EIO)))
+}
+
+#[cfg(not(feature = "std"))]
+fn guarded(work: impl FnOnce() -> Result<c_int, Errno>) -> Result<c_int, Errno> {
+    work()
+}
+
+/// Where a result goes: checked before anything is done.
+pub struct Out<T>(*mut T);
+
+impl<T> Out<T> {
+    /// # Safety
+    /// The pointer is null, or good for writing until the call is over.
+    pub unsafe fn needed(pointer: *mut T) -> Result<Self, Errno> {
+        if pointer.is_null() || !pointer.is_aligned() {
+            return Err(errno(PORTCULLIS_EINVAL));
+        }
+        Ok(Out(pointer))
+    }
+
+    /// As [`Out::needed`], but null means that nobody wants the result.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn wanted(pointer: *mut T) -> Result<Self, Errno> {
+        if pointer.is_null() {
+            return Ok(Out(pointer));
+        }
+        // SAFETY: the caller's contract.
+        unsafe { Self::needed(pointer) }
+    }
+
+    pub fn set(self, value: T) {
+        if !self.0.is_null() {
+            // SAFETY: contract of the constructors; aligned.
+            unsafe { self.0.write(value) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_and_the_gate_opens_again() {
+        assert_eq!(enter(|_| panic!("on purpose")), -PORTCULLIS_EIO);
+        assert_eq!(enter(|_| Ok(enter(|_| Ok(1)))), -PORTCULLIS_EBUSY);
+        assert_eq!(enter(|_| Ok(7)), 7);
+    }
+}
