@@ -1,4 +1,4 @@
-//! The command line: `run`, `play`, `verilog` and `area`.
+//! The command line: `run`, `own`, `play`, `verilog` and `area`.
 //!
 //! Exit status 0: done. 1: done and something is wrong (wrong addresses), or the simulated hardware or the machine
 //! failed on the way. 2: bad input. Every error is one line on standard error.
@@ -22,6 +22,7 @@ use crate::fpga::{self, AreaArgs};
 use crate::html;
 use crate::memory::Timing;
 use crate::output::AtomicFile;
+use crate::own::command::{OwnArgs, own};
 use crate::plan::{Plan, plan};
 use crate::play::{PlayError, named_config, play};
 use crate::replay::{Options, Outcome, check, replay};
@@ -58,6 +59,8 @@ struct Cli {
 enum Command {
     /// Replay DMA traces of real machines through driver and hardware, every address checked (the default)
     Run(RunArgs),
+    /// Let a device change hands while it never stops, and see what it reaches
+    Own(OwnArgs),
     /// Hold a conversation with the hardware: one JSON object per line in, one out
     Play(PlayArgs),
     /// Write the Verilog of the core
@@ -111,13 +114,13 @@ struct VerilogArgs {
 }
 
 /// Why a command ends without success.
-struct Stop {
+pub(crate) struct Stop {
     status: u8,
     message: String,
 }
 
 /// The input is at fault.
-fn bad_input(message: impl Into<String>) -> Stop {
+pub(crate) fn bad_input(message: impl Into<String>) -> Stop {
     Stop {
         status: 2,
         message: message.into(),
@@ -125,7 +128,7 @@ fn bad_input(message: impl Into<String>) -> Stop {
 }
 
 /// The hardware, the driver or the machine is at fault.
-fn failed(message: impl Into<String>) -> Stop {
+pub(crate) fn failed(message: impl Into<String>) -> Stop {
     Stop {
         status: 1,
         message: message.into(),
@@ -138,6 +141,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run(&args),
+        Command::Own(args) => own(&args),
         Command::Play(args) => conversation(&args),
         Command::Verilog(args) => verilog(&args),
         Command::Area(args) => area(&args),
@@ -330,7 +334,8 @@ fn replay_all(
     results.collect()
 }
 
-fn print(text: &str) -> Result<(), Stop> {
+/// Writes to standard output.
+pub(crate) fn print(text: &str) -> Result<(), Stop> {
     let mut out = io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|error| failed(format!("standard output: {error}")))

@@ -8,6 +8,8 @@
 //! * A granted request stands for a device access that is in flight for `dma_latency` cycles after its answer. When
 //!   the core asks for visibility (`sync`), the acknowledge comes when every access granted until then is done.
 //! * Nothing may wait for more than [`WATCHDOG`] cycles: a hang is a defect and ends the run with a [`Failure`].
+//! * [`Devices`] act by themselves in every cycle, whoever makes the simulation step; requests of [`Harness::submit`] go
+//!   before theirs.
 //! * The core's side of the handshakes is checked: an offer that changes or vanishes before it is taken, a response
 //!   without a request, a malformed burst are failures too.
 
@@ -27,6 +29,17 @@ pub const WATCHDOG: u64 = 1_000_000;
 const RESET_CYCLES: u32 = 4;
 /// The port's tags have six bits.
 const TAGS: u8 = 64;
+
+/// Devices beside the core that act in every cycle, and see all of its pins.
+pub trait Devices {
+    /// The next request, asked for in each cycle in which the translation port is free.
+    fn request(&mut self, cycle: u64) -> Option<Request>;
+    /// An answer to one of these requests; `finished.id` counts them from 0 in the order of [`Devices::request`].
+    /// Returns the cycle in which the access that the answer allows is done: `sync` waits for it.
+    fn answered(&mut self, finished: &Finished) -> u64;
+    /// The end of a cycle with its pins.
+    fn cycle(&mut self, cycle: u64, memory: &mut Memory, inputs: &Inputs, outputs: &Outputs);
+}
 
 /// A request with its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +84,8 @@ pub struct Counters {
 #[derive(Clone, Copy, Debug)]
 struct Flight {
     id: u64,
+    /// A request of [`Devices`], with an id of its own count.
+    of_devices: bool,
     request: Request,
     offered: u64,
     issued: Option<u64>,
@@ -86,9 +101,13 @@ pub struct Harness {
     waiting: VecDeque<Request>,
     next_id: u64,
     offered: u64,
+    devices: Option<Box<dyn Devices>>,
+    device_requests: u64,
     next_tag: u8,
     flights: [Option<Flight>; TAGS as usize],
     in_flight: usize,
+    /// How many of these are requests of the devices.
+    of_devices: usize,
     finished: VecDeque<Finished>,
     reg_since: u64,
     reg_done: Option<u64>,
@@ -125,9 +144,12 @@ impl Harness {
             waiting: VecDeque::new(),
             next_id: 0,
             offered: 0,
+            devices: None,
+            device_requests: 0,
             next_tag: 0,
             flights: [None; TAGS as usize],
             in_flight: 0,
+            of_devices: 0,
             finished: VecDeque::new(),
             reg_since: 0,
             reg_done: None,
@@ -164,9 +186,11 @@ impl Harness {
         self.waiting.clear();
         self.next_id = 0;
         self.offered = 0;
+        self.device_requests = 0;
         self.next_tag = 0;
         self.flights.fill(None);
         self.in_flight = 0;
+        self.of_devices = 0;
         self.finished.clear();
         self.reg_done = None;
         self.held_ar = None;
@@ -216,6 +240,11 @@ impl Harness {
         self.dma_latency_writes = writes;
     }
 
+    /// Puts devices beside the core.
+    pub fn set_devices(&mut self, devices: Box<dyn Devices>) {
+        self.devices = Some(devices);
+    }
+
     /// Does not take responses while set.
     pub fn hold_responses(&mut self, hold: bool) {
         self.hold_responses = hold;
@@ -243,10 +272,10 @@ impl Harness {
         id
     }
 
-    /// Requests submitted and not yet answered.
+    /// Requests submitted and not yet answered; those of [`Devices`] do not count.
     #[must_use]
     pub fn outstanding(&self) -> usize {
-        self.waiting.len() + self.in_flight
+        self.waiting.len() + self.in_flight - self.of_devices
     }
 
     /// The next answered request, in the order of the answers.
@@ -318,6 +347,7 @@ impl Harness {
         self.inputs.b = port.b;
         self.inputs.rsp_ready = !self.hold_responses;
         self.inputs.sync_ack = self.sync.is_some_and(|sync| sync.ack_at <= cycle);
+        let inputs = self.inputs;
 
         let out = self.core.settle(&self.inputs);
         self.last_irq = out.irq;
@@ -343,6 +373,9 @@ impl Harness {
             self.reg_done = Some(data);
         }
         self.track_sync(out.sync)?;
+        if let Some(devices) = &mut self.devices {
+            devices.cycle(cycle, &mut self.memory, &inputs, &out);
+        }
 
         self.core.clock();
         self.cycle += 1;
@@ -351,25 +384,41 @@ impl Harness {
 
     /// Puts the next waiting request on the port, under a tag that is free.
     fn offer(&mut self) {
-        if self.waiting.is_empty() || self.in_flight == usize::from(TAGS) {
+        if self.in_flight == usize::from(TAGS) {
             return;
         }
+        let (of_devices, request) = match self.waiting.pop_front() {
+            Some(request) => (false, Some(request)),
+            None => {
+                let cycle = self.cycle;
+                let devices = self.devices.as_mut();
+                (true, devices.and_then(|devices| devices.request(cycle)))
+            }
+        };
+        let Some(mut request) = request else {
+            return;
+        };
         while self.flights[usize::from(self.next_tag)].is_some() {
             self.next_tag = (self.next_tag + 1) % TAGS;
         }
-        let Some(mut request) = self.waiting.pop_front() else {
-            return;
+        let count = if of_devices {
+            &mut self.device_requests
+        } else {
+            &mut self.offered
         };
+        let id = *count;
+        *count += 1;
         request.tag = self.next_tag;
         self.next_tag = (self.next_tag + 1) % TAGS;
         self.flights[usize::from(request.tag)] = Some(Flight {
-            id: self.offered,
+            id,
+            of_devices,
             request,
             offered: self.cycle,
             issued: None,
         });
-        self.offered += 1;
         self.in_flight += 1;
+        self.of_devices += usize::from(of_devices);
         self.inputs.req = Some(request);
         self.check_at = self.check_at.min(self.cycle.saturating_add(self.watchdog));
     }
@@ -414,26 +463,34 @@ impl Harness {
         let Flight { id, request, .. } = flight;
         self.flights[tag] = None;
         self.in_flight -= 1;
-        // An ATS translation request asks for an address and moves no data, so no fence waits for it.
-        if !response.fault && request.kind != Kind::Ats {
-            match request.access {
-                Access::Read | Access::Exec => {
-                    let done = cycle.saturating_add(self.dma_latency_reads);
-                    self.reads_done_at = self.reads_done_at.max(done);
-                }
-                Access::Write => {
-                    let done = cycle.saturating_add(self.dma_latency_writes);
-                    self.writes_done_at = self.writes_done_at.max(done);
-                }
-            }
-        }
-        self.finished.push_back(Finished {
+        self.of_devices -= usize::from(flight.of_devices);
+        let finished = Finished {
             id,
             request,
             response,
             issued,
             answered: cycle,
-        });
+        };
+        let done = match &mut self.devices {
+            Some(devices) if flight.of_devices => Some(devices.answered(&finished)),
+            _ => None,
+        };
+        // An ATS translation request asks for an address and moves no data, so no fence waits for it.
+        if !response.fault && request.kind != Kind::Ats {
+            match request.access {
+                Access::Read | Access::Exec => {
+                    let done = done.unwrap_or(cycle.saturating_add(self.dma_latency_reads));
+                    self.reads_done_at = self.reads_done_at.max(done);
+                }
+                Access::Write => {
+                    let done = done.unwrap_or(cycle.saturating_add(self.dma_latency_writes));
+                    self.writes_done_at = self.writes_done_at.max(done);
+                }
+            }
+        }
+        if !flight.of_devices {
+            self.finished.push_back(finished);
+        }
         Ok(())
     }
 

@@ -13,7 +13,8 @@ const HEIGHT: u32 = 360;
 /// Bars of the distribution.
 const BINS: u64 = 120;
 
-const STYLE: &str = "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}\
+/// Looks of a page.
+pub(crate) const STYLE: &str = "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}\
     table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:right;border-bottom:1px solid #ddd}\
     td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}dt{font-weight:bold}";
 
@@ -76,7 +77,8 @@ pub fn page(run: &Run) -> Result<String, String> {
     Ok(html)
 }
 
-fn escape(text: &str) -> String {
+/// Text as HTML.
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

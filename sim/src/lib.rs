@@ -1,7 +1,8 @@
 //! Cycle-accurate simulator of the Portcullis RISC-V IOMMU, and everything behind the command `portcullis`.
 //!
 //! [`harness`] steps a [`core::Core`] beside its [`memory`]; [`backend`] makes cores. [`trace`], [`plan`] and
-//! [`replay`] are the main job, with the driver on [`platform`]; [`play`] is the scripting interface.
+//! [`replay`] are the main job, with the driver on [`platform`]; [`play`] is the scripting interface; [`own`] proves the
+//! driver under DMA.
 
 pub mod backend;
 pub mod cli;
@@ -12,6 +13,7 @@ pub mod harness;
 pub mod html;
 pub mod memory;
 pub mod output;
+pub mod own;
 pub mod plan;
 pub mod platform;
 pub mod play;

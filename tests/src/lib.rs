@@ -2,6 +2,7 @@
 //! hand so that a test can also set up what no driver would.
 
 pub mod conformance;
+pub mod ownership;
 pub mod random;
 
 use portcullis_hdl as _;
