@@ -1,15 +1,24 @@
-//! The invalidation queue (the specification's command queue): fetches, checks and executes one command at a time.
+//! The invalidation queue (the specification's command queue): fetches commands in bursts, checks and executes them in
+//! order.
 //!
 //! ```text
-//! Idle ─► Data (two doublewords) ─► Decode ─┬─► invalidation: takes its turn in the lookup pipeline
-//!                                          ├─► Drain ─► Store ─► Answer: IOFENCE.C
-//!                                          └─► illegal, or fetch failed: error bit, `cqh` stays
+//! Idle: read up to E commands ─► Work ─┬─► invalidation: takes its turn in the lookup pipeline ─┐
+//!                                      ├─► Drain ─► Store ─► Answer: IOFENCE.C ─────────────────┴─► next one, or Idle
+//!                                      └─► illegal, or fetch failed: error bit, `cqh` stays ─► Drop ─► Idle
 //! ```
 //!
-//! Timing: L+4 cycles per invalidation (L cycles from read request to first data).
+//! A burst ends at cqt, at the end of the queue, or at a multiple of 64 bytes, whichever comes first, and the next
+//! one is asked for when all its commands have been executed. Commands are executed while the rest of their burst
+//! arrives. A command of the burst that was not begun when the queue stopped (an error, cqen=0, cqt moved back) is
+//! dropped: it is fetched again if the queue goes on, so software may rewrite it (CQ-09).
+//!
+//! Timing: an invalidation acts 2 cycles after its second doubleword; four take L+9 cycles (L cycles from read request
+//! to first data), one alone L+3.
 //! Invariants: `advance` (cqh) is given only for a command that is complete, or that is certain to act before anything
-//! later; an IOFENCE.C is passed only when its effects are visible (FEN-02, HW6); commands run in order, one at a time.
+//! later; an IOFENCE.C is passed only when its effects are visible, and nothing behind it is executed before
+//! (FEN-02, HW6); a command that fails stays at cqh, whatever became of those fetched with it (CQ-05, CQ-09).
 
+use crate::cells::CommandBuffer;
 use crate::types::*;
 use crate::widen::unsigned_cast_to;
 use portcullis_regmap::config::Config;
@@ -18,23 +27,23 @@ use rust_hdl::prelude::*;
 /// States of the command queue.
 #[derive(LogicState, Debug, Copy, Clone, PartialEq)]
 pub enum CommandState {
-    /// Asks for the next command while there is one.
+    /// Asks for the next commands while there are some.
     Idle,
-    /// Takes its two doublewords.
-    Data,
-    /// Checks it and executes what needs no waiting.
-    Decode,
+    /// Checks a command and executes what needs no waiting.
+    Work,
     /// IOFENCE.C: waits for everything before it.
     Drain,
     /// Stores DATA.
     Store,
     /// Waits for the store's answer.
     Answer,
+    /// Lets the rest of the burst go by.
+    Drop,
 }
 
-/// `X` queue index bits.
+/// `X` queue index bits, bursts of up to `E` commands (1 or 4).
 #[derive(LogicBlock)]
-pub struct CommandQueue<const X: usize> {
+pub struct CommandQueue<const X: usize, const E: usize> {
     /// Clock.
     pub clock: Signal<In, Clock>,
     /// Back to Idle.
@@ -45,6 +54,10 @@ pub struct CommandQueue<const X: usize> {
     pub base: Signal<In, Bits<28>>,
     /// cqh.
     pub head: Signal<In, Bits<X>>,
+    /// cqt.
+    pub tail: Signal<In, Bits<X>>,
+    /// Mask of an index into the queue.
+    pub mask: Signal<In, Bits<X>>,
     /// fctl.WSI: interrupts are wires, so a fence may raise one (FEN-09).
     pub wires: Signal<In, Bit>,
     /// A command is in work: the queue is not off yet (CQCSR-03).
@@ -66,13 +79,15 @@ pub struct CommandQueue<const X: usize> {
     pub ar_frame: Signal<Out, Bits<28>>,
     /// Offset in the page.
     pub ar_off: Signal<Out, Bits<12>>,
+    /// Doublewords, less one.
+    pub ar_len: Signal<Out, Bits<3>>,
     /// Read data for this block.
     pub r_valid: Signal<In, Bit>,
     /// The doubleword.
     pub r_data: Signal<In, Bits<64>>,
     /// Its status.
     pub r_status: Signal<In, Bits<2>>,
-    /// The second one.
+    /// The last one of the burst.
     pub r_last: Signal<In, Bit>,
 
     /// An invalidation wants into the pipeline.
@@ -111,12 +126,25 @@ pub struct CommandQueue<const X: usize> {
     pub b_error: Signal<In, Bit>,
 
     state: DFF<CommandState>,
-    word0: DFF<Bits<64>>,
-    word1: DFF<Bits<64>>,
-    second: DFF<Bit>,
+    buffer: CommandBuffer<E>,
     asked: DFF<Bit>,
-    failed: DFF<Bit>,
+    len: DFF<Bits<3>>,
+    beats: DFF<Bits<4>>,
+    arriving: DFF<Bit>,
+    bad: DFF<Bits<4>>,
+    at: DFF<Bits<2>>,
 
+    left: Signal<Local, Bits<X>>,
+    left_here: Signal<Local, Bits<X>>,
+    place: Signal<Local, Bits<2>>,
+    count: Signal<Local, Bits<3>>,
+    doubled: Signal<Local, Bits<3>>,
+    new_len: Signal<Local, Bits<3>>,
+    beat_command: Signal<Local, Bits<2>>,
+    whole: Signal<Local, Bits<3>>,
+    here: Signal<Local, Bit>,
+    last: Signal<Local, Bit>,
+    stopped: Signal<Local, Bit>,
     head_wide: Signal<Local, Bits<28>>,
     row: Signal<Local, Bits<8>>,
     w0: Signal<Local, Bits<64>>,
@@ -137,6 +165,8 @@ pub struct CommandQueue<const X: usize> {
     store_off: Signal<Local, Bits<10>>,
     store_off_wide: Signal<Local, Bits<12>>,
 
+    most: Constant<Bits<3>>,
+    one: Constant<Bits<3>>,
     inval_reserved0: Constant<Bits<64>>,
     inval_reserved1: Constant<Bits<64>>,
     fence_reserved0: Constant<Bits<64>>,
@@ -150,7 +180,7 @@ pub struct CommandQueue<const X: usize> {
     quad_mask: Constant<Bits<12>>,
 }
 
-impl<const X: usize> CommandQueue<X> {
+impl<const X: usize, const E: usize> CommandQueue<X, E> {
     /// The command queue of a configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
@@ -169,6 +199,8 @@ impl<const X: usize> CommandQueue<X> {
             go: Default::default(),
             base: Default::default(),
             head: Default::default(),
+            tail: Default::default(),
+            mask: Default::default(),
             wires: Default::default(),
             active: Default::default(),
             advance: Default::default(),
@@ -179,6 +211,7 @@ impl<const X: usize> CommandQueue<X> {
             ar_ready: Default::default(),
             ar_frame: Default::default(),
             ar_off: Default::default(),
+            ar_len: Default::default(),
             r_valid: Default::default(),
             r_data: Default::default(),
             r_status: Default::default(),
@@ -200,11 +233,24 @@ impl<const X: usize> CommandQueue<X> {
             b_valid: Default::default(),
             b_error: Default::default(),
             state: Default::default(),
-            word0: Default::default(),
-            word1: Default::default(),
-            second: Default::default(),
+            buffer: Default::default(),
             asked: Default::default(),
-            failed: Default::default(),
+            len: Default::default(),
+            beats: Default::default(),
+            arriving: Default::default(),
+            bad: Default::default(),
+            at: Default::default(),
+            left: Default::default(),
+            left_here: Default::default(),
+            place: Default::default(),
+            count: Default::default(),
+            doubled: Default::default(),
+            new_len: Default::default(),
+            beat_command: Default::default(),
+            whole: Default::default(),
+            here: Default::default(),
+            last: Default::default(),
+            stopped: Default::default(),
             head_wide: Default::default(),
             row: Default::default(),
             w0: Default::default(),
@@ -224,6 +270,8 @@ impl<const X: usize> CommandQueue<X> {
             data_wide: Default::default(),
             store_off: Default::default(),
             store_off_wide: Default::default(),
+            most: Constant::new((E as u64).into()),
+            one: Constant::new(1u64.into()),
             // INV-01; NL (34) and S (dw1 bit 9) are reserved without their capability (INV-23, INV-26).
             inval_reserved0: Constant::new((0xf000_0ff8_0000_0800u64 | no_nl).into()),
             inval_reserved1: Constant::new((0xc000_0000_0000_01ffu64 | no_s).into()),
@@ -244,14 +292,55 @@ impl<const X: usize> CommandQueue<X> {
     }
 }
 
-impl<const X: usize> Logic for CommandQueue<X> {
+impl<const X: usize, const E: usize> Logic for CommandQueue<X, E> {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, state, word0, word1, second, asked, failed);
+        dff_setup!(self, clock, state, asked, len, beats, arriving, bad, at);
+        clock!(self, clock, buffer);
+
+        // What a burst brings: up to cqt, and no further than the next multiple of four commands.
+        self.left.next = self.tail.val() - self.head.val();
+        self.left_here.next = self.left.val() & self.mask.val();
+        self.place.next = self.head.val().get_bits::<2>(0);
+        self.count.next = self.most.val();
+        if self.most.val() != 1 {
+            self.count.next = self.most.val() - unsigned_cast_to::<3, 2>(self.place.val());
+        }
+        if self.left_here.val() < unsigned_cast_to::<X, 3>(self.count.val()) {
+            self.count.next = self.left_here.val().get_bits::<3>(0);
+        }
+        self.doubled.next = self.count.val() << 1;
+        self.new_len.next = self.doubled.val() - self.one.val();
+
+        // The burst arrives while its first commands are executed.
+        self.beat_command.next = self.beats.q.val().get_bits::<2>(1);
+        self.buffer.we.next = self.r_valid.val();
+        self.buffer.wa.next = self.beat_command.val();
+        self.buffer.second.next = self.beats.q.val().get_bit(0);
+        self.buffer.wd.next = self.r_data.val();
+        self.buffer.ra.next = self.at.q.val();
+        if self.r_valid.val() {
+            self.beats.d.next = self.beats.q.val() + 1;
+            if self.r_last.val() {
+                self.arriving.d.next = false;
+            }
+            if self.r_status.val() != 0 {
+                self.bad.d.next = self
+                    .bad
+                    .q
+                    .val()
+                    .replace_bit(self.beat_command.val().index(), true);
+            }
+        }
+        self.whole.next = self.beats.q.val().get_bits::<3>(1);
+        self.here.next = self.whole.val() > unsigned_cast_to::<3, 2>(self.at.q.val());
+        self.last.next = self.len.q.val().get_bits::<2>(1) == self.at.q.val();
+        // The first command of a burst is executed whatever happens meanwhile; those behind it only if the queue goes on.
+        self.stopped.next = (self.at.q.val() != 0) & !self.go.val();
 
         // Fields. The masks are tested on whole doublewords; the kernel has no cheaper way.
-        self.w0.next = self.word0.q.val();
-        self.w1.next = self.word1.q.val();
+        self.w0.next = self.buffer.word0.val();
+        self.w1.next = self.buffer.word1.val();
         self.opcode.next = self.w0.val().get_bits::<7>(0);
         self.func3.next = self.w0.val().get_bits::<3>(7);
         self.inval_bad.next = ((self.w0.val() & self.inval_reserved0.val()) != 0)
@@ -338,61 +427,53 @@ impl<const X: usize> Logic for CommandQueue<X> {
         self.row.next = self.head_wide.val().get_bits::<8>(0);
         self.ar_frame.next = self.base.val() | (self.head_wide.val() >> 8);
         self.ar_off.next = unsigned_cast_to::<12, 8>(self.row.val()) << 4;
+        self.ar_len.next = self.new_len.val();
 
         match self.state.q.val() {
             CommandState::Idle => {
                 self.active.next = false;
-                self.second.d.next = false;
-                self.failed.d.next = false;
-                // Once asked for, a command is fetched, whatever software does to cqen meanwhile.
+                self.at.d.next = 0.into();
+                self.beats.d.next = 0.into();
+                self.bad.d.next = 0.into();
+                // Once asked for, a burst is fetched as it was asked for, whatever software does meanwhile.
                 self.asked.d.next = false;
+                if self.asked.q.val() {
+                    self.ar_len.next = self.len.q.val();
+                }
                 if self.go.val() | self.asked.q.val() {
                     self.active.next = true;
                     self.ar_valid.next = true;
                     self.asked.d.next = !self.ar_ready.val();
+                    self.len.d.next = self.ar_len.val();
                     if self.ar_ready.val() {
-                        self.state.d.next = CommandState::Data;
+                        self.arriving.d.next = true;
+                        self.state.d.next = CommandState::Work;
                     }
                 }
             }
-            CommandState::Data => {
-                if self.r_valid.val() {
-                    self.second.d.next = true;
-                    if self.second.q.val() {
-                        self.word1.d.next = self.r_data.val();
+            CommandState::Work => {
+                if self.stopped.val() {
+                    self.state.d.next = CommandState::Drop;
+                } else if self.here.val() {
+                    if self.bad.q.val().get_bit(self.at.q.val().index()) {
+                        self.memory_fault.next = true;
+                        self.state.d.next = CommandState::Drop;
+                    } else if ((self.opcode.val() == 1) & !self.inval_bad.val())
+                        | ((self.opcode.val() == 3) & !self.dir_bad.val())
+                    {
+                        self.op_valid.next = self.has_effect.val();
+                        self.done.next = self.op_ready.val() | !self.has_effect.val();
+                    } else if (self.opcode.val() == 2) & !self.fence_bad.val() {
+                        self.state.d.next = CommandState::Drain;
                     } else {
-                        self.word0.d.next = self.r_data.val();
+                        self.illegal.next = true;
+                        self.state.d.next = CommandState::Drop;
                     }
-                    if self.r_status.val() != 0 {
-                        self.failed.d.next = true;
-                    }
-                    if self.r_last.val() {
-                        self.state.d.next = CommandState::Decode;
-                    }
-                }
-            }
-            CommandState::Decode => {
-                self.state.d.next = CommandState::Idle;
-                if self.failed.q.val() {
-                    self.memory_fault.next = true;
-                } else if ((self.opcode.val() == 1) & !self.inval_bad.val())
-                    | ((self.opcode.val() == 3) & !self.dir_bad.val())
-                {
-                    self.op_valid.next = self.has_effect.val();
-                    self.done.next = self.op_ready.val() | !self.has_effect.val();
-                    if !self.done.val() {
-                        self.state.d.next = CommandState::Decode;
-                    }
-                } else if (self.opcode.val() == 2) & !self.fence_bad.val() {
-                    self.state.d.next = CommandState::Drain;
-                } else {
-                    self.illegal.next = true;
                 }
             }
             CommandState::Drain => {
                 self.drain_valid.next = true;
                 if self.drain_done.val() {
-                    self.state.d.next = CommandState::Idle;
                     if self.w0.val().get_bit(10) {
                         self.state.d.next = CommandState::Store;
                     } else {
@@ -404,7 +485,7 @@ impl<const X: usize> Logic for CommandQueue<X> {
             CommandState::Store => {
                 if self.store_far.val() {
                     self.memory_fault.next = true;
-                    self.state.d.next = CommandState::Idle;
+                    self.state.d.next = CommandState::Drop;
                 } else {
                     self.w_valid.next = true;
                     if self.w_ready.val() {
@@ -414,13 +495,18 @@ impl<const X: usize> Logic for CommandQueue<X> {
             }
             CommandState::Answer => {
                 if self.b_valid.val() {
-                    self.state.d.next = CommandState::Idle;
                     if self.b_error.val() {
                         self.memory_fault.next = true;
+                        self.state.d.next = CommandState::Drop;
                     } else {
                         self.done.next = true;
                         self.fence_wire.next = self.w0.val().get_bit(11);
                     }
+                }
+            }
+            CommandState::Drop => {
+                if !self.arriving.q.val() {
+                    self.state.d.next = CommandState::Idle;
                 }
             }
             _ => {
@@ -428,6 +514,13 @@ impl<const X: usize> Logic for CommandQueue<X> {
             }
         }
         self.advance.next = self.done.val();
+        if self.done.val() {
+            self.at.d.next = self.at.q.val() + 1;
+            self.state.d.next = CommandState::Work;
+            if self.last.val() {
+                self.state.d.next = CommandState::Idle;
+            }
+        }
 
         if self.reset.val() {
             self.state.d.next = CommandState::Idle;

@@ -26,7 +26,7 @@ use rust_hdl::prelude::*;
 
 /// The core. `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `D` device_id bits, `V` virtual
 /// page number bits, `2^Q` queued misses
-/// (`Q1` = `Q` + 1), queues of up to `2^X` entries, `2^F` records between walker and memory (`F1` = `F` + 1).
+/// (`Q1` = `Q` + 1), queues of up to `2^X` entries, bursts of up to `E` commands, `2^F` records between walker and memory (`F1` = `F` + 1).
 #[derive(LogicBlock)]
 pub struct Core<
     const N: usize,
@@ -38,6 +38,7 @@ pub struct Core<
     const Q: usize,
     const Q1: usize,
     const X: usize,
+    const E: usize,
     const F: usize,
     const F1: usize,
 > {
@@ -241,7 +242,7 @@ pub struct Core<
 
     lookup: Lookup<N, I, C, S, D, V, Q, Q1>,
     walker: Walker<I, S>,
-    commands: CommandQueue<X>,
+    commands: CommandQueue<X, E>,
     faults: FaultQueue<X, F, F1>,
     registers: Registers<X>,
     memory: MemoryPort,
@@ -259,9 +260,10 @@ impl<
     const Q: usize,
     const Q1: usize,
     const X: usize,
+    const E: usize,
     const F: usize,
     const F1: usize,
-> Core<N, I, C, S, D, V, Q, Q1, X, F, F1>
+> Core<N, I, C, S, D, V, Q, Q1, X, E, F, F1>
 {
     /// The core of a configuration, whose sizes the type must repeat (see [`crate::Tiny`]).
     #[must_use]
@@ -384,9 +386,10 @@ impl<
     const Q: usize,
     const Q1: usize,
     const X: usize,
+    const E: usize,
     const F: usize,
     const F1: usize,
-> Logic for Core<N, I, C, S, D, V, Q, Q1, X, F, F1>
+> Logic for Core<N, I, C, S, D, V, Q, Q1, X, E, F, F1>
 {
     #[hdl_gen]
     fn update(&mut self) {
@@ -481,6 +484,8 @@ impl<
         self.commands.go.next = self.registers.cq_go.val();
         self.commands.base.next = self.registers.cq_frame.val();
         self.commands.head.next = self.registers.cq_head.val();
+        self.commands.tail.next = self.registers.cq_tail.val();
+        self.commands.mask.next = self.registers.cq_mask.val();
         self.commands.wires.next = self.registers.wires.val();
         self.registers.cq_active.next = self.commands.active.val();
         self.registers.cq_advance.next = self.commands.advance.val();
@@ -532,6 +537,7 @@ impl<
         self.memory.cmd_valid.next = self.commands.ar_valid.val();
         self.memory.cmd_frame.next = self.commands.ar_frame.val();
         self.memory.cmd_off.next = self.commands.ar_off.val();
+        self.memory.cmd_len.next = self.commands.ar_len.val();
         self.memory.fence_valid.next = self.commands.w_valid.val();
         self.memory.fence_frame.next = self.commands.w_frame.val();
         self.memory.fence_off.next = self.commands.w_off.val();

@@ -119,7 +119,7 @@ pub struct Linux {
     pub ev_iotlb_miss: Signal<Out, Bit>,
     /// Event: a walk started.
     pub ev_walk: Signal<Out, Bit>,
-    core: Core<16, 4, 8, 3, 24, 45, 3, 4, 13, 2, 3>,
+    core: Core<16, 4, 8, 3, 24, 45, 3, 4, 13, 4, 2, 3>,
     msi: Msi,
     hpm: Hpm,
     debug: Debug,

@@ -33,7 +33,7 @@ pub struct MemoryPort {
     /// Data for the walker.
     pub walk_r_valid: Signal<Out, Bit>,
 
-    /// Command queue: read of two doublewords wanted.
+    /// Command queue: read wanted.
     pub cmd_valid: Signal<In, Bit>,
     /// Taken.
     pub cmd_ready: Signal<Out, Bit>,
@@ -41,6 +41,8 @@ pub struct MemoryPort {
     pub cmd_frame: Signal<In, Bits<28>>,
     /// Offset.
     pub cmd_off: Signal<In, Bits<12>>,
+    /// Doublewords, less one.
+    pub cmd_len: Signal<In, Bits<3>>,
     /// Data for the command queue.
     pub cmd_r_valid: Signal<Out, Bit>,
 
@@ -156,6 +158,7 @@ impl Default for MemoryPort {
             cmd_ready: Default::default(),
             cmd_frame: Default::default(),
             cmd_off: Default::default(),
+            cmd_len: Default::default(),
             cmd_r_valid: Default::default(),
             fence_valid: Default::default(),
             fence_ready: Default::default(),
@@ -240,7 +243,7 @@ impl Logic for MemoryPort {
         if self.choose_cmd.val() {
             self.ar.next.frame = self.cmd_frame.val();
             self.ar.next.off = self.cmd_off.val();
-            self.ar_len.next = 1.into();
+            self.ar_len.next = self.cmd_len.val();
             self.ar_purpose.next = 2.into();
         }
         self.ar_addr.next = self.ar.val().into();

@@ -49,6 +49,10 @@ pub struct Registers<const X: usize> {
     pub cq_frame: Signal<Out, Bits<28>>,
     /// cqh.
     pub cq_head: Signal<Out, Bits<X>>,
+    /// cqt.
+    pub cq_tail: Signal<Out, Bits<X>>,
+    /// Index mask.
+    pub cq_mask: Signal<Out, Bits<X>>,
     /// A command is in work.
     pub cq_active: Signal<In, Bit>,
     /// cqh moves on.
@@ -165,7 +169,7 @@ pub struct Registers<const X: usize> {
     new_lo: Signal<Local, Bits<22>>,
     new_hi: Signal<Local, Bits<6>>,
     new_index: Signal<Local, Bits<X>>,
-    cq_mask: Signal<Local, Bits<X>>,
+    cq_index_mask: Signal<Local, Bits<X>>,
     cq_span: Signal<Local, Bits<X>>,
     cq_next: Signal<Local, Bits<X>>,
     fq_span: Signal<Local, Bits<X>>,
@@ -218,6 +222,8 @@ impl<const X: usize> Registers<X> {
             cq_go: Default::default(),
             cq_frame: Default::default(),
             cq_head: Default::default(),
+            cq_tail: Default::default(),
+            cq_mask: Default::default(),
             cq_active: Default::default(),
             cq_advance: Default::default(),
             cq_memory_fault: Default::default(),
@@ -294,7 +300,7 @@ impl<const X: usize> Registers<X> {
             new_lo: Default::default(),
             new_hi: Default::default(),
             new_index: Default::default(),
-            cq_mask: Default::default(),
+            cq_index_mask: Default::default(),
             cq_span: Default::default(),
             cq_next: Default::default(),
             fq_span: Default::default(),
@@ -364,7 +370,7 @@ impl<const X: usize> Logic for Registers<X> {
 
         // Queue state.
         self.cq_span.next = self.two.val() << self.cqb_size.q.val();
-        self.cq_mask.next = self.cq_span.val() - self.one.val();
+        self.cq_index_mask.next = self.cq_span.val() - self.one.val();
         self.cq_next.next = self.cqh.q.val() + self.one.val();
         self.fq_span.next = self.two.val() << self.fqb_size.q.val();
         self.fq_index_mask.next = self.fq_span.val() - self.one.val();
@@ -386,6 +392,8 @@ impl<const X: usize> Logic for Registers<X> {
         self.cq_frame.next = (unsigned_cast_to::<28, 6>(self.cqb_hi.q.val()) << 22)
             | unsigned_cast_to::<28, 22>(self.cqb_lo.q.val());
         self.cq_head.next = self.cqh.q.val();
+        self.cq_tail.next = self.cqt.q.val();
+        self.cq_mask.next = self.cq_index_mask.val();
         self.fq_enabled.next = self.fqen.q.val();
         self.fq_failed.next = self.fq_error.val();
         self.fq_frame.next = (unsigned_cast_to::<28, 6>(self.fqb_hi.q.val()) << 22)
@@ -529,7 +537,7 @@ impl<const X: usize> Logic for Registers<X> {
                 }
                 4 => {
                     if self.second.val() {
-                        self.cqt.d.next = self.new_index.val() & self.cq_mask.val();
+                        self.cqt.d.next = self.new_index.val() & self.cq_index_mask.val();
                     }
                 }
                 5 => {
@@ -600,7 +608,7 @@ impl<const X: usize> Logic for Registers<X> {
             self.busy.d.next = false;
         }
         if self.cq_advance.val() {
-            self.cqh.d.next = self.cq_next.val() & self.cq_mask.val();
+            self.cqh.d.next = self.cq_next.val() & self.cq_index_mask.val();
         }
         if self.cq_memory_fault.val() {
             self.cqmf.d.next = true;

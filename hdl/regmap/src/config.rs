@@ -23,6 +23,9 @@ pub struct Config {
     /// Largest LOG2SZ-1 of the command queue: it holds 2^(n+1) entries of 16 bytes. Each bit costs three flip-flops
     /// and an index mask.
     pub cq_log2sz_minus_1: u8,
+    /// Commands that one burst may bring, 1 or 4. A batch of invalidations waits for memory once a burst; each command
+    /// costs 128 bits of storage.
+    pub command_burst: u8,
     /// Largest LOG2SZ-1 of the fault queue: it holds 2^(n+1) entries of 32 bytes. Cost as for the command queue.
     pub fq_log2sz_minus_1: u8,
     /// Entries of the address-translation cache. A hit saves the whole page-table walk; each entry costs about 90
@@ -94,6 +97,7 @@ pub const TINY: Config = Config {
     ddt_levels: 1,
     ddt_all_levels: true,
     cq_log2sz_minus_1: 7,
+    command_burst: 1,
     fq_log2sz_minus_1: 7,
     iotlb_entries: 8,
     context_entries: 4,
@@ -111,6 +115,7 @@ pub const LINUX: Config = Config {
     ddt_levels: 3,
     ddt_all_levels: true,
     cq_log2sz_minus_1: 12,
+    command_burst: 4,
     fq_log2sz_minus_1: 12,
     iotlb_entries: 16,
     context_entries: 8,

@@ -3,7 +3,7 @@
 
 use super::Case;
 use super::words::Words;
-use crate::cells::{ContextTags, FifoMem, IotlbTags, SyncRam};
+use crate::cells::{CommandBuffer, ContextTags, FifoMem, IotlbTags, SyncRam};
 use crate::command_queue::CommandQueue;
 use crate::cosim_case as case;
 use crate::debug::Debug;
@@ -35,6 +35,11 @@ fn memories() -> Vec<Case> {
             [re, ra, we, wa, wd]
         )
         .warm_up(64),
+        case!(
+            "command_buffer",
+            CommandBuffer::<4>::default(),
+            [we, wa, second, wd, ra]
+        ),
         case!("fifo_mem", FifoMem::<Req, 2>::default(), [ra, we, wa, wd]),
         case!(
             "context_tags",
@@ -160,10 +165,10 @@ fn blocks() -> Vec<Case> {
         ),
         case!(
             "command_queue",
-            CommandQueue::<13>::new(&LINUX),
+            CommandQueue::<13, 4>::new(&LINUX),
             [
-                reset, go, base, head, wires, ar_ready, r_valid, r_data, r_status, r_last,
-                op_ready, drain_done, w_ready, b_valid, b_error
+                reset, go, base, head, tail, mask, wires, ar_ready, r_valid, r_data, r_status,
+                r_last, op_ready, drain_done, w_ready, b_valid, b_error
             ],
             |u, rng| {
                 u.r_data.next = super::top::command_word(rng).into();
@@ -223,6 +228,7 @@ fn blocks() -> Vec<Case> {
                 cmd_valid,
                 cmd_frame,
                 cmd_off,
+                cmd_len,
                 fence_valid,
                 fence_frame,
                 fence_off,
