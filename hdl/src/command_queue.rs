@@ -7,8 +7,8 @@
 //!                                      └─► illegal, or fetch failed: error bit, `cqh` stays ─► Drop ─► Idle
 //! ```
 //!
-//! A burst ends at cqt, at the end of the queue, or at a multiple of 64 bytes, whichever comes first, and the next
-//! one is asked for when all its commands have been executed. Commands are executed while the rest of their burst
+//! A burst ends at cqt, at the end of the queue, or at the end of a 4 KiB page, whichever comes first, and the next one
+//! is asked for when all its commands have been executed. Commands are executed while the rest of their burst
 //! arrives. A command of the burst that was not begun when the queue stopped (an error, cqen=0, cqt moved back) is
 //! dropped: it is fetched again if the queue goes on, so software may rewrite it (CQ-09).
 //!
@@ -136,7 +136,9 @@ pub struct CommandQueue<const X: usize, const E: usize> {
 
     left: Signal<Local, Bits<X>>,
     left_here: Signal<Local, Bits<X>>,
-    place: Signal<Local, Bits<2>>,
+    behind: Signal<Local, Bits<X>>,
+    behind_here: Signal<Local, Bits<X>>,
+    behind_page: Signal<Local, Bits<8>>,
     count: Signal<Local, Bits<3>>,
     doubled: Signal<Local, Bits<3>>,
     new_len: Signal<Local, Bits<3>>,
@@ -166,6 +168,7 @@ pub struct CommandQueue<const X: usize, const E: usize> {
     store_off_wide: Signal<Local, Bits<12>>,
 
     most: Constant<Bits<3>>,
+    most_behind: Constant<Bits<3>>,
     one: Constant<Bits<3>>,
     inval_reserved0: Constant<Bits<64>>,
     inval_reserved1: Constant<Bits<64>>,
@@ -242,7 +245,9 @@ impl<const X: usize, const E: usize> CommandQueue<X, E> {
             at: Default::default(),
             left: Default::default(),
             left_here: Default::default(),
-            place: Default::default(),
+            behind: Default::default(),
+            behind_here: Default::default(),
+            behind_page: Default::default(),
             count: Default::default(),
             doubled: Default::default(),
             new_len: Default::default(),
@@ -271,6 +276,7 @@ impl<const X: usize, const E: usize> CommandQueue<X, E> {
             store_off: Default::default(),
             store_off_wide: Default::default(),
             most: Constant::new((E as u64).into()),
+            most_behind: Constant::new((E as u64 - 1).into()),
             one: Constant::new(1u64.into()),
             // INV-01; NL (34) and S (dw1 bit 9) are reserved without their capability (INV-23, INV-26).
             inval_reserved0: Constant::new((0xf000_0ff8_0000_0800u64 | no_nl).into()),
@@ -298,13 +304,15 @@ impl<const X: usize, const E: usize> Logic for CommandQueue<X, E> {
         dff_setup!(self, clock, state, asked, len, beats, arriving, bad, at);
         clock!(self, clock, buffer);
 
-        // What a burst brings: up to cqt, and no further than the next multiple of four commands.
+        // What a burst brings: up to cqt, and no further than the end of the queue or of the page.
         self.left.next = self.tail.val() - self.head.val();
         self.left_here.next = self.left.val() & self.mask.val();
-        self.place.next = self.head.val().get_bits::<2>(0);
+        self.behind.next = !self.head.val();
+        self.behind_here.next = self.behind.val() & self.mask.val();
+        self.behind_page.next = self.behind_here.val().get_bits::<8>(0);
         self.count.next = self.most.val();
-        if self.most.val() != 1 {
-            self.count.next = self.most.val() - unsigned_cast_to::<3, 2>(self.place.val());
+        if self.behind_page.val() < unsigned_cast_to::<8, 3>(self.most_behind.val()) {
+            self.count.next = self.behind_page.val().get_bits::<3>(0) + self.one.val();
         }
         if self.left_here.val() < unsigned_cast_to::<X, 3>(self.count.val()) {
             self.count.next = self.left_here.val().get_bits::<3>(0);
