@@ -4,8 +4,9 @@
 use portcullis_regmap::command::Command;
 use portcullis_regmap::ddt::{Iosatp, Tc, dc};
 
+use crate::device::{Device, Standing};
 use crate::hw::{Fail, Hw};
-use crate::iommu::{Device, Inner};
+use crate::iommu::Inner;
 use crate::platform::{Barrier, Event, Platform, StoreWidth};
 use crate::pool::PageList;
 use crate::types::{DeviceId, GroupId};
@@ -23,6 +24,17 @@ pub enum NotHitless {
     StoreWidth,
     /// The target cannot be attached at all.
     Unfit(Error),
+}
+
+/// How [`Inner::set`] may go about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Any way.
+    Plain,
+    /// Without dropping DMA, or not at all.
+    Hitless,
+    /// To the default domain: devices whose attach is deferred stay as they are.
+    ToDefault,
 }
 
 impl<P: Platform> Hw<P> {
@@ -63,10 +75,16 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         &mut self,
         id: GroupId,
         target: Option<u64>,
-        hitless: bool,
+        manner: Manner,
     ) -> Result<(), Error> {
         let old = self.state(id).ok_or(Error::NoDevice)?.fsc();
-        if old == target {
+        let hitless = manner == Manner::Hitless;
+        let idle = manner != Manner::ToDefault && self.has_deferred(id);
+        if idle && hitless {
+            // Devices that are blocked by now cannot be brought along without a wait.
+            return Err(Error::NotSupported);
+        }
+        if old == target && !idle {
             return Ok(());
         }
         if self.hw.usable().is_err() {
@@ -74,8 +92,15 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             self.purged(id);
             return Err(Error::Io);
         }
+        if idle {
+            self.end_deferral(id);
+        }
         match (old, target) {
             (_, None) => self.block(id, None),
+            (Some(_), Some(fsc)) if idle => {
+                self.block(id, None)?;
+                self.publish(id, fsc, None)
+            }
             (None, Some(_)) if hitless => Err(Error::NotSupported),
             (None, Some(fsc)) => {
                 if self.of(id, None).any(|d| d.quiet) {
@@ -108,10 +133,9 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         result?;
         let result = self.scrub_contexts(id, only);
         self.hw.settle(result)?;
-        for device in self.devices.iter_mut().flatten() {
-            if device.group == id && only.is_none_or(|o| o == device.id) {
-                device.quiet = false;
-            }
+        let blocked = self.devices.iter_mut().flatten();
+        for device in blocked.filter(|d| selected(d, id, only)) {
+            device.quiet = false;
         }
         self.hw.p.event(Event::Blocked { group: id });
         Ok(())
@@ -272,7 +296,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             state.flush.tables = PageList::default();
             return;
         }
-        (state.flush.started, state.flush.done) = (clock, clock);
+        state.flush.done = clock;
         hw.free_list(&mut state.flush.tables);
     }
 
@@ -296,6 +320,15 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 }
 
+/// A device by its name, or those of a group whose contexts do what the group does.
+fn selected(device: &Device, group: GroupId, only: Option<DeviceId>) -> bool {
+    let named = match only {
+        Some(id) => device.id == id,
+        None => device.standing == Standing::Normal,
+    };
+    device.group == group && named
+}
+
 fn select<const N: usize>(
     devices: &[Option<Device>; N],
     group: GroupId,
@@ -304,7 +337,7 @@ fn select<const N: usize>(
     devices
         .iter()
         .flatten()
-        .filter(move |d| d.group == group && only.is_none_or(|o| d.id == o))
+        .filter(move |d| selected(d, group, only))
 }
 
 fn ids<const N: usize>(

@@ -5,10 +5,10 @@ use portcullis_regmap::PAGE_SIZE;
 use portcullis_regmap::command::Command;
 
 use crate::Error;
-use crate::domain::PagingDomain;
 use crate::hw::{Fail, Hw};
 use crate::platform::Platform;
 use crate::pool::PageList;
+use crate::space::AddressSpace;
 
 /// Ranges kept apart; more than that are invalidated as the whole address space.
 const RANGES: usize = 16;
@@ -82,19 +82,25 @@ impl Gone {
 }
 
 impl<P: Platform> Hw<P> {
-    /// Purges what is gone from the caches and waits until what was granted before has landed.
-    pub(crate) fn invalidate(&mut self, gone: &Gone, pscid: u32) -> Result<(), Fail> {
+    /// Purges what is gone from the caches of these slots and waits until what was granted before has landed.
+    pub(crate) fn invalidate(
+        &mut self,
+        gone: &Gone,
+        pscids: impl Iterator<Item = u32>,
+    ) -> Result<(), Fail> {
         let blocks = self.caps.s();
         // Invalidation by address need not reach cached non-leaf entries (INV-20), and these lead to the tables.
-        let by_address = gone.tables.is_empty() && !gone.ranges.overflow;
-        if !by_address || gone.ranges.commands(pscid, blocks).nth(COMMANDS).is_some() {
-            return self.purge(pscid);
-        }
-        self.run(
-            gone.ranges
-                .commands(pscid, blocks)
-                .chain([Command::iofence(true, true)]),
-        )
+        let by_address = gone.tables.is_empty()
+            && !gone.ranges.overflow
+            && gone.ranges.commands(0, blocks).nth(COMMANDS).is_none();
+        let commands = pscids.flat_map(|pscid| {
+            let whole = (!by_address).then(|| Command::iotinval_vma_pscid(pscid));
+            let pages = gone.ranges.commands(pscid, blocks);
+            whole
+                .into_iter()
+                .chain(pages.take(if by_address { usize::MAX } else { 0 }))
+        });
+        self.run(commands.chain([Command::iofence(true, true)]))
     }
 }
 
@@ -103,12 +109,12 @@ impl<P: Platform> Hw<P> {
 /// Until then devices may still reach the memory, and neither it nor the addresses may be used for anything else.
 #[must_use = "dropping it waits for the hardware"]
 pub struct Gather<'d, 'i, P: Platform, const DEVICES: usize> {
-    domain: &'d PagingDomain<'i, P, DEVICES>,
+    domain: &'d AddressSpace<'i, P, DEVICES>,
     pub(crate) gone: Gone,
 }
 
 impl<'d, 'i, P: Platform, const DEVICES: usize> Gather<'d, 'i, P, DEVICES> {
-    pub(crate) fn new(domain: &'d PagingDomain<'i, P, DEVICES>) -> Self {
+    pub(crate) fn new(domain: &'d AddressSpace<'i, P, DEVICES>) -> Self {
         Gather {
             domain,
             gone: Gone::default(),
@@ -116,7 +122,7 @@ impl<'d, 'i, P: Platform, const DEVICES: usize> Gather<'d, 'i, P, DEVICES> {
     }
 
     /// Whether it was made for this domain.
-    pub(crate) fn is_of(&self, domain: &PagingDomain<'i, P, DEVICES>) -> bool {
+    pub(crate) fn is_of(&self, domain: &AddressSpace<'i, P, DEVICES>) -> bool {
         core::ptr::eq(self.domain, domain)
     }
 
@@ -130,7 +136,9 @@ impl<'d, 'i, P: Platform, const DEVICES: usize> Gather<'d, 'i, P, DEVICES> {
 
     fn finish(&mut self) -> Result<(), Error> {
         let mut gone = core::mem::take(&mut self.gone);
-        self.domain.invalidate(&mut gone)
+        self.domain
+            .iommu
+            .with(|i| i.invalidate(self.domain.table, &mut gone))
     }
 }
 

@@ -1,13 +1,14 @@
 //! Groups: who uses or owns their DMA, and where it goes.
 
 use crate::claim::DeviceClaim;
-use crate::hw::root_fsc;
+use crate::context::Manner;
 use crate::iommu::{Inner, Iommu};
 use crate::kernel::KernelUse;
 use crate::own::{Blocked, OwnedGroup};
 use crate::platform::Platform;
 use crate::pool::PageList;
-use crate::types::{AdminToken, DefaultDomainType, DeviceId, GroupId, Mode, Owner};
+use crate::table::Table;
+use crate::types::{AdminToken, DefaultDomainType, DeviceId, DeviceRegion, GroupId, Mode, Owner};
 use crate::{Error, PhysAddr};
 
 /// Where a group's DMA goes, as far as the caller is concerned. The hardware does the same, unless the IOMMU is closed
@@ -39,12 +40,23 @@ impl DefaultDomain {
         match self {
             DefaultDomain::Blocked => None,
             DefaultDomain::Identity => Some(0),
-            DefaultDomain::Dma { root, .. } => Some(root_fsc(root, Mode::Sv39)),
+            DefaultDomain::Dma { .. } => self.table().map(Table::fsc),
         }
     }
 
-    fn is(self, kind: DefaultDomainType) -> bool {
+    /// Its page table, if it has one.
+    pub(crate) fn table(self) -> Option<Table> {
+        let mode = Mode::Sv39;
+        match self {
+            DefaultDomain::Dma { root, .. } => Some(Table { root, mode }),
+            DefaultDomain::Blocked | DefaultDomain::Identity => None,
+        }
+    }
+
+    /// Whether it is of a type.
+    pub(crate) fn is(self, kind: DefaultDomainType) -> bool {
         match kind {
+            DefaultDomainType::Auto => self.table().is_some(),
             DefaultDomainType::Blocked => self == DefaultDomain::Blocked,
             DefaultDomainType::Identity(_) => self == DefaultDomain::Identity,
             DefaultDomainType::Dma => matches!(self, DefaultDomain::Dma { queued: false, .. }),
@@ -56,9 +68,8 @@ impl DefaultDomain {
 /// Deferred unmaps of the domain in a slot.
 #[derive(Default)]
 pub(crate) struct Flush {
-    /// Clock of the last purge that began, and of the last one that was completed. An unmap made at `started` is safe
-    /// once `done` is greater: only a purge that began later has covered it.
-    pub(crate) started: u64,
+    /// Clock of the last purge of the slot. An unmap is safe once this is greater than its stamp, the clock when it was
+    /// made: only a purge that began later has covered it.
     pub(crate) done: u64,
     /// Unmaps since then, and when the first of them was.
     pub(crate) pending: u32,
@@ -79,6 +90,10 @@ pub(crate) struct GroupState {
     pub(crate) guarded: bool,
     pub(crate) current: Current,
     pub(crate) default: DefaultDomain,
+    /// Counts default domains, so that what was mapped in an earlier one is not looked for in a later one.
+    pub(crate) serial: u32,
+    /// Pages of the default domain below this one are in use.
+    pub(crate) low: u32,
     pub(crate) flush: Flush,
 }
 
@@ -92,7 +107,17 @@ impl GroupState {
             guarded: false,
             current: Current::Default,
             default,
+            serial: 0,
+            low: 0,
             flush: Flush::default(),
+        }
+    }
+
+    /// Its name, given its slot.
+    pub(crate) fn id(&self, slot: u16) -> GroupId {
+        GroupId {
+            slot,
+            generation: self.generation,
         }
     }
 
@@ -165,6 +190,7 @@ impl<'i, P: Platform, const DEVICES: usize> Group<'i, P, DEVICES> {
     ///
     /// # Errors
     /// [`Error::NotPermitted`]: somebody owns or uses it, this owner included. [`Error::NoDevice`]: no device is left.
+    /// [`Error::Invalid`]: a device cannot be blocked, see [`RegionKind::Direct`](crate::RegionKind::Direct).
     /// [`Error::Io`]: the hardware failed; nobody owns it, and translation is off.
     pub fn claim(&self, owner: &Owner) -> Result<OwnedGroup<'i, P, DEVICES, Blocked>, Error> {
         self.iommu.with(|i| i.claim(self.id, *owner, true))?;
@@ -175,7 +201,8 @@ impl<'i, P: Platform, const DEVICES: usize> Group<'i, P, DEVICES> {
     /// in every state and touches no hardware; any other change needs a group that nobody uses or owns.
     ///
     /// # Errors
-    /// [`Error::NotPermitted`]: somebody uses or owns the group. [`Error::Invalid`]: no device is left.
+    /// [`Error::NotPermitted`]: somebody uses or owns the group. [`Error::Invalid`]: no device is left, or a device must
+    /// not have it: its [`Policy`](crate::Policy), it is untrusted, or it needs a direct region.
     /// [`Error::NoMemory`]. [`Error::Io`]: the hardware failed; the type is as before.
     pub fn set_default_domain_type(
         &self,
@@ -246,16 +273,14 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         self.state(id).is_none_or(|s| s.fsc().is_none())
     }
 
-    pub(crate) fn has_devices(&self, id: GroupId) -> bool {
-        self.devices.iter().flatten().any(|d| d.group == id)
-    }
-
     fn use_default(&mut self, id: GroupId) -> Result<(), Error> {
         self.hw.usable()?;
-        let state = self.state_mut(id)?;
+        let state = self.state(id).ok_or(Error::NoDevice)?;
         if state.owner.is_some() || state.current != Current::Default {
             return Err(Error::Busy);
         }
+        self.attach_deferred(id)?;
+        let state = self.state_mut(id)?;
         state.users = state.users.checked_add(1).ok_or(Error::Overflow)?;
         Ok(())
     }
@@ -273,7 +298,10 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         if state.owner.is_some() || state.users > 0 {
             return Err(Error::NotPermitted);
         }
-        self.set(id, None, false)?;
+        if self.regions(id).any(DeviceRegion::must_stay) {
+            return Err(Error::Invalid);
+        }
+        self.set(id, None, Manner::Plain)?;
         let state = self.state_mut(id)?;
         (state.owner, state.users, state.current) = (Some(owner), 1, Current::Blocked);
         (state.epoch, state.guarded) = (state.epoch.wrapping_add(1), guarded);
@@ -335,7 +363,17 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         if !self.has_devices(id) {
             return Err(Error::NoDevice);
         }
-        self.set(id, Some(fsc), hitless)?;
+        let same = self.state(id).is_some_and(|s| s.fsc() == Some(fsc));
+        if !same && self.is_resetting(id) {
+            return Err(Error::Busy);
+        }
+        self.regions_allow(id, fsc)?;
+        let manner = if hitless {
+            Manner::Hitless
+        } else {
+            Manner::Plain
+        };
+        self.set(id, Some(fsc), manner)?;
         self.state_mut(id)?.current = Current::User(fsc);
         Ok(())
     }
@@ -384,52 +422,14 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             Current::Blocked => None,
             Current::User(fsc) => Some(fsc),
         };
-        let _ = self.set(id, target, false);
+        let manner = match next {
+            Current::Default => Manner::ToDefault,
+            Current::Blocked | Current::User(_) => Manner::Plain,
+        };
+        let _ = self.set(id, target, manner);
         if let Ok(state) = self.state_mut(id) {
             state.current = next;
         }
-    }
-
-    fn set_type(&mut self, id: GroupId, kind: DefaultDomainType) -> Result<(), Error> {
-        self.hw.usable()?;
-        if !self.has_devices(id) {
-            return Err(Error::Invalid);
-        }
-        let state = self.state_mut(id)?;
-        let old = state.default;
-        if let (
-            DefaultDomain::Dma {
-                root,
-                queued: false,
-            },
-            DefaultDomainType::DmaFq,
-        ) = (old, kind)
-        {
-            state.default = DefaultDomain::Dma { root, queued: true };
-            return Ok(());
-        }
-        if state.owner.is_some() || state.users > 0 {
-            return Err(Error::NotPermitted);
-        }
-        if old.is(kind) {
-            return Ok(());
-        }
-        if let (DefaultDomain::Dma { root, .. }, DefaultDomainType::Dma) = (old, kind) {
-            self.flush(id)?;
-            self.state_mut(id)?.default = DefaultDomain::Dma {
-                root,
-                queued: false,
-            };
-            return Ok(());
-        }
-        let new = self.new_default(kind)?;
-        if let Err(error) = self.set(id, new.fsc(), false) {
-            self.free_default(new);
-            return Err(error);
-        }
-        self.state_mut(id)?.default = new;
-        self.free_default(old);
-        Ok(())
     }
 }
 
@@ -438,7 +438,7 @@ mod tests {
     extern crate std;
 
     use super::GroupState;
-    use crate::iommu::Device;
+    use crate::device::Device;
 
     /// Requirement R-82: state per group and device, contexts aside.
     #[test]

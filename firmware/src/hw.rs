@@ -1,15 +1,15 @@
 //! The hardware as the driver's core sees it: accesses that retry once, entries that change in one step, waits that end.
 
+use portcullis_regmap::PAGE_SIZE;
 use portcullis_regmap::command::Command;
-use portcullis_regmap::ddt::Iosatp;
 use portcullis_regmap::pte;
 use portcullis_regmap::regs::Capabilities;
-use portcullis_regmap::{PAGE_SHIFT, PAGE_SIZE};
 
 use crate::fault::FaultQueue;
 use crate::platform::{Barrier, Platform, StoreWidth};
 use crate::pool::{PageList, Pool};
 use crate::queue::Ring;
+use crate::table::Table;
 use crate::types::{Config, Health, Mode, Stats};
 use crate::{Error, PhysAddr};
 
@@ -42,14 +42,6 @@ pub(crate) struct Hw<P> {
     pub(crate) empty: PhysAddr,
     pub(crate) health: Health,
     pub(crate) stats: Stats,
-}
-
-/// `fsc` of a context that leads to a table.
-pub(crate) fn root_fsc(root: PhysAddr, mode: Mode) -> u64 {
-    Iosatp::new()
-        .with_ppn(root.0 >> PAGE_SHIFT)
-        .with_mode(mode.iosatp())
-        .into_bits()
 }
 
 impl<P: Platform> Hw<P> {
@@ -232,7 +224,8 @@ impl<P: Platform> Hw<P> {
 
     /// `fsc` of a context that leads nowhere.
     pub(crate) fn empty_fsc(&self) -> u64 {
-        root_fsc(self.empty, Mode::Sv39)
+        let (root, mode) = (self.empty, Mode::Sv39);
+        Table { root, mode }.fsc()
     }
 
     /// SYNC: everything cached of these contexts and of this address space is gone, and what was granted has landed.

@@ -6,9 +6,10 @@ use core::fmt;
 use portcullis_regmap::PAGE_SHIFT;
 use portcullis_regmap::ddt::Iosatp;
 
+use crate::device::Device;
 use crate::domain::PagingDomain;
 use crate::fault::Faults;
-use crate::group::{Current, DefaultDomain, Group, GroupState};
+use crate::group::{DefaultDomain, Group, GroupState};
 use crate::hw::Hw;
 use crate::platform::Platform;
 use crate::table::Table;
@@ -35,19 +36,8 @@ pub(crate) struct Inner<P: Platform, const DEVICES: usize> {
     pub(crate) flush_clock: u64,
     /// Groups made since start.
     pub(crate) generations: u32,
-}
-
-/// A device: where its context lies is found out once, so that blocking it later cannot fail for want of anything.
-#[derive(Clone, Copy)]
-pub(crate) struct Device {
-    pub(crate) id: DeviceId,
-    pub(crate) group: GroupId,
-    pub(crate) context: PhysAddr,
-    /// A record of it was delivered since the last poll, and polls in a row that found one.
-    pub(crate) faulted: bool,
-    pub(crate) storms: u8,
-    /// Its faults are not reported; if its group is blocked, its context is valid and leads to the empty table.
-    pub(crate) quiet: bool,
+    /// Clones of each shared domain; 0 if the place is free.
+    pub(crate) shares: [u32; DEVICES],
 }
 
 /// A failed start: the platform comes back.
@@ -123,6 +113,7 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
             groups: [const { None }; DEVICES],
             flush_clock: 0,
             generations: 0,
+            shares: [0; DEVICES],
         };
         Ok(Iommu {
             inner: RefCell::new(inner),
@@ -137,7 +128,11 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
     ///
     /// # Errors
     /// [`Error::OutOfRange`]: the id is wider than the hardware's directory. [`Error::Exists`]: it is there already.
-    /// [`Error::NotFound`]: no such group. [`Error::NoSpace`]: no free slot. [`Error::NoMemory`], [`Error::Io`].
+    /// [`Error::NotFound`]: no such group. [`Error::NoSpace`]: no free slot. [`Error::Invalid`]: a region is no whole
+    /// number of pages; it is mapped otherwise in the domain attached to the group; the device cannot be blocked and
+    /// the group is, or lacks its direct region; an untrusted device asks for identity. [`Error::AddressInUse`]: a
+    /// region is mapped otherwise in the default domain. [`Error::Busy`]: the device's policy would change the default
+    /// domain of a group in use. [`Error::NoMemory`], [`Error::Io`].
     pub fn add_device(&self, info: DeviceInfo) -> Result<GroupId, Error> {
         self.with(|i| i.add_device(info))
     }
@@ -188,7 +183,8 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
         config: DomainConfig,
     ) -> Result<PagingDomain<'_, P, DEVICES>, Error> {
         let root = self.with(|i| i.new_root(config.mode))?;
-        Ok(PagingDomain::new(self, root, config.mode))
+        let mode = config.mode;
+        Ok(PagingDomain::new(self, Table { root, mode }))
     }
 
     /// What the hardware can do.
@@ -198,6 +194,7 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
             device_id_bits: i.hw.device_id_bits(),
             command_queue: i.hw.ring.entries() as u32,
             fault_queue: 1 << i.hw.faults.log2,
+            deferred_flush: i.hw.config.deferred_flush,
         })
     }
 
@@ -245,10 +242,6 @@ impl<P: Platform, const DEVICES: usize> Drop for Iommu<P, DEVICES> {
 }
 
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
-    pub(crate) fn device(&self, id: DeviceId) -> Option<&Device> {
-        self.devices.iter().flatten().find(|d| d.id == id)
-    }
-
     pub(crate) fn new_root(&mut self, mode: Mode) -> Result<PhysAddr, Error> {
         self.hw.usable()?;
         if !mode.in_hardware(self.hw.caps) {
@@ -262,81 +255,24 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         Ok(root)
     }
 
-    fn add_device(&mut self, info: DeviceInfo) -> Result<GroupId, Error> {
-        self.hw.usable()?;
-        if info
-            .id
-            .0
-            .checked_shr(self.hw.device_id_bits())
-            .is_some_and(|high| high != 0)
-        {
-            return Err(Error::OutOfRange);
-        }
-        if self.device(info.id).is_some() {
-            return Err(Error::Exists);
-        }
-        let slot = self
-            .devices
-            .iter()
-            .position(Option::is_none)
-            .ok_or(Error::NoSpace)?;
-        let (group, fresh) = match info.group {
-            Some(id) => (self.state(id).map(|_| id).ok_or(Error::NotFound)?, false),
-            None => (self.new_group()?, true),
-        };
-        let result = self.add_to_group(info.id, group, slot);
-        if result.is_err() {
-            self.devices[slot] = None;
-            if fresh {
-                self.remove_group(group);
-            }
-        }
-        result.map(|()| group)
-    }
-
-    fn add_to_group(&mut self, id: DeviceId, group: GroupId, slot: usize) -> Result<(), Error> {
-        let context = self.hw.context(id.0)?;
-        let result = self.hw.idle_context(context, Self::pscid(group));
-        self.hw.settle(result)?;
-        self.devices[slot] = Some(Device {
-            id,
-            group,
-            context,
-            faulted: false,
-            storms: 0,
-            quiet: false,
-        });
-        let result = match self.state(group).and_then(GroupState::fsc) {
-            Some(fsc) => self.publish(group, fsc, Some(id)),
-            None => Ok(()),
-        };
-        if result.is_err() {
-            self.idle_while_off(context, group);
-        }
-        result
-    }
-
-    /// Takes back what a context of a device that is not there may say, so that it does not come back with translation.
-    fn idle_while_off(&mut self, context: PhysAddr, group: GroupId) {
-        if self.hw.closed() && self.hw.idle_context(context, Self::pscid(group)).is_err() {
-            self.hw.wedge();
-        }
-    }
-
     /// Translations of a group are tagged by the group's slot and not by its domain: nothing cached for one domain can
     /// ever be hit through another group. 0 is left to nobody.
     pub(crate) fn pscid(group: GroupId) -> u32 {
-        u32::from(group.slot) + 1
+        Self::slot_pscid(group.slot)
+    }
+
+    pub(crate) fn slot_pscid(slot: u16) -> u32 {
+        u32::from(slot) + 1
     }
 
     /// What a new group starts with.
-    fn new_group(&mut self) -> Result<GroupId, Error> {
+    pub(crate) fn new_group(&mut self, kind: DefaultDomainType) -> Result<GroupId, Error> {
         let slot = self
             .groups
             .iter()
             .position(Option::is_none)
             .ok_or(Error::NoSpace)?;
-        let default = self.new_default(self.hw.config.default_domain)?;
+        let default = self.new_default(kind)?;
         self.generations = self.generations.wrapping_add(1);
         let id = GroupId {
             slot: slot as u16,
@@ -350,20 +286,19 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         Ok(match kind {
             DefaultDomainType::Blocked => DefaultDomain::Blocked,
             DefaultDomainType::Identity(_) => DefaultDomain::Identity,
-            DefaultDomainType::Dma | DefaultDomainType::DmaFq => DefaultDomain::Dma {
-                root: self.new_root(Mode::Sv39)?,
-                queued: matches!(kind, DefaultDomainType::DmaFq),
-            },
+            DefaultDomainType::Dma | DefaultDomainType::DmaFq | DefaultDomainType::Auto => {
+                DefaultDomain::Dma {
+                    root: self.new_root(Mode::Sv39)?,
+                    queued: matches!(kind, DefaultDomainType::DmaFq),
+                }
+            }
         })
     }
 
     /// Frees a default domain that no context leads to any more; a wedged IOMMU may still read it.
     pub(crate) fn free_default(&mut self, default: DefaultDomain) {
-        if let DefaultDomain::Dma { root, .. } = default
-            && !self.hw.wedged()
-        {
-            let mode = Mode::Sv39;
-            let _ = self.hw.free_table(Table { root, mode });
+        if let Some(table) = default.table() {
+            self.free_unreachable(table);
         }
     }
 
@@ -378,58 +313,6 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             .and_then(Option::take)
         {
             self.free_default(state.default);
-        }
-    }
-
-    /// Orderly removal. The last device stays while somebody relies on its group.
-    fn remove_device(&mut self, id: DeviceId) -> Result<(), Error> {
-        self.hw.usable()?;
-        let device = *self.device(id).ok_or(Error::NoDevice)?;
-        let state = self.state(device.group).ok_or(Error::NoDevice)?;
-        if state.users > 0 && self.is_last(&device) {
-            return Err(Error::Busy);
-        }
-        if !self.is_blocked(device.group) || device.quiet {
-            self.block(device.group, Some(device.id))?;
-        }
-        self.forget(device);
-        Ok(())
-    }
-
-    /// Surprise removal: cannot be refused.
-    fn device_gone(&mut self, id: DeviceId) -> Result<(), Error> {
-        let device = *self.device(id).ok_or(Error::NoDevice)?;
-        if self.hw.usable().is_ok() && (!self.is_blocked(device.group) || device.quiet) {
-            // The hardware's failure shows in its health; the device is gone all the same.
-            let _ = self.block(device.group, Some(device.id));
-        }
-        self.forget(device);
-        Ok(())
-    }
-
-    fn is_last(&self, device: &Device) -> bool {
-        let of_group = |d: &&Device| d.group == device.group;
-        self.devices.iter().flatten().filter(of_group).count() == 1
-    }
-
-    /// Forgets a device that is blocked, or would be if the hardware worked. A group that loses its last device goes
-    /// too, unless somebody owns it.
-    fn forget(&mut self, device: Device) {
-        let (group, last) = (device.group, self.is_last(&device));
-        self.idle_while_off(device.context, group);
-        if let Some(slot) = self
-            .devices
-            .iter_mut()
-            .find(|d| d.is_some_and(|d| d.id == device.id))
-        {
-            *slot = None;
-        }
-        if last && let Ok(state) = self.state_mut(group) {
-            state.current = Current::Blocked;
-            if state.owner.is_none() {
-                self.purged(group);
-                self.remove_group(group);
-            }
         }
     }
 }

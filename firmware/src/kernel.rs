@@ -73,6 +73,10 @@ impl<'i, P: Platform, const DEVICES: usize> KernelUse<'i, P, DEVICES> {
         self.group
     }
 
+    pub(crate) fn iommu(&self) -> &'i Iommu<P, DEVICES> {
+        self.iommu
+    }
+
     /// Lets DMA of the group go to a domain of the driver. In between it reaches the default domain, the new one, or
     /// nothing.
     ///
@@ -88,14 +92,11 @@ impl<'i, P: Platform, const DEVICES: usize> KernelUse<'i, P, DEVICES> {
             .fsc(iommu)
             .and_then(|fsc| iommu.with(|i| i.attach(group, fsc)));
         match result {
-            Ok(()) => {
-                domain.placed(Some(group));
-                Ok(DriverManaged {
-                    lease: Lease { iommu, group },
-                    hold: self,
-                    domain,
-                })
-            }
+            Ok(()) => Ok(DriverManaged {
+                lease: Lease { iommu, group },
+                hold: self,
+                domain,
+            }),
             Err(error) => Err(AttachError {
                 guard: self,
                 target: domain,
@@ -125,7 +126,6 @@ impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>>
             domain,
         } = self;
         drop(lease);
-        domain.placed(None);
         (hold, domain)
     }
 
@@ -180,8 +180,6 @@ impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>>
             hold,
             domain: old,
         } = self;
-        old.placed(None);
-        domain.placed(Some(group));
         Ok((
             DriverManaged {
                 lease,

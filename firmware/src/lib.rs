@@ -5,7 +5,9 @@
 //! * [`OwnedGroup::attach`] moves a [`PagingDomain`] in, [`OwnedGroup::detach`] moves it out.
 //! * [`OwnedGroup::replace`] exchanges it; [`OwnedGroup::replace_hitless`] refuses to drop DMA on the way.
 //! * [`Group::use_default_domain`] registers a driver; [`KernelUse::attach`] moves a domain of its own in.
-//! * [`PagingDomain`] maps and unmaps: strictly, gathered, or deferred until a flush.
+//! * [`KernelUse::map`] maps buffers in the default domain, where the driver finds room: the DMA API.
+//! * [`AddressSpace`] maps and unmaps: strictly, gathered, or deferred until a flush. [`PagingDomain`] and
+//!   [`SharedDomain`] hold one.
 //! * The machine is behind the traits of [`platform`].
 //!
 //! ```
@@ -150,6 +152,54 @@
 //!     let _ = inside.flush();
 //! }
 //! ```
+//! Using a buffer that devices may write: mapping has moved it.
+//! ```compile_fail,E0382
+//! # use portcullis::{Direction, DmaBuffer, KernelUse, platform::Platform};
+//! fn f<P: Platform, B: DmaBuffer>(user: &KernelUse<'_, P>, buffer: B) {
+//!     let mapped = user.map(buffer, Direction::FromDevice);
+//!     drop(buffer);
+//! }
+//! ```
+//! Unmapping a buffer twice.
+//! ```compile_fail,E0382
+//! # use portcullis::{DmaBuffer, Mapped, platform::Platform};
+//! fn f<P: Platform, B: DmaBuffer>(mapped: Mapped<'_, P, 16, B>) {
+//!     let _ = mapped.unmap();
+//!     let _ = mapped.unmap();
+//! }
+//! ```
+//! Taking a buffer back before the flush without vouching for it.
+//! ```compile_fail,E0133
+//! # use portcullis::{DmaBuffer, Mapped, platform::Platform};
+//! fn f<P: Platform, B: DmaBuffer>(mapped: Mapped<'_, P, 16, B>) {
+//!     let _ = mapped.unmap_lazy();
+//! }
+//! ```
+//! Mapping a buffer that is only borrowed: forgetting the mapping would end the borrow, and not the mapping.
+//! ```compile_fail,E0310
+//! # use portcullis::{DmaBuffer, PhysAddr};
+//! struct Borrowed<'a, T>(&'a mut T);
+//! unsafe impl<'a, T> DmaBuffer for Borrowed<'a, T> {
+//!     fn address(&self) -> PhysAddr { PhysAddr(0) }
+//!     fn bytes(&self) -> usize { 4096 }
+//! }
+//! ```
+//! Keeping a mapping longer than its IOMMU.
+//! ```compile_fail,E0505
+//! # use portcullis::{Direction, DmaBuffer, Iommu, KernelUse, Mapped, platform::Platform};
+//! fn f<P: Platform, B: DmaBuffer>(iommu: Iommu<P>, buffer: B) -> Option<()> {
+//!     let user = iommu.group(portcullis::DeviceId(1)).ok()?.use_default_domain().ok()?;
+//!     let mapped = user.map(buffer, Direction::Both);
+//!     drop(user);
+//!     drop(iommu);
+//!     drop(mapped);
+//!     None
+//! }
+//! ```
+//! A doorbell, a page of which nobody vouches what writes to it do.
+//! ```compile_fail,E0133
+//! let _ = portcullis::Doorbell::new(portcullis::PhysAddr(0x2800_0000));
+//! ```
 //! Ending a claim twice.
 //! ```compile_fail,E0382
 //! # use portcullis::{DeviceClaim, platform::Platform};
@@ -195,20 +245,26 @@
 
 mod claim;
 mod context;
+mod device;
 mod directory;
+mod dma;
 mod domain;
 mod error;
+mod expected;
 mod fault;
 mod gather;
 mod group;
 mod hw;
 mod iommu;
+mod iova;
 mod kernel;
 mod own;
 pub mod platform;
+mod policy;
 mod pool;
 mod queue;
 mod recover;
+mod space;
 mod start;
 mod storm;
 mod table;
@@ -216,13 +272,17 @@ mod types;
 
 pub use claim::DeviceClaim;
 pub use context::NotHitless;
-pub use domain::{Deferred, PagingDomain};
+pub use device::DeviceReset;
+pub use dma::{Direction, DmaBuffer, Doorbell, Mapped, Pending};
+pub use domain::{PagingDomain, SharedDomain};
 pub use error::Error;
+pub use expected::Expected;
 pub use fault::{Drained, FaultRecord, Faults};
 pub use gather::Gather;
 pub use group::{Group, Status};
 pub use iommu::{InitError, Iommu, Polled};
 pub use kernel::{DriverManaged, KernelUse, Managed};
-pub use own::{Attach, AttachError, Attached, Blocked, Identity, OwnedGroup, Replaced};
+pub use own::{Attach, AttachError, Attached, Blocked, Identity, Nested, OwnedGroup, Replaced};
+pub use space::{AddressSpace, Deferred};
 pub use storm::Events;
 pub use types::*;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::Error;
 use crate::context::NotHitless;
-use crate::domain::PagingDomain;
+use crate::domain::{PagingDomain, SharedDomain};
 use crate::hw::Hw;
 use crate::iommu::Iommu;
 use crate::platform::Platform;
@@ -81,33 +81,48 @@ pub(crate) mod sealed {
     use crate::Error;
     use crate::iommu::Iommu;
     use crate::platform::Platform;
-    use crate::types::GroupId;
 
     /// What the group layer needs of a target.
     pub trait Target<P: Platform, const DEVICES: usize> {
         /// `fsc` of contexts that lead to it.
         fn fsc(&self, iommu: &Iommu<P, DEVICES>) -> Result<u64, Error>;
-        /// It is now behind the contexts of this group, or of none.
-        fn placed(&self, group: Option<GroupId>);
     }
 }
 
-/// What can be attached: [`PagingDomain`] and [`Identity`]. Sealed, since the group layer relies on what it does.
+/// What can be attached: [`PagingDomain`], [`SharedDomain`] and [`Identity`]. Sealed, since the group layer relies on what it does.
 pub trait Attach<P: Platform, const DEVICES: usize>: sealed::Target<P, DEVICES> {}
 
 impl<P: Platform, const DEVICES: usize> sealed::Target<P, DEVICES>
     for PagingDomain<'_, P, DEVICES>
 {
     fn fsc(&self, iommu: &Iommu<P, DEVICES>) -> Result<u64, Error> {
-        self.fsc_for(iommu).ok_or(Error::Invalid)
-    }
-
-    fn placed(&self, group: Option<GroupId>) {
-        self.place(group);
+        self.fsc_for(iommu)
     }
 }
 
 impl<P: Platform, const DEVICES: usize> Attach<P, DEVICES> for PagingDomain<'_, P, DEVICES> {}
+
+impl<P: Platform, const DEVICES: usize> sealed::Target<P, DEVICES>
+    for SharedDomain<'_, P, DEVICES>
+{
+    fn fsc(&self, iommu: &Iommu<P, DEVICES>) -> Result<u64, Error> {
+        self.fsc_for(iommu)
+    }
+}
+
+impl<P: Platform, const DEVICES: usize> Attach<P, DEVICES> for SharedDomain<'_, P, DEVICES> {}
+
+/// A first stage inside a second one, `D`. Refused with [`Error::NotSupported`]: this release drives no second stage.
+#[derive(Clone, Copy, Debug)]
+pub struct Nested<D>(pub D);
+
+impl<P: Platform, const DEVICES: usize, D> sealed::Target<P, DEVICES> for Nested<D> {
+    fn fsc(&self, _: &Iommu<P, DEVICES>) -> Result<u64, Error> {
+        Err(Error::NotSupported)
+    }
+}
+
+impl<P: Platform, const DEVICES: usize, D> Attach<P, DEVICES> for Nested<D> {}
 
 /// IOVA = physical address. Possible only with a [`TrustToken`].
 #[derive(Clone, Copy, Debug)]
@@ -117,8 +132,6 @@ impl<P: Platform, const DEVICES: usize> sealed::Target<P, DEVICES> for Identity<
     fn fsc(&self, _: &Iommu<P, DEVICES>) -> Result<u64, Error> {
         Ok(portcullis_regmap::ddt::Iosatp::new().into_bits())
     }
-
-    fn placed(&self, _: Option<GroupId>) {}
 }
 
 impl<P: Platform, const DEVICES: usize> Attach<P, DEVICES> for Identity<'_> {}
@@ -134,7 +147,8 @@ impl<'i, P: Platform, const DEVICES: usize> OwnedGroup<'i, P, DEVICES, Blocked> 
     /// Lets DMA of the group go to a domain. Until the call returns it is blocked, or goes there already.
     ///
     /// # Errors
-    /// [`Error::Invalid`]: the domain belongs to another IOMMU. [`Error::Io`]: the hardware failed; the group stays
+    /// [`Error::Invalid`]: the domain belongs to another IOMMU, or maps a reserved [`DeviceRegion`](crate::DeviceRegion) of a device.
+    /// [`Error::Busy`]: a device is being reset. [`Error::NotSupported`]: [`Nested`]. [`Error::Io`]: the hardware failed; the group stays
     /// owned, and nothing passes.
     pub fn attach<D: Attach<P, DEVICES>>(
         self,
@@ -145,13 +159,10 @@ impl<'i, P: Platform, const DEVICES: usize> OwnedGroup<'i, P, DEVICES, Blocked> 
             .fsc(iommu)
             .and_then(|fsc| iommu.with(|i| i.attach(group, fsc)));
         match result {
-            Ok(()) => {
-                domain.placed(Some(group));
-                Ok(OwnedGroup {
-                    lease: self.lease,
-                    state: Attached { domain },
-                })
-            }
+            Ok(()) => Ok(OwnedGroup {
+                lease: self.lease,
+                state: Attached { domain },
+            }),
             Err(error) => Err(AttachError {
                 guard: self,
                 target: domain,
@@ -247,8 +258,6 @@ impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>>
             lease,
             state: Attached { domain: old },
         } = self;
-        old.placed(None);
-        domain.placed(Some(group));
         Ok((
             OwnedGroup {
                 lease,
@@ -267,7 +276,6 @@ impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>>
             state: Attached { domain },
         } = self;
         lease.iommu.with(|i| i.detach(lease.group));
-        domain.placed(None);
         (
             OwnedGroup {
                 lease,

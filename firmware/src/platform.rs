@@ -200,6 +200,13 @@ pub enum Event {
         /// The device.
         device: DeviceId,
     },
+    /// Two devices of a group want different default domains; identity wins.
+    PolicyConflict {
+        /// The group.
+        group: GroupId,
+        /// The device that joined it.
+        device: DeviceId,
+    },
     /// Translation is on again after [`Event::Closed`] or a reset.
     Recovered,
     /// The command queue stopped and was reset; everything cached was invalidated.

@@ -154,27 +154,30 @@ const LINK: u64 = 0b10;
 /// a page may be put here while the IOMMU can still walk through it.
 #[derive(Default)]
 pub(crate) struct PageList {
-    head: Option<PhysAddr>,
+    /// Link to the last page pushed; 0 if there is none.
+    head: u64,
 }
 
 impl PageList {
     pub(crate) fn is_empty(&self) -> bool {
-        self.head.is_none()
+        self.head & LINK == 0
     }
 
     pub(crate) fn push<P: Platform>(&mut self, hw: &mut Hw<P>, pa: PhysAddr) -> Result<(), Fail> {
-        let link = self.head.map_or(0, |next| next.0 | LINK);
-        hw.store_invalid(pa, link)?;
-        self.head = Some(pa);
+        hw.store_invalid(pa, self.head)?;
+        self.head = pa.0 | LINK;
         Ok(())
     }
 
     /// Takes the last one pushed, its first doubleword zeroed.
     pub(crate) fn pop<P: Platform>(&mut self, hw: &mut Hw<P>) -> Result<Option<PhysAddr>, Fail> {
-        let Some(pa) = self.head else { return Ok(None) };
+        if self.is_empty() {
+            return Ok(None);
+        }
+        let pa = PhysAddr(self.head & !LINK);
         let link = hw.load(pa)?;
         hw.store_invalid(pa, 0)?;
-        self.head = (link & LINK != 0).then_some(PhysAddr(link & !LINK));
+        self.head = link;
         Ok(Some(pa))
     }
 

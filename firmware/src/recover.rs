@@ -3,6 +3,7 @@
 use portcullis_regmap::regs::{Capabilities, Ddtp, iommu_mode, offset};
 
 use crate::Error;
+use crate::device::Standing;
 use crate::hw::{Fail, Hw};
 use crate::iommu::{Inner, Iommu};
 use crate::platform::{Barrier, Event, Platform};
@@ -76,7 +77,9 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             };
             (device.quiet, device.storms) = (false, 0);
             let device = *device;
-            let fsc = self.state(device.group).and_then(|g| g.fsc());
+            let follows = device.standing == Standing::Normal;
+            let group = self.state(device.group).filter(|_| follows);
+            let fsc = group.and_then(|g| g.fsc());
             self.hw
                 .rewrite_context(device.context, Self::pscid(device.group), fsc)?;
         }

@@ -3,6 +3,7 @@
 use portcullis_regmap::regs::{Ipsr, offset};
 
 use crate::Error;
+use crate::device::Standing;
 use crate::hw::{Fail, Hw};
 use crate::iommu::{Inner, Iommu, Polled};
 use crate::platform::Platform;
@@ -90,7 +91,8 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             } else {
                 0
             };
-            if limit > 0 && device.storms >= limit && !device.quiet {
+            let follows = device.standing == Standing::Normal;
+            if limit > 0 && device.storms >= limit && !device.quiet && follows {
                 let device = *device;
                 self.hush(device)?;
                 quieted += 1;

@@ -3,6 +3,9 @@
 //! No recursion: a [`Cursor`] remembers the tables on the way to the current address, and each is closed when the
 //! address leaves it.
 
+use core::ops::Range;
+
+use portcullis_regmap::ddt::Iosatp;
 use portcullis_regmap::pte::{
     self, ENTRIES, NAPOT_ORDER, NAPOT_PPN_LOW, NAPOT_PPN_MASK, Pte, level_shift, vpn,
 };
@@ -20,13 +23,32 @@ const LEVELS: usize = pte::SV57_LEVELS as usize;
 /// Highest level with leaves: 1 GiB.
 const LEAF_LEVEL: usize = 2;
 /// Bytes of a NAPOT leaf.
-const NAPOT_SIZE: u64 = PAGE_SIZE << NAPOT_ORDER;
+pub(crate) const NAPOT_SIZE: u64 = PAGE_SIZE << NAPOT_ORDER;
 
 /// Root and format of a page table.
 #[derive(Clone, Copy)]
 pub(crate) struct Table {
     pub(crate) root: PhysAddr,
     pub(crate) mode: Mode,
+}
+
+impl Table {
+    /// `fsc` of contexts that lead to it.
+    pub(crate) fn fsc(self) -> u64 {
+        Iosatp::new()
+            .with_ppn(self.root.0 >> PAGE_SHIFT)
+            .with_mode(self.mode.iosatp())
+            .into_bits()
+    }
+
+    /// The table that contexts with this `fsc` lead to; `None` for identity.
+    pub(crate) fn of(fsc: u64) -> Option<Self> {
+        let fsc = Iosatp::from_bits(fsc);
+        let root = PhysAddr(fsc.ppn() << PAGE_SHIFT);
+        let modes = [Mode::Sv39, Mode::Sv48, Mode::Sv57];
+        let mode = modes.into_iter().find(|m| m.iosatp() == fsc.mode())?;
+        Some(Table { root, mode })
+    }
 }
 
 /// What [`Hw::map`] shall do; addresses and length are checked.
@@ -38,16 +60,16 @@ pub(crate) struct Request {
 }
 
 /// Bytes an entry at a level covers.
-fn span(level: usize) -> u64 {
+pub(crate) fn span(level: usize) -> u64 {
     1 << level_shift(level as u8)
 }
 
 /// Address of the entry for `iova` in a table at a level.
-fn entry(table: PhysAddr, iova: u64, level: usize) -> PhysAddr {
+pub(crate) fn entry(table: PhysAddr, iova: u64, level: usize) -> PhysAddr {
     PhysAddr(table.0 + u64::from(vpn(iova, level as u8)) * 8)
 }
 
-fn next_table(entry: Pte) -> PhysAddr {
+pub(crate) fn next_table(entry: Pte) -> PhysAddr {
     PhysAddr(entry.ppn() << PAGE_SHIFT)
 }
 
@@ -73,10 +95,10 @@ fn leaf(perm: Perm) -> Pte {
 }
 
 /// The tables on the way to an address.
-struct Cursor {
+pub(crate) struct Cursor {
     top: usize,
     /// Table per level; `None` while planning, where there is none yet.
-    at: [Option<PhysAddr>; LEVELS],
+    pub(crate) at: [Option<PhysAddr>; LEVELS],
     /// First address beyond the table of a level; 0 if none is open.
     end: [u64; LEVELS],
     /// Made by this edit and not linked yet.
@@ -86,7 +108,7 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn new(table: Table) -> Self {
+    pub(crate) fn new(table: Table) -> Self {
         let top = usize::from(table.mode.levels()) - 1;
         let (mut at, mut end) = ([None; LEVELS], [0; LEVELS]);
         (at[top], end[top]) = (Some(table.root), u64::MAX);
@@ -100,13 +122,13 @@ impl Cursor {
     }
 
     /// Lowest level with an open table for the address.
-    fn level(&self, iova: u64) -> usize {
+    pub(crate) fn level(&self, iova: u64) -> usize {
         (0..self.top)
             .find(|&l| iova < self.end[l])
             .unwrap_or(self.top)
     }
 
-    fn enter(&mut self, level: usize, table: Option<PhysAddr>, iova: u64) {
+    pub(crate) fn enter(&mut self, level: usize, table: Option<PhysAddr>, iova: u64) {
         self.at[level] = table;
         self.end[level] = (iova & !(span(level + 1) - 1)) + span(level + 1);
     }
@@ -270,19 +292,21 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Clears every leaf that lies in the range as a whole, and unlinks every table whose whole reach does. What was
-    /// cleared is noted in `gone`; the caller invalidates.
+    /// cleared is noted in `gone`; the caller invalidates. `mark`, an invalid entry, is put in its place.
     pub(crate) fn unmap(
         &mut self,
         table: Table,
         iova: u64,
         len: u64,
+        mark: u64,
         gone: &mut Gone,
     ) -> Result<u64, Fail> {
         let mut cursor = Cursor::new(table);
-        let (from, end, mut bytes, mut iova) = (iova, iova + len, 0, iova);
+        let (range, mut bytes, mut iova) = (iova..iova + len, 0, iova);
+        let end = range.end;
         while iova < end {
             for level in cursor.leaving(iova) {
-                self.close_cleared(&mut cursor, level, from, end, gone)?;
+                self.close_cleared(&mut cursor, level, &range, mark, gone)?;
             }
             let mut level = cursor.level(iova);
             let (size, found) = loop {
@@ -298,13 +322,13 @@ impl<P: Platform> Hw<P> {
                 cursor.enter(level, Some(next_table(found)), iova);
             };
             let start = iova & !(size - 1);
-            if found.v() && start >= from && start + size <= end {
+            if found.v() && start >= range.start && start + size <= end {
                 let Some(table) = cursor.at[level] else {
                     return Err(Fail::Platform);
                 };
                 for n in 0..size >> level_shift(level as u8) {
                     let at = entry(table, start + n * span(level), level);
-                    self.clear_valid(at, 0)?;
+                    self.erase(at, mark)?;
                     cursor.touch(level, at);
                 }
                 gone.ranges.add(start, size);
@@ -314,7 +338,7 @@ impl<P: Platform> Hw<P> {
         }
         for level in 0..cursor.top {
             if cursor.end[level] != 0 {
-                self.close_cleared(&mut cursor, level, from, end, gone)?;
+                self.close_cleared(&mut cursor, level, &range, mark, gone)?;
             }
         }
         self.publish_dirty(&mut cursor, cursor_top(table))?;
@@ -326,21 +350,28 @@ impl<P: Platform> Hw<P> {
         &mut self,
         cursor: &mut Cursor,
         level: usize,
-        from: u64,
-        end: u64,
+        range: &Range<u64>,
+        mark: u64,
         gone: &mut Gone,
     ) -> Result<(), Fail> {
         self.publish_dirty(cursor, level)?;
-        let covered = cursor.start(level) >= from && cursor.end[level] <= end;
+        let covered = cursor.start(level) >= range.start && cursor.end[level] <= range.end;
         if let (true, Some(table), Some(parent)) = (covered, cursor.at[level], cursor.at[level + 1])
         {
             let at = entry(parent, cursor.start(level), level + 1);
-            self.clear_valid(at, 0)?;
+            self.erase(at, mark)?;
             cursor.touch(level + 1, at);
             gone.tables.push(self, table)?;
         }
         cursor.end[level] = 0;
         Ok(())
+    }
+
+    fn erase(&mut self, at: PhysAddr, mark: u64) -> Result<(), Fail> {
+        match mark {
+            0 => self.clear_valid(at, 0),
+            _ => self.store_invalid(at, mark),
+        }
     }
 
     /// Where an address leads, and what may be done there.

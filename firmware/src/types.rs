@@ -56,19 +56,95 @@ impl From<DeviceId> for GroupKey {
     }
 }
 
-/// What the driver has to know of a device.
+/// What the driver has to know of a device. `DeviceInfo { group, ..id.into() }` sets what matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
     /// Its id on the bus.
     pub id: DeviceId,
     /// The group it joins because the bus cannot tell it from the others there; `None` for a group of its own.
     pub group: Option<GroupId>,
+    /// Addresses with a meaning of their own for this device.
+    pub regions: &'static [DeviceRegion],
+    /// What its group's default domain must be.
+    pub policy: Policy,
+    /// It may attack: its group never gets an identity default domain.
+    pub untrusted: bool,
+    /// The default domain is not attached before the first use: until then the device stays blocked, as it was.
+    pub deferred: bool,
 }
 
 impl From<DeviceId> for DeviceInfo {
     fn from(id: DeviceId) -> Self {
-        DeviceInfo { id, group: None }
+        DeviceInfo {
+            id,
+            group: None,
+            regions: &[],
+            policy: Policy::Any,
+            untrusted: false,
+            deferred: false,
+        }
     }
+}
+
+/// Addresses that cannot be used like others: what a device sends there does not go to memory, or must go to the same
+/// address of memory whatever happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceRegion {
+    /// First address; a multiple of 4096.
+    pub start: u64,
+    /// Length; a multiple of 4096.
+    pub bytes: u64,
+    /// Why.
+    pub kind: RegionKind,
+}
+
+/// Kinds of [`DeviceRegion`]s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegionKind {
+    /// Never mapped: a window of a bridge, the doorbell of another interrupt controller.
+    Reserved,
+    /// Mapped to the same address of memory in the default domain, always: the device, or firmware behind it, relies on
+    /// it. Such a device cannot be blocked, so nobody can own its group.
+    Direct(Perm),
+    /// As [`RegionKind::Direct`] while the default domain is in use; the device does without when it is owned.
+    DirectRelaxable(Perm),
+}
+
+impl DeviceRegion {
+    /// First address beyond it.
+    pub(crate) const fn end(&self) -> u64 {
+        self.start + self.bytes
+    }
+
+    pub(crate) const fn overlaps(&self, start: u64, end: u64) -> bool {
+        self.start < end && start < self.end()
+    }
+
+    /// Whether the device cannot do without.
+    pub(crate) const fn must_stay(&self) -> bool {
+        matches!(self.kind, RegionKind::Direct(_))
+    }
+
+    /// What a direct region allows.
+    pub(crate) const fn direct(&self) -> Option<Perm> {
+        match self.kind {
+            RegionKind::Direct(perm) | RegionKind::DirectRelaxable(perm) => Some(perm),
+            RegionKind::Reserved => None,
+        }
+    }
+}
+
+/// What a device asks of its group's default domain. Of conflicting wishes in a group, identity wins, and the conflict
+/// is reported by [`Event::PolicyConflict`](crate::platform::Event::PolicyConflict).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Nothing: [`Config::default_domain`] decides.
+    #[default]
+    Any,
+    /// [`DefaultDomainType::Dma`] or [`DefaultDomainType::DmaFq`].
+    Dma,
+    /// [`DefaultDomainType::Identity`].
+    Identity(TrustToken),
 }
 
 /// What devices may do with a mapping.
@@ -123,7 +199,7 @@ impl Owner {
 }
 
 /// Proof that somebody took responsibility for a device that reaches all of memory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrustToken(());
 
 impl TrustToken {
@@ -147,6 +223,9 @@ pub enum DefaultDomainType {
     Dma,
     /// The same domain; its unmaps are meant to be deferred.
     DmaFq,
+    /// [`DefaultDomainType::DmaFq`] where deferring pays ([`Limits::deferred_flush`]) and no device of the group is
+    /// untrusted, else [`DefaultDomainType::Dma`].
+    Auto,
     /// IOVA = physical address.
     Identity(TrustToken),
 }
@@ -186,6 +265,9 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Deferred unmaps of one domain before a flush happens by itself; the largest value means never.
     pub flush_queue: u32,
+    /// Deferring flushes pays on this machine, as it does where a fence takes long: [`DefaultDomainType::Auto`] looks at
+    /// it, and an explicit [`DefaultDomainType::DmaFq`] does not.
+    pub deferred_flush: bool,
     /// Age in microseconds of the oldest deferred unmap at which [`Iommu::poll`](crate::Iommu::poll) flushes.
     pub flush_age_us: u64,
     /// Table pages taken from the platform at a time, 1 to 64. Fewer are taken when memory is short.
@@ -208,6 +290,7 @@ impl Default for Config {
             fault_queue: 256,
             timeouts: Timeouts::default(),
             flush_queue: 256,
+            deferred_flush: true,
             flush_age_us: 10_000,
             table_chunk: 16,
             storm_polls: 10,
@@ -280,6 +363,8 @@ pub struct Limits {
     pub command_queue: u32,
     /// Entries of the fault queue; one less can be in use.
     pub fault_queue: u32,
+    /// Deferring flushes pays, see [`Config::deferred_flush`].
+    pub deferred_flush: bool,
 }
 
 /// How the IOMMU fares.

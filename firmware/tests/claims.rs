@@ -23,8 +23,8 @@ fn coloured<P: Platform>(iommu: &Iommu<P>, pa: u64) -> PagingDomain<'_, P> {
 fn pair<P: Platform>(iommu: &Iommu<P>) -> Group<'_, P> {
     let group = iommu.add_device(A.into()).unwrap();
     let info = DeviceInfo {
-        id: B,
         group: Some(group),
+        ..B.into()
     };
     iommu.add_device(info).unwrap();
     iommu.group(group).unwrap()
@@ -193,8 +193,8 @@ fn t62_last_device_takes_the_group_along() {
             Err(Error::Invalid)
         );
         let joining = DeviceInfo {
-            id: A,
             group: Some(id),
+            ..A.into()
         };
         assert_eq!(iommu.add_device(joining), Err(Error::NotFound));
         iommu.remove_device(B).unwrap();
@@ -224,8 +224,8 @@ fn s6_surprise_removal_under_an_owner() {
     assert_eq!(refused.error, Error::NoDevice);
     // A device that joins is blocked, and the guard works again.
     let joining = DeviceInfo {
-        id: B,
         group: Some(id),
+        ..B.into()
     };
     iommu.add_device(joining).unwrap();
     assert_eq!(
@@ -237,8 +237,8 @@ fn s6_surprise_removal_under_an_owner() {
     iommu.device_gone(B).unwrap();
     iommu
         .add_device(DeviceInfo {
-            id: A,
             group: Some(id),
+            ..A.into()
         })
         .unwrap();
     assert_eq!(read(&w, A), Err(258), "held, but not attached");

@@ -36,8 +36,8 @@ fn script<P: Platform>(iommu: &mut Iommu<P>, expect: Expect<'_>) -> Option<()> {
     let admin = iommu.admin_token();
     let id = iommu.add_device(A.into()).ok()?;
     let joining = DeviceInfo {
-        id: B,
         group: Some(id),
+        ..B.into()
     };
     iommu.add_device(joining).ok()?;
     let group = iommu.group(id).ok()?;

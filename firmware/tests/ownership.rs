@@ -326,8 +326,8 @@ fn r01_r02_t47_group_of_devices() {
         for n in 1..16 {
             assert_eq!(
                 iommu.add_device(DeviceInfo {
-                    id: DeviceId(n),
-                    group: Some(id)
+                    group: Some(id),
+                    ..DeviceId(n).into()
                 }),
                 Ok(id)
             );
@@ -367,8 +367,8 @@ fn t59_t60_device_joins_owned_group() {
     let owned = iommu.group(id).unwrap().claim(&owner(1)).unwrap();
     iommu
         .add_device(DeviceInfo {
-            id: DeviceId(2),
             group: Some(id),
+            ..DeviceId(2).into()
         })
         .unwrap();
     assert_eq!(w.borrow_mut().dma(2, 0x7000, Dma::Read), Err(258));
@@ -377,8 +377,8 @@ fn t59_t60_device_joins_owned_group() {
     let owned = owned.attach(domain).unwrap();
     iommu
         .add_device(DeviceInfo {
-            id: DeviceId(3),
             group: Some(id),
+            ..DeviceId(3).into()
         })
         .unwrap();
     assert!((1..4).all(|n| w.borrow_mut().dma(n, 0x7000, Dma::Read) == Ok(0x10_0000)));

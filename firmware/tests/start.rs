@@ -270,8 +270,8 @@ fn add_device_refusals() {
     assert_eq!(iommu.add_device(DeviceId(127).into()), Err(Error::Exists));
     assert_eq!(
         iommu.add_device(DeviceInfo {
-            id: DeviceId(127),
-            group: Some(id)
+            group: Some(id),
+            ..DeviceId(127).into()
         }),
         Err(Error::Exists)
     );

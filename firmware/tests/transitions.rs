@@ -302,8 +302,8 @@ fn t22_group_of_four_is_replaced() {
     let others = [1, 2, 3].map(DeviceId);
     for other in others {
         let info = DeviceInfo {
-            id: other,
             group: Some(id),
+            ..other.into()
         };
         iommu.add_device(info).unwrap();
     }

@@ -6,7 +6,7 @@
 mod model;
 mod walk;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 pub use model::World;
@@ -208,7 +208,7 @@ pub fn commands(world: &Shared, log: &Log) -> Vec<(u64, u64)> {
 
 /// Maps memory of which only the model's devices know.
 pub fn map<P: platform::Platform, const N: usize>(
-    domain: &PagingDomain<'_, P, N>,
+    domain: &AddressSpace<'_, P, N>,
     iova: u64,
     pa: u64,
     len: usize,
@@ -227,5 +227,41 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0 % n
+    }
+}
+
+/// Memory of which only the model's devices know, and a count of its drops.
+#[derive(Debug)]
+pub struct Buffer {
+    at: u64,
+    bytes: u64,
+    drops: Rc<Cell<u32>>,
+}
+
+/// A buffer, and how often it was dropped.
+pub fn buffer(at: u64, bytes: u64) -> (Buffer, Rc<Cell<u32>>) {
+    let drops = Rc::new(Cell::new(0));
+    let buffer = Buffer {
+        at,
+        bytes,
+        drops: drops.clone(),
+    };
+    (buffer, drops)
+}
+
+// SAFETY: physical memory is a map inside the test; devices cannot reach anything of the process.
+unsafe impl DmaBuffer for Buffer {
+    fn address(&self) -> PhysAddr {
+        PhysAddr(self.at)
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes as usize
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.drops.set(self.drops.get() + 1);
     }
 }

@@ -154,8 +154,8 @@ impl<'i> Rig<'i> {
                     _ => Some(self.group.id()),
                 };
                 let info = DeviceInfo {
-                    id: device(n),
                     group,
+                    ..device(n).into()
                 };
                 let result = self.iommu.add_device(info);
                 Some(result.map(|id| self.group = self.iommu.group(id).expect("added")))

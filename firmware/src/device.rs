@@ -1,0 +1,335 @@
+//! Devices: how they come, go, and stand aside for a while.
+
+use crate::context::Manner;
+use crate::group::{Current, GroupState};
+use crate::iommu::{Inner, Iommu};
+use crate::platform::{Event, Platform};
+use crate::types::{DeviceId, DeviceInfo, DeviceRegion, GroupId, Policy};
+use crate::{Error, PhysAddr};
+
+/// A device: where its context lies is found out once, so that blocking it later cannot fail for want of anything.
+#[derive(Clone, Copy)]
+pub(crate) struct Device {
+    pub(crate) id: DeviceId,
+    pub(crate) group: GroupId,
+    pub(crate) context: PhysAddr,
+    pub(crate) regions: &'static [DeviceRegion],
+    pub(crate) policy: Policy,
+    pub(crate) untrusted: bool,
+    pub(crate) standing: Standing,
+    /// A record of it was delivered since the last poll, and polls in a row that found one.
+    pub(crate) faulted: bool,
+    pub(crate) storms: u8,
+    /// Its faults are not reported; if its group is blocked, its context is valid and leads to the empty table.
+    pub(crate) quiet: bool,
+}
+
+/// Whether a device's context does what its group does. If not, it is idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Normal,
+    /// The default domain is attached at the first use, anything else at once.
+    Deferred,
+    /// Being reset.
+    Resetting,
+}
+
+/// A device is being reset: it is blocked, and nothing new can be attached to its group. Dropping it ends that, and the
+/// device goes where its group goes by then.
+#[must_use = "dropping it ends the reset"]
+pub struct DeviceReset<'i, P: Platform, const DEVICES: usize = 16> {
+    iommu: &'i Iommu<P, DEVICES>,
+    device: DeviceId,
+}
+
+impl<P: Platform, const DEVICES: usize> DeviceReset<'_, P, DEVICES> {
+    /// The device works again.
+    pub fn done(self) {}
+}
+
+impl<P: Platform, const DEVICES: usize> Drop for DeviceReset<'_, P, DEVICES> {
+    fn drop(&mut self) {
+        // A failure shows in the health of the IOMMU; then translation is off.
+        let _ = self.iommu.with(|i| i.end_reset(self.device));
+    }
+}
+
+impl<P: Platform, const DEVICES: usize> core::fmt::Debug for DeviceReset<'_, P, DEVICES> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("DeviceReset")
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
+    /// Blocks a device while it is reset: what it sends meanwhile is noise. Until the guard is dropped, attaching to its
+    /// group answers [`Error::Busy`]; detaching and releasing work.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`]. [`Error::Busy`]: it is being reset already. [`Error::Io`].
+    pub fn reset_device(&self, device: DeviceId) -> Result<DeviceReset<'_, P, DEVICES>, Error> {
+        self.with(|i| i.begin_reset(device))?;
+        Ok(DeviceReset {
+            iommu: self,
+            device,
+        })
+    }
+}
+
+impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
+    pub(crate) fn device(&self, id: DeviceId) -> Option<&Device> {
+        self.devices.iter().flatten().find(|d| d.id == id)
+    }
+
+    fn device_mut(&mut self, id: DeviceId) -> Option<&mut Device> {
+        self.devices.iter_mut().flatten().find(|d| d.id == id)
+    }
+
+    pub(crate) fn devices_of(&self, group: GroupId) -> impl Iterator<Item = &Device> {
+        self.devices
+            .iter()
+            .flatten()
+            .filter(move |d| d.group == group)
+    }
+
+    pub(crate) fn has_devices(&self, id: GroupId) -> bool {
+        self.devices_of(id).next().is_some()
+    }
+
+    pub(crate) fn add_device(&mut self, info: DeviceInfo) -> Result<GroupId, Error> {
+        self.hw.usable()?;
+        if info
+            .id
+            .0
+            .checked_shr(self.hw.device_id_bits())
+            .is_some_and(|high| high != 0)
+        {
+            return Err(Error::OutOfRange);
+        }
+        if self.device(info.id).is_some() {
+            return Err(Error::Exists);
+        }
+        Self::check_regions(info.regions)?;
+        let slot = self
+            .devices
+            .iter()
+            .position(Option::is_none)
+            .ok_or(Error::NoSpace)?;
+        let (group, fresh) = match info.group {
+            Some(id) => (self.state(id).map(|_| id).ok_or(Error::NotFound)?, false),
+            None => (self.new_group(self.first_type(&info)?)?, true),
+        };
+        let result = self.add_to_group(&info, group, slot, fresh);
+        if result.is_err() {
+            self.devices[slot] = None;
+            if fresh {
+                self.remove_group(group);
+            }
+        }
+        result.map(|()| group)
+    }
+
+    fn add_to_group(
+        &mut self,
+        info: &DeviceInfo,
+        group: GroupId,
+        slot: usize,
+        fresh: bool,
+    ) -> Result<(), Error> {
+        let context = self.hw.context(info.id.0)?;
+        let result = self.hw.idle_context(context, Self::pscid(group));
+        self.hw.settle(result)?;
+        let conflict = if fresh {
+            false
+        } else {
+            self.make_room(group, info)?
+        };
+        self.map_direct(group, info.regions)?;
+        let current = self.state(group).map(|s| s.current);
+        let defer = info.deferred && current == Some(Current::Default) && !self.is_blocked(group);
+        self.devices[slot] = Some(Device {
+            id: info.id,
+            group,
+            context,
+            regions: info.regions,
+            policy: info.policy,
+            untrusted: info.untrusted,
+            standing: if defer {
+                Standing::Deferred
+            } else {
+                Standing::Normal
+            },
+            faulted: false,
+            storms: 0,
+            quiet: false,
+        });
+        let result = match self.state(group).and_then(GroupState::fsc) {
+            Some(fsc) if !defer => self.publish(group, fsc, Some(info.id)),
+            _ => Ok(()),
+        };
+        if result.is_err() {
+            self.idle_while_off(context, group);
+        } else if conflict {
+            let device = info.id;
+            self.hw.p.event(Event::PolicyConflict { group, device });
+        }
+        result
+    }
+
+    /// Takes back what a context of a device that is not there may say, so that it does not come back with translation.
+    fn idle_while_off(&mut self, context: PhysAddr, group: GroupId) {
+        if self.hw.closed() && self.hw.idle_context(context, Self::pscid(group)).is_err() {
+            self.hw.wedge();
+        }
+    }
+
+    /// Orderly removal. The last device stays while somebody relies on its group.
+    pub(crate) fn remove_device(&mut self, id: DeviceId) -> Result<(), Error> {
+        self.hw.usable()?;
+        let device = *self.device(id).ok_or(Error::NoDevice)?;
+        let state = self.state(device.group).ok_or(Error::NoDevice)?;
+        if state.users > 0 && self.is_last(&device) {
+            return Err(Error::Busy);
+        }
+        if self.is_live(&device) {
+            self.block(device.group, Some(device.id))?;
+        }
+        self.forget(device);
+        Ok(())
+    }
+
+    /// Surprise removal: cannot be refused.
+    pub(crate) fn device_gone(&mut self, id: DeviceId) -> Result<(), Error> {
+        let device = *self.device(id).ok_or(Error::NoDevice)?;
+        if self.hw.usable().is_ok() && self.is_live(&device) {
+            // The hardware's failure shows in its health; the device is gone all the same.
+            let _ = self.block(device.group, Some(device.id));
+        }
+        self.forget(device);
+        Ok(())
+    }
+
+    /// Whether its context is valid.
+    fn is_live(&self, device: &Device) -> bool {
+        let follows = device.standing == Standing::Normal && !self.is_blocked(device.group);
+        follows || device.quiet
+    }
+
+    fn is_last(&self, device: &Device) -> bool {
+        self.devices_of(device.group).count() == 1
+    }
+
+    /// Forgets a device that is blocked, or would be if the hardware worked. A group that loses its last device goes
+    /// too, unless somebody owns it.
+    fn forget(&mut self, device: Device) {
+        let (group, last) = (device.group, self.is_last(&device));
+        self.idle_while_off(device.context, group);
+        if let Some(slot) = self
+            .devices
+            .iter_mut()
+            .find(|d| d.is_some_and(|d| d.id == device.id))
+        {
+            *slot = None;
+        }
+        if last && let Ok(state) = self.state_mut(group) {
+            state.current = Current::Blocked;
+            if state.owner.is_none() {
+                self.purged(group);
+                self.remove_group(group);
+            }
+        }
+    }
+
+    pub(crate) fn has_deferred(&self, group: GroupId) -> bool {
+        self.devices_of(group)
+            .any(|d| d.standing == Standing::Deferred)
+    }
+
+    /// Deferred devices follow their group from now on; their contexts are still idle.
+    pub(crate) fn end_deferral(&mut self, group: GroupId) {
+        for device in self.devices.iter_mut().flatten() {
+            if device.group == group && device.standing == Standing::Deferred {
+                device.standing = Standing::Normal;
+            }
+        }
+    }
+
+    /// First use: devices whose attach was deferred get the default domain now.
+    pub(crate) fn attach_deferred(&mut self, group: GroupId) -> Result<(), Error> {
+        for slot in 0..DEVICES {
+            let deferred = |d: &Device| d.group == group && d.standing == Standing::Deferred;
+            let Some(device) = self.devices[slot].filter(deferred) else {
+                continue;
+            };
+            if let Some(fsc) = self.state(group).and_then(GroupState::fsc) {
+                self.publish(group, fsc, Some(device.id))?;
+            }
+            if let Some(device) = self.device_mut(device.id) {
+                device.standing = Standing::Normal;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_resetting(&self, group: GroupId) -> bool {
+        self.devices_of(group)
+            .any(|d| d.standing == Standing::Resetting)
+    }
+
+    fn begin_reset(&mut self, id: DeviceId) -> Result<(), Error> {
+        self.hw.usable()?;
+        let device = *self.device(id).ok_or(Error::NoDevice)?;
+        if device.standing == Standing::Resetting {
+            return Err(Error::Busy);
+        }
+        if self.is_live(&device) {
+            self.block(device.group, Some(id))?;
+        }
+        if let Some(device) = self.device_mut(id) {
+            device.standing = Standing::Resetting;
+        }
+        Ok(())
+    }
+
+    fn end_reset(&mut self, id: DeviceId) -> Result<(), Error> {
+        let Some(device) = self
+            .device_mut(id)
+            .filter(|d| d.standing == Standing::Resetting)
+        else {
+            return Ok(());
+        };
+        device.standing = Standing::Normal;
+        let group = device.group;
+        match self.state(group).and_then(GroupState::fsc) {
+            // What the context says is put right by `recover`.
+            Some(_) if self.hw.usable().is_err() => Err(Error::Io),
+            Some(fsc) => self.publish(group, fsc, Some(id)),
+            None => Ok(()),
+        }
+    }
+
+    /// Brings a group to another default domain, whose old one is freed.
+    pub(crate) fn exchange_default(
+        &mut self,
+        id: GroupId,
+        kind: crate::types::DefaultDomainType,
+        regions: &[DeviceRegion],
+    ) -> Result<(), Error> {
+        let new = self.new_default(kind)?;
+        let prepared = match new.table() {
+            Some(table) => self.map_direct_of_group(table, id, regions),
+            None => Ok(()),
+        };
+        let result = prepared.and_then(|()| self.set(id, new.fsc(), Manner::ToDefault));
+        if let Err(error) = result {
+            self.free_default(new);
+            return Err(error);
+        }
+        let state = self.state_mut(id)?;
+        let old = core::mem::replace(&mut state.default, new);
+        (state.serial, state.low) = (state.serial.wrapping_add(1), 0);
+        self.free_default(old);
+        Ok(())
+    }
+}
