@@ -16,7 +16,7 @@ pub mod table;
 pub use encoding::*;
 pub use golden::Golden;
 
-use portcullis_regmap::config::TINY;
+use portcullis_regmap::config::{Config, TINY};
 use portcullis_sim::backend::Backend;
 use portcullis_sim::core::{Access, Core, Kind, MemStatus, Purpose, RegAccess, Request, Response};
 use portcullis_sim::harness::Harness;
@@ -24,25 +24,64 @@ use portcullis_sim::memory::{FaultOn, Memory, Timing};
 
 use crate::{CQ, DDT, FQ, FaultRecord, RWX, SV39, TABLE, TABLES, TC_V, csr, reg, request};
 
-/// Makes a `#[test]` of every named body, on each implementation of [`Dut`].
+/// Makes a `#[test]` of every named body, on each configuration and each implementation of [`Dut`].
+///
+/// The names before the first `;` are bodies for every configuration, run on the hardware and on the golden model. After
+/// it may follow, in this order and each once: `tiny:` and `linux:` with bodies of one configuration only, `cycles:` with
+/// bodies that look at single cycles, which only the hardware has (they take the configuration and build their own
+/// machines), and `linux cycles:` with such bodies of `linux` only.
 #[macro_export]
 macro_rules! conformance {
-    ($($name:ident),+ $(,)?) => {
+    (
+        $($both:ident),* $(,)?
+        $(; tiny: $($tiny:ident),+ $(,)?)?
+        $(; linux: $($linux:ident),+ $(,)?)?
+        $(; cycles: $($cycles:ident),+ $(,)?)?
+        $(; linux cycles: $($linux_cycles:ident),+ $(,)?)?
+    ) => {
+        mod tiny {
+            $crate::conformance_bodies!(
+                portcullis_regmap::config::TINY;
+                $($both)* $($($tiny)+)?;
+                $($($cycles)+)?
+            );
+        }
+        mod linux {
+            $crate::conformance_bodies!(
+                portcullis_regmap::config::LINUX;
+                $($both)* $($($linux)+)?;
+                $($($cycles)+)? $($($linux_cycles)+)?
+            );
+        }
+    };
+}
+
+/// The tests of one configuration; see [`conformance!`](crate::conformance!).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_bodies {
+    ($config:path; $($body:ident)*; $($cycles:ident)*) => {
         mod rtl {
             $(
                 #[test]
-                fn $name() {
-                    super::$name(&mut $crate::conformance::Rig::rtl(2));
+                fn $body() {
+                    super::super::$body(&mut $crate::conformance::Rig::rtl(&$config, 2));
                 }
-            )+
+            )*
+            $(
+                #[test]
+                fn $cycles() {
+                    super::super::$cycles(&$config);
+                }
+            )*
         }
         mod model {
             $(
                 #[test]
-                fn $name() {
-                    super::$name(&mut $crate::conformance::Rig::golden());
+                fn $body() {
+                    super::super::$body(&mut $crate::conformance::Rig::golden(&$config));
                 }
-            )+
+            )*
         }
     };
 }
@@ -92,7 +131,7 @@ pub trait Dut {
     fn writes(&self, purpose: Purpose) -> u64;
 }
 
-/// The simulated hardware of configuration `tiny`.
+/// The simulated hardware.
 pub struct Rtl {
     /// Core and memory, for tests that look at single cycles.
     pub h: Harness,
@@ -169,6 +208,7 @@ pub struct Rig<D: Dut + ?Sized = dyn Dut> {
     fq_at: u64,
     fq_entries: u64,
     fq_read: u64,
+    config: &'static Config,
     /// What is tested.
     pub dut: D,
 }
@@ -176,43 +216,45 @@ pub struct Rig<D: Dut + ?Sized = dyn Dut> {
 impl Rig<Rtl> {
     /// The hardware after reset, with memory of that latency.
     #[must_use]
-    pub fn rtl(latency: u64) -> Self {
-        Self::rtl_with(Timing {
+    pub fn rtl(config: &'static Config, latency: u64) -> Self {
+        let timing = Timing {
             latency,
             ..Timing::default()
-        })
+        };
+        Self::rtl_with(config, timing)
     }
 
     /// The same with any memory timing.
     #[must_use]
-    pub fn rtl_with(timing: Timing) -> Self {
-        let core = Backend::Rtl.core(&TINY).expect("back end rtl");
-        Self::rtl_around(core, timing)
+    pub fn rtl_with(config: &'static Config, timing: Timing) -> Self {
+        let core = Backend::Rtl.core(config).expect("back end rtl");
+        Self::rtl_around(config, core, timing)
     }
 
     /// The same around any core, for instance one behind an unruly bus.
     #[must_use]
-    pub fn rtl_around(core: Box<dyn Core>, timing: Timing) -> Self {
+    pub fn rtl_around(config: &'static Config, core: Box<dyn Core>, timing: Timing) -> Self {
         let mut h = Harness::new(core, Memory::new(timing));
         h.set_watchdog(50_000);
         let rest = 60 + 4 * (timing.latency + timing.interval + timing.jitter);
-        Self::new(Rtl { h, rest })
+        Self::new(config, Rtl { h, rest })
     }
 }
 
 impl Rig<Golden> {
     /// The golden model after reset.
     #[must_use]
-    pub fn golden() -> Self {
-        Self::new(Golden::new(&TINY))
+    pub fn golden(config: &'static Config) -> Self {
+        Self::new(config, Golden::new(config))
     }
 }
 
 impl<D: Dut> Rig<D> {
     /// Around a machine that has just been reset.
     #[must_use]
-    pub fn new(dut: D) -> Self {
+    pub fn new(config: &'static Config, dut: D) -> Self {
         Self {
+            config,
             tables: TABLES,
             cq_at: CQ,
             cq_entries: 256,
@@ -225,7 +267,53 @@ impl<D: Dut> Rig<D> {
     }
 }
 
+/// What a test expects of each configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Each<T> {
+    /// Of configuration `tiny`.
+    pub tiny: T,
+    /// Of configuration `linux`.
+    pub linux: T,
+}
+
+impl<T> Each<T> {
+    /// What it says of this configuration.
+    #[must_use]
+    pub fn of(self, config: &Config) -> T {
+        if *config == TINY {
+            self.tiny
+        } else {
+            self.linux
+        }
+    }
+}
+
 impl<D: Dut + ?Sized> Rig<D> {
+    /// The configuration that is tested.
+    pub fn config(&self) -> &'static Config {
+        self.config
+    }
+    /// Where the configurations differ: what holds for the one that is tested.
+    pub fn pick<T>(&self, each: Each<T>) -> T {
+        each.of(self.config)
+    }
+    /// Width of the addresses that the machine itself can use (CAP-09).
+    pub fn pas(&self) -> u32 {
+        self.pick(Each {
+            tiny: 32,
+            linux: 40,
+        })
+    }
+    /// Address of the last page that the machine itself can use.
+    pub fn last_page(&self) -> u64 {
+        (1 << self.pas()) - 0x1000
+    }
+    /// Chooses wires for interrupts, where there is a choice (FCTL-03); everything must still be off.
+    pub fn wires(&mut self) {
+        self.write32(reg::FCTL, 2);
+        assert_eq!(self.read32(reg::FCTL) & 2, 2, "fctl.WSI");
+    }
+
     // Registers.
 
     /// 4-byte register read.
@@ -347,6 +435,26 @@ impl<D: Dut + ?Sized> Rig<D> {
             self.store(addr + 8 * i as u64, *w);
         }
     }
+    /// Where the context of `did` stands in a directory of `levels` levels; makes pointers on the way (DDT-02, DDT-05).
+    pub fn context_in(&mut self, root: u64, levels: u32, did: u32) -> u64 {
+        let did = u64::from(did);
+        let mut table = root;
+        for index in [did >> 16, (did >> 7) & 0x1ff]
+            .into_iter()
+            .skip(3 - levels as usize)
+        {
+            let slot = table + index * 8;
+            let old = self.load(slot);
+            table = if old & 1 == 1 {
+                old >> 10 << 12
+            } else {
+                let next = self.page();
+                self.store(slot, (next >> 12 << 10) | 1);
+                next
+            };
+        }
+        table + (did & 0x7f) * 32
+    }
     /// A fresh zeroed page for tables.
     pub fn page(&mut self) -> u64 {
         let p = self.tables;
@@ -359,10 +467,20 @@ impl<D: Dut + ?Sized> Rig<D> {
         self.dc(did, [TC_V, 0, pscid << 12, SV39 | (root >> 12)]);
         root
     }
-    /// Where the PTE for `iova` at `level` stands (0: 4 KiB); makes tables on the way.
+    /// A valid context for `did` with an empty root of `levels` levels: Sv39, Sv48 or Sv57; returns the root.
+    pub fn sv(&mut self, did: u32, pscid: u64, levels: u32) -> u64 {
+        let root = self.page();
+        self.dc(did, [TC_V, 0, pscid << 12, iosatp(levels, root)]);
+        root
+    }
+    /// Where the PTE for `iova` at `level` of an Sv39 table stands (0: 4 KiB); makes tables on the way.
     pub fn pte(&mut self, root: u64, iova: u64, level: u32) -> u64 {
+        self.pte_in(3, root, iova, level)
+    }
+    /// The same in a table of `levels` levels.
+    pub fn pte_in(&mut self, levels: u32, root: u64, iova: u64, level: u32) -> u64 {
         let mut table = root;
-        for l in (level + 1..=2).rev() {
+        for l in (level + 1..levels).rev() {
             let slot = table + ((iova >> (12 + 9 * l)) & 0x1ff) * 8;
             let old = self.load(slot);
             table = if old & 1 == 1 {
@@ -519,13 +637,18 @@ impl<D: Dut + ?Sized> Rig<D> {
     /// The command must stop the queue with cmd_ill and cqh on it; afterwards the queue runs again.
     #[track_caller]
     pub fn rejects(&mut self, c: Cmd) {
+        self.rejects_with(c, 0);
+    }
+    /// The same in a queue whose cqcsr has these bits beside cqen (cie).
+    #[track_caller]
+    pub fn rejects_with(&mut self, c: Cmd, bits: u64) {
         let index = self.push(c);
         let (cqh, cqcsr) = self.outcome();
         let shown = cqcsr & (csr::CMD_ILL | csr::MF | csr::ON);
         assert_eq!(shown, csr::CMD_ILL | csr::ON, "{c:x?}: cqcsr {cqcsr:#x}");
         assert_eq!(cqh, index, "{c:x?}: cqh");
         self.put(index, Cmd::VMA);
-        self.write32(reg::CQCSR, csr::EN | csr::CMD_ILL);
+        self.write32(reg::CQCSR, csr::EN | bits | csr::CMD_ILL);
         self.wait(reg::CQH, u64::MAX, self.tail);
     }
     /// The command is legal: the queue passes it and shows no error.

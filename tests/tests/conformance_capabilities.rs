@@ -8,41 +8,51 @@ conformance!(
     cap_01_capabilities_hold_from_reset_on_and_ignore_writes,
     cap_02_version_is_1_0,
     cap_02_version_ignores_writes,
-    cap_03_sv39_alone_is_offered,
-    cap_03_the_offered_mode_translates_and_the_others_are_refused,
+    cap_03_each_first_stage_mode_has_its_bit,
+    cap_03_offered_modes_translate_and_the_others_are_refused,
     cap_04_no_second_stage_is_offered,
     cap_04_contexts_with_a_second_stage_are_refused,
     cap_05_neither_svpbmt_nor_svrsw60t59b_is_offered,
     cap_05_their_pte_bits_are_refused,
     cap_06_msi_ats_ad_and_end_are_not_offered,
     cap_06_contexts_and_commands_that_need_them_are_refused,
-    cap_07_wires_are_offered,
+    cap_07_igs_says_which_interrupts_there_are,
     cap_07_a_wire_does_signal,
-    cap_08_hpm_dbg_pd_qosid_nl_and_s_are_not_offered,
-    cap_08_what_needs_them_is_refused,
-    cap_09_32_physical_address_bits_are_offered,
+    cap_08_hpm_dbg_pd_qosid_nl_and_s_have_a_bit_each,
+    cap_08_what_needs_an_absent_one_is_refused,
+    cap_09_pas_is_the_width_of_physical_addresses,
     cap_09_they_bound_walks_but_not_the_translated_address,
     cap_10_reserved_and_custom_bits_read_zero,
     cap_10_reserved_and_custom_bits_ignore_writes,
     cap_11_napot_pages_work_without_a_capability_bit,
     fctl_01_fctl_is_32_bits_and_its_reserved_bits_read_zero,
     fctl_02_be_is_fixed_at_zero,
-    fctl_03_wsi_is_fixed_at_one,
     fctl_04_gxl_is_fixed_at_zero,
+    ; tiny:
+    fctl_03_wsi_is_fixed_at_one,
+    ; linux:
+    fctl_03_wsi_is_writable_with_both_kinds,
 );
 
+/// What each configuration offers.
+const CAPABILITIES: Each<u64> = Each {
+    tiny: 0x0000_0020_1000_0210,
+    linux: 0x0000_0c28_e000_0e10,
+};
+
 fn cap_01_capabilities_hold_from_reset_on_and_ignore_writes(m: &mut Rig) {
+    let capabilities = m.pick(CAPABILITIES);
     // Given a machine straight after reset, Then capabilities hold
-    assert_eq!(m.read64(reg::CAPABILITIES), 0x0000_0020_1000_0210);
+    assert_eq!(m.read64(reg::CAPABILITIES), capabilities);
     // When anything is written, Then they still do, also while everything runs and after another reset
     m.write64(reg::CAPABILITIES, u64::MAX);
     m.write64(reg::CAPABILITIES, 0);
     m.write32(reg::CAPABILITIES + 4, 0);
-    assert_eq!(m.read64(reg::CAPABILITIES), 0x0000_0020_1000_0210);
+    assert_eq!(m.read64(reg::CAPABILITIES), capabilities);
     m.start();
-    assert_eq!(m.read64(reg::CAPABILITIES), 0x0000_0020_1000_0210);
+    assert_eq!(m.read64(reg::CAPABILITIES), capabilities);
     m.reset();
-    assert_eq!(m.read64(reg::CAPABILITIES), 0x0000_0020_1000_0210);
+    assert_eq!(m.read64(reg::CAPABILITIES), capabilities);
 }
 
 /// Bits `high:low` of capabilities.
@@ -61,9 +71,13 @@ fn cap_02_version_ignores_writes(m: &mut Rig) {
     assert_eq!(m.read32(reg::CAPABILITIES) & 0xff, 0x10);
 }
 
-fn cap_03_sv39_alone_is_offered(m: &mut Rig) {
+fn cap_03_each_first_stage_mode_has_its_bit(m: &mut Rig) {
     // Bits 8 to 11: Sv32, Sv39, Sv48, Sv57
-    assert_eq!(offered(m, 11, 8), 0b0010);
+    let modes = m.pick(Each {
+        tiny: 0b0010,
+        linux: 0b1110,
+    });
+    assert_eq!(offered(m, 11, 8), modes);
 }
 
 /// Devices 0.. with these contexts are each refused with `cause`; device 100 with `good` passes.
@@ -79,19 +93,30 @@ fn contexts_are_refused(m: &mut Rig, bad: &[[u64; 4]], cause: u64, good: [u64; 4
     m.grants(request(100, Access::Read, PAGE), PAGE);
 }
 
-fn cap_03_the_offered_mode_translates_and_the_others_are_refused(m: &mut Rig) {
-    // Given contexts with Sv48 and Sv57, and with tc.SXL for Sv32
+fn cap_03_offered_modes_translate_and_the_others_are_refused(m: &mut Rig) {
+    // Given contexts with Sv48 and Sv57 where they are not offered, and with tc.SXL for Sv32
     let root = TABLES >> 12;
-    let modes = [
-        [TC_V, 0, 0, (9 << 60) | root],
-        [TC_V, 0, 0, (10 << 60) | root],
-        [TC_V | (1 << 11), 0, 0, (8 << 60) | root],
-    ];
-    // Then they are misconfigured, and Sv39 works
+    let sv32 = [TC_V | (1 << 11), 0, 0, (8 << 60) | root];
+    let sv48 = [TC_V, 0, 0, (9 << 60) | root];
+    let sv57 = [TC_V, 0, 0, (10 << 60) | root];
+    let modes = m.pick(Each {
+        tiny: vec![sv32, sv48, sv57],
+        linux: vec![sv32],
+    });
+    // Then they are misconfigured, and each mode that is offered works
     contexts_are_refused(m, &modes, 259, [TC_V, 0, 0, 0]);
-    m.device_with_page();
-    m.invalidate(Cmd::INVAL_DDT);
-    m.grants(request(DEV, Access::Read, PAGE), FRAME);
+    let levels = m.pick(Each {
+        tiny: 3..=3,
+        linux: 3..=5,
+    });
+    for levels in levels {
+        let root = m.sv(DEV, PSCID, levels);
+        let slot = m.pte_in(levels, root, PAGE, 0);
+        m.store(slot, leaf(FRAME, RWX));
+        m.invalidate(Cmd::INVAL_DDT);
+        m.invalidate(Cmd::VMA);
+        m.grants(request(DEV, Access::Read, PAGE), FRAME);
+    }
 }
 
 fn cap_04_no_second_stage_is_offered(m: &mut Rig) {
@@ -139,12 +164,14 @@ fn cap_06_contexts_and_commands_that_need_them_are_refused(m: &mut Rig) {
     m.grants(request(101, Access::Read, 0x4321), 0x4321);
 }
 
-fn cap_07_wires_are_offered(m: &mut Rig) {
-    // IGS = 1: wires only
-    assert_eq!(offered(m, 29, 28), 1);
+fn cap_07_igs_says_which_interrupts_there_are(m: &mut Rig) {
+    // IGS = 1: wires only; 2: both
+    let igs = m.pick(Each { tiny: 1, linux: 2 });
+    assert_eq!(offered(m, 29, 28), igs);
 }
 
 fn cap_07_a_wire_does_signal(m: &mut Rig) {
+    m.wires();
     // Given a fault queue with its interrupt on
     m.start();
     m.write32(reg::FQCSR, csr::EN | csr::IE);
@@ -159,12 +186,17 @@ fn cap_07_a_wire_does_signal(m: &mut Rig) {
     assert_eq!(m.dut.irq(), 0);
 }
 
-fn cap_08_hpm_dbg_pd_qosid_nl_and_s_are_not_offered(m: &mut Rig) {
-    assert_eq!(offered(m, 31, 30), 0, "HPM, DBG");
-    assert_eq!(offered(m, 43, 38), 0, "PD8, PD17, PD20, QOSID, NL, S");
+fn cap_08_hpm_dbg_pd_qosid_nl_and_s_have_a_bit_each(m: &mut Rig) {
+    // HPM 30, DBG 31; PD8 38, PD17 39, PD20 40, QOSID 41, NL 42, S 43
+    let (low, high) = m.pick(Each {
+        tiny: (0, 0),
+        linux: (0b11, 0b11_0000),
+    });
+    assert_eq!(offered(m, 31, 30), low, "HPM, DBG");
+    assert_eq!(offered(m, 43, 38), high, "PD8, PD17, PD20, QOSID, NL, S");
 }
 
-fn cap_08_what_needs_them_is_refused(m: &mut Rig) {
+fn cap_08_what_needs_an_absent_one_is_refused(m: &mut Rig) {
     // PDTV with PD8, PD17 and PD20; RCID and MCID
     let bad = [
         [TC_V | TC_PDTV, 0, 0, 1 << 60],
@@ -175,26 +207,45 @@ fn cap_08_what_needs_them_is_refused(m: &mut Rig) {
     ];
     contexts_are_refused(m, &bad, 259, [TC_V | TC_PDTV, 0, 0, 0]);
     // NL and S
-    m.rejects(Cmd::VMA.at(PAGE).with(1 << 34));
-    m.rejects(Cmd::VMA.at(PAGE).with_second(1 << 9));
-    // Debug interface and counters
-    m.write64(608, 1);
-    m.write32(92, 1);
-    assert_eq!(
-        (m.read64(608), m.read64(616), m.read32(92), m.read64(96)),
-        (0, 0, 0, 0)
+    let (nl, s) = (
+        Cmd::VMA.at(PAGE).with(1 << 34),
+        Cmd::VMA.at(PAGE).with_second(1 << 9),
     );
+    // Debug interface and counters: a debug translation of device 0, which is misconfigured
+    let debug = [(600, PAGE), (608, 1 | (1 << 3))];
+    for (offset, value) in debug {
+        m.write64(offset, value);
+    }
+    m.write32(92, 1);
+    m.dut.settle();
+    let seen = (m.read64(600), m.read64(616) & 1, m.read32(92));
+    let there = m.pick(Each {
+        tiny: (0, 0, 0),
+        linux: (PAGE, 1, 1),
+    });
+    assert_eq!(seen, there, "tr_req_iova, tr_response.fault, iocountinh");
+    for c in [nl, s] {
+        if m.config().capabilities().nl() {
+            m.accepts(c);
+        } else {
+            m.rejects(c);
+        }
+    }
 }
 
-fn cap_09_32_physical_address_bits_are_offered(m: &mut Rig) {
-    assert_eq!(offered(m, 37, 32), 32);
+fn cap_09_pas_is_the_width_of_physical_addresses(m: &mut Rig) {
+    let pas = m.pick(Each {
+        tiny: 32,
+        linux: 40,
+    });
+    assert_eq!(offered(m, 37, 32), pas);
 }
 
 fn cap_09_they_bound_walks_but_not_the_translated_address(m: &mut Rig) {
-    // Given tables in the last page that 32 bits reach, and a leaf that leads beyond it
+    // Given tables in the last page that PAS reaches, and a leaf that leads beyond it
     m.start();
     let root = m.device_with_page();
-    let last = 0xffff_f000;
+    let last = m.last_page();
     let slot = m.pte(root, 0x20_0000, 1);
     m.store(slot, leaf(last, TABLE));
     m.store(last, leaf(FRAME, RWX));
@@ -204,8 +255,8 @@ fn cap_09_they_bound_walks_but_not_the_translated_address(m: &mut Rig) {
     m.grants(request(DEV, Access::Read, 0x20_1fff), 0x00ff_ffff_ffff_ffff);
     // When a table lies one page further, Then its use is an access fault
     let slot = m.pte(root, 0x40_0000, 1);
-    m.store(slot, leaf(0x1_0000_0000, TABLE));
-    m.store(0x1_0000_0000, leaf(FRAME, RWX));
+    m.store(slot, leaf(last + 0x1000, TABLE));
+    m.store(last + 0x1000, leaf(FRAME, RWX));
     m.refuses(request(DEV, Access::Read, 0x40_0000), 5);
 }
 
@@ -239,15 +290,18 @@ fn cap_11_napot_pages_work_without_a_capability_bit(m: &mut Rig) {
 }
 
 fn fctl_01_fctl_is_32_bits_and_its_reserved_bits_read_zero(m: &mut Rig) {
-    // Given any machine, Then fctl reads 2 (WSI) at offset 8, also while everything runs
-    assert_eq!(m.read32(reg::FCTL), 2);
+    // Given any machine, Then fctl shows WSI where wires are all there is, at offset 8, also while everything runs
+    let fixed = m.pick(Each { tiny: 2, linux: 0 });
+    assert_eq!(m.read32(reg::FCTL), fixed);
     m.start();
-    assert_eq!(m.read32(reg::FCTL), 2);
-    // When anything is written to it, Then each field holds a legal value: here the fixed one
-    m.ddtp(0);
+    assert_eq!(m.read32(reg::FCTL), fixed);
+    // When anything is written to it, Then each field holds a legal value: the fixed one, or WSI as written
+    m.reset();
+    let writable = m.pick(Each { tiny: 0, linux: 2 });
     for value in [0, 0xffff_ffff, 0x5555_5555, 0xaaaa_aaaa] {
         m.write32(reg::FCTL, value);
-        assert_eq!(m.read32(reg::FCTL), 2, "after {value:#x}");
+        let legal = fixed | (value & writable);
+        assert_eq!(m.read32(reg::FCTL), legal, "after {value:#x}");
     }
     assert_eq!(m.read32(reg::FCTL + 4), 0, "the custom word behind it");
 }
@@ -272,6 +326,22 @@ fn fctl_03_wsi_is_fixed_at_one(m: &mut Rig) {
     m.start();
     m.run(Cmd::FENCE.with(Cmd::WSI));
     assert_eq!(m.read32(reg::CQCSR) & csr::FENCE_W_IP, csr::FENCE_W_IP);
+}
+
+fn fctl_03_wsi_is_writable_with_both_kinds(m: &mut Rig) {
+    for wsi in [2, 0, 2] {
+        // When software chooses, Then WSI is what it chose ...
+        m.write32(reg::FCTL, wsi);
+        assert_eq!(m.read32(reg::FCTL) & 2, wsi);
+        // ... and a fence may signal by wire, or may not
+        m.start();
+        if wsi == 2 {
+            m.accepts(Cmd::FENCE.with(Cmd::WSI));
+        } else {
+            m.rejects(Cmd::FENCE.with(Cmd::WSI));
+        }
+        m.reset();
+    }
 }
 
 fn fctl_04_gxl_is_fixed_at_zero(m: &mut Rig) {

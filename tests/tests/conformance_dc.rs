@@ -1,5 +1,6 @@
 //! Fields of the device context and the checks that make it misconfigured (DC, DCM).
 
+use portcullis_regmap::config::Config;
 use portcullis_sim::core::{Access, Kind};
 use portcullis_tests::conformance::*;
 use portcullis_tests::*;
@@ -11,7 +12,7 @@ conformance!(
     dc_02_every_bit_of_pscid_counts,
     dc_02_gscid_is_free_without_a_second_stage,
     dc_04_only_bare_is_a_second_stage_mode,
-    dc_05_bare_and_sv39_are_first_stage_modes,
+    dc_05_bare_and_the_offered_modes_are_first_stage_modes,
     dc_07_with_pdtv_fsc_is_a_process_directory,
     dc_07_without_pdtv_pscid_tags_the_space,
     dc_08_dtf_silences_faults_but_not_the_error_response,
@@ -37,7 +38,6 @@ conformance!(
     dcm_22_pd17,
     dcm_23_pd8,
     dcm_24_iosatp_modes_that_do_not_exist,
-    dcm_26_sv48_and_sv57,
     dcm_28_dpe_without_pdtv,
     dcm_29_iohgatp_modes_that_do_not_exist,
     dcm_31_sv39x4_sv48x4_and_sv57x4,
@@ -46,6 +46,12 @@ conformance!(
     dcm_36_sbe_clear_is_the_fixed_order,
     dcm_38_sxl_with_gxl_fixed_at_zero,
     dcm_39_sbe_stays_wrong_after_asking_for_big_endian,
+    ; tiny:
+    dcm_26_sv48_and_sv57,
+    ; linux:
+    dcm_26_no_mode_that_is_offered,
+    ; cycles:
+    dc_13_two_contexts_of_one_pscid_do_not_mix_in_flight,
 );
 
 /// Given device 0.. with these contexts and device 127 with `good`, then each of the former is refused as misconfigured
@@ -196,9 +202,10 @@ fn dc_04_only_bare_is_a_second_stage_mode(m: &mut Rig) {
     misconfigured(m, &bad, [TC_V, 0, 0, 0]);
 }
 
-fn dc_05_bare_and_sv39_are_first_stage_modes(m: &mut Rig) {
+fn dc_05_bare_and_the_offered_modes_are_first_stage_modes(m: &mut Rig) {
+    let last = m.pick(Each { tiny: 8, linux: 10 });
     let bad: Vec<_> = (1..16u64)
-        .filter(|mode| *mode != 8)
+        .filter(|mode| !(8..=last).contains(mode))
         .map(|mode| [TC_V, 0, 0, (mode << 60) | (TABLES >> 12)])
         .collect();
     misconfigured(m, &bad, SV39_FULL);
@@ -293,11 +300,10 @@ fn dc_13_two_contexts_of_one_pscid_use_either_table(m: &mut Rig) {
     m.refuses(request(1, Access::Read, PAGE + 0x1000), 13);
 }
 
-#[test]
-fn dc_13_two_contexts_of_one_pscid_do_not_mix_in_flight() {
+fn dc_13_two_contexts_of_one_pscid_do_not_mix_in_flight(config: &'static Config) {
     for latency in [1, 10] {
         // Given the same, with page tables that differ from the first level on
-        let mut m = Rig::rtl(latency);
+        let mut m = Rig::rtl(config, latency);
         m.start();
         let roots = [m.sv39(1, PSCID), m.sv39(2, PSCID)];
         for i in 0..8 {
@@ -491,7 +497,7 @@ fn dcm_23_pd8(m: &mut Rig) {
 }
 
 /// Contexts with these modes of iosatp.
-fn iosatp(m: &mut Rig, modes: &[u64]) {
+fn first_stage(m: &mut Rig, modes: &[u64]) {
     let bad: Vec<_> = modes
         .iter()
         .map(|mode| [TC_V, 0, 0, (mode << 60) | (TABLES >> 12)])
@@ -500,11 +506,23 @@ fn iosatp(m: &mut Rig, modes: &[u64]) {
 }
 
 fn dcm_24_iosatp_modes_that_do_not_exist(m: &mut Rig) {
-    iosatp(m, &[1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 14, 15]);
+    first_stage(m, &[1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 14, 15]);
 }
 
 fn dcm_26_sv48_and_sv57(m: &mut Rig) {
-    iosatp(m, &[9, 10]);
+    first_stage(m, &[9, 10]);
+}
+
+fn dcm_26_no_mode_that_is_offered(m: &mut Rig) {
+    // Given Sv39, Sv48 and Sv57, all of which are offered, Then none is misconfigured
+    m.start();
+    for levels in 3..=5 {
+        let root = m.sv(levels, u64::from(levels), levels);
+        let slot = m.pte_in(levels, root, PAGE, 0);
+        m.store(slot, leaf(FRAME, RWX));
+        m.grants(request(levels, Access::Read, PAGE), FRAME);
+    }
+    m.no_faults();
 }
 
 /// Contexts with these modes of iohgatp.

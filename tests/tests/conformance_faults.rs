@@ -98,7 +98,7 @@ fn flt_01_the_address_comes_before_the_page_table(m: &mut Rig) {
     m.start();
     let root = m.device_with_page();
     m.break_reads(root, 0x1000, MemStatus::Access);
-    m.dc(6, [TC_V, 0, 0, SV39 | (1 << 20)]);
+    m.dc(6, [TC_V, 0, 0, SV39 | ((m.last_page() >> 12) + 1)]);
     // Then an address that is not canonical is a page fault, another one an access fault
     m.refuses_each(&[
         (request(DEV, Access::Write, 1 << 40), 15),
@@ -142,7 +142,7 @@ fn flt_01_an_entry_is_fetched_checked_and_only_then_followed(m: &mut Rig) {
 fn one_of_each(m: &mut Rig, dtf: u64) -> Vec<(Request, u64)> {
     let root = m.page();
     m.map(root, PAGE, FRAME, pte::V | pte::R | pte::U | pte::A, 0);
-    m.store(root + 8 * 8, leaf(0x1_0000_0000, TABLE));
+    m.store(root + 8 * 8, leaf(m.last_page() + 0x1000, TABLE));
     m.break_reads(root + 9 * 8, 8, MemStatus::Corrupt);
     m.dc(1, [TC_V | dtf, 0, 0, SV39 | (root >> 12)]);
     m.dc(2, [dtf, 0, 0, 0]);

@@ -1,5 +1,6 @@
 //! IOFENCE.C (FEN).
 
+use portcullis_regmap::config::Config;
 use portcullis_sim::core::{Access, MemStatus, Purpose};
 use portcullis_tests::conformance::*;
 use portcullis_tests::*;
@@ -15,9 +16,18 @@ conformance!(
     fen_07_a_store_beyond_pas_sets_cqmf,
     fen_08_wsi_sets_fence_w_ip_on_completion,
     fen_09_wsi_is_legal_with_wires,
+    ; tiny:
+    fen_09_wsi_cannot_be_cleared_without_messages,
+    ; linux:
+    fen_09_wsi_is_illegal_with_messages,
+    ; cycles:
+    fen_03_pr_waits_for_reads_granted_before_it,
+    fen_04_pw_waits_for_writes_granted_before_it,
+    fen_06_the_store_comes_after_the_accesses_it_waits_for,
 );
 
 fn fen_01_the_operands_stand_where_they_should(m: &mut Rig) {
+    m.wires();
     m.start();
     // Given AV 10, WSI 11, PR 12, PW 13, DATA 63:32 and ADDR[63:2] in 61:0, Then each has its effect
     m.run(Cmd(0x002 | (1 << 10) | (0xdead_beef << 32), SCRATCH >> 2));
@@ -31,7 +41,7 @@ fn fen_01_the_operands_stand_where_they_should(m: &mut Rig) {
         m.run(Cmd(0x002 | (1 << 10) | (1 << (32 + bit)), SCRATCH >> 2));
         assert_eq!(m.load(SCRATCH), 1 << bit);
     }
-    for bit in 2..32u64 {
+    for bit in 2..u64::from(m.pas()) {
         let at = 1 << bit;
         m.run(Cmd::FENCE.store(at, 0x5a00_0000 | bit as u32));
         let mut word = [0; 4];
@@ -93,9 +103,9 @@ fn fences_complete(m: &mut Rig, fence: Cmd) {
 }
 
 /// A fence with these bits waits until an access of this kind, granted before it, is globally visible.
-fn waits_for(access: Access, bits: u64) {
+fn waits_for(config: &'static Config, access: Access, bits: u64) {
     for (latency, wait) in [(1, 50), (1, 400), (5, 200)] {
-        let mut m = Rig::rtl(latency);
+        let mut m = Rig::rtl(config, latency);
         m.start();
         m.device_with_page();
         m.grants(request(DEV, access, PAGE), FRAME);
@@ -120,23 +130,20 @@ fn waits_for(access: Access, bits: u64) {
     }
 }
 
-#[test]
-fn fen_03_pr_waits_for_reads_granted_before_it() {
-    waits_for(Access::Read, Cmd::PR);
-    waits_for(Access::Exec, Cmd::PR);
-    waits_for(Access::Read, Cmd::PR | Cmd::PW);
+fn fen_03_pr_waits_for_reads_granted_before_it(config: &'static Config) {
+    waits_for(config, Access::Read, Cmd::PR);
+    waits_for(config, Access::Exec, Cmd::PR);
+    waits_for(config, Access::Read, Cmd::PR | Cmd::PW);
 }
 
-#[test]
-fn fen_04_pw_waits_for_writes_granted_before_it() {
-    waits_for(Access::Write, Cmd::PW);
-    waits_for(Access::Write, Cmd::PR | Cmd::PW);
+fn fen_04_pw_waits_for_writes_granted_before_it(config: &'static Config) {
+    waits_for(config, Access::Write, Cmd::PW);
+    waits_for(config, Access::Write, Cmd::PR | Cmd::PW);
 }
 
-#[test]
-fn fen_06_the_store_comes_after_the_accesses_it_waits_for() {
+fn fen_06_the_store_comes_after_the_accesses_it_waits_for(config: &'static Config) {
     // Given a write that takes 150 cycles, and a fence with PW that stores
-    let mut m = Rig::rtl(2);
+    let mut m = Rig::rtl(config, 2);
     m.start();
     m.device_with_page();
     m.dut.h.set_dma_latency(0, 150);
@@ -186,6 +193,7 @@ fn fen_06_without_av_nothing_is_stored(m: &mut Rig) {
 }
 
 fn fen_07_a_failed_store_sets_cqmf_and_cqh_stays(m: &mut Rig) {
+    m.wires();
     m.start();
     for status in [MemStatus::Access, MemStatus::Corrupt] {
         // Given an address that refuses the store
@@ -213,8 +221,8 @@ fn fen_07_a_failed_store_sets_cqmf_and_cqh_stays(m: &mut Rig) {
 
 fn fen_07_a_store_beyond_pas_sets_cqmf(m: &mut Rig) {
     m.start();
-    for bit in 32..64 {
-        // Given an address with one bit that 32 bits do not reach
+    for bit in m.pas()..64 {
+        // Given an address with one bit that PAS does not reach
         let index = m.push(Cmd::FENCE.store(SCRATCH | (1 << bit), 1));
         m.ring();
         m.dut.settle();
@@ -229,11 +237,13 @@ fn fen_07_a_store_beyond_pas_sets_cqmf(m: &mut Rig) {
         m.write32(reg::CQCSR, csr::EN | csr::MF);
         m.finish();
     }
-    m.run(Cmd::FENCE.store(0xffff_fffc, 0x77));
-    assert_eq!(m.load(0xffff_fff8) >> 32, 0x77);
+    let end = m.last_page() + 0x1000;
+    m.run(Cmd::FENCE.store(end - 4, 0x77));
+    assert_eq!(m.load(end - 8) >> 32, 0x77);
 }
 
 fn fen_08_wsi_sets_fence_w_ip_on_completion(m: &mut Rig) {
+    m.wires();
     m.start();
     m.write32(reg::CQCSR, csr::EN | csr::IE);
     // Given a fence with WSI that stores first
@@ -259,19 +269,45 @@ fn fen_08_wsi_sets_fence_w_ip_on_completion(m: &mut Rig) {
     assert_eq!((m.read32(reg::IPSR), m.dut.irq()), (1, 1));
 }
 
+/// Forms of the fence.
+const FENCES: [Cmd; 3] = [
+    Cmd::FENCE,
+    Cmd::FENCE.store(SCRATCH, 1),
+    Cmd::FENCE.with(Cmd::PR | Cmd::PW),
+];
+
 fn fen_09_wsi_is_legal_with_wires(m: &mut Rig) {
-    // Given fctl.WSI = 1, which software cannot clear
-    m.write32(reg::FCTL, 0);
-    assert_eq!(m.read32(reg::FCTL) & 2, 2);
+    // Given fctl.WSI = 1
+    m.wires();
     m.start();
-    // Then WSI=1 is legal in every form of the fence; it would be illegal with fctl.WSI = 0
-    for c in [
-        Cmd::FENCE,
-        Cmd::FENCE.store(SCRATCH, 1),
-        Cmd::FENCE.with(Cmd::PR | Cmd::PW),
-    ] {
+    // Then WSI=1 is legal in every form of the fence
+    for c in FENCES {
         m.accepts(c.with(Cmd::WSI));
         assert_eq!(m.read32(reg::CQCSR), csr::EN | csr::ON | csr::FENCE_W_IP);
         m.write32(reg::CQCSR, csr::EN | csr::FENCE_W_IP);
     }
+}
+
+fn fen_09_wsi_is_illegal_with_messages(m: &mut Rig) {
+    // Given fctl.WSI = 0
+    m.write32(reg::FCTL, 0);
+    assert_eq!(m.read32(reg::FCTL) & 2, 0);
+    m.start();
+    // Then WSI=1 is illegal in every form of the fence, which stores nothing and sets nothing else
+    for c in FENCES {
+        m.rejects(c.with(Cmd::WSI));
+        assert_eq!(m.read32(reg::CQCSR), csr::EN | csr::ON);
+        assert_eq!(m.load(SCRATCH), 0);
+    }
+    for c in FENCES {
+        m.accepts(c);
+    }
+}
+
+fn fen_09_wsi_cannot_be_cleared_without_messages(m: &mut Rig) {
+    // Given wires only, When software clears fctl.WSI, Then it stays set, and a fence with WSI legal
+    m.write32(reg::FCTL, 0);
+    assert_eq!(m.read32(reg::FCTL) & 2, 2);
+    m.start();
+    m.accepts(Cmd::FENCE.with(Cmd::WSI));
 }

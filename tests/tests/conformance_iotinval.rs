@@ -4,6 +4,7 @@
 //! the new value where the row does, and accept old or new elsewhere. What this machine promises beyond that (that it
 //! keeps what it need not drop) is in the tests that count reads.
 
+use portcullis_regmap::config::Config;
 use portcullis_sim::core::{Access, Purpose};
 use portcullis_tests::conformance::*;
 use portcullis_tests::*;
@@ -30,10 +31,16 @@ conformance!(
     inv_21_iotinval_is_not_needed_for_and_does_not_replace_iodir,
     inv_22_any_address_in_a_superpage_drops_it,
     inv_22_any_address_in_a_napot_page_drops_it,
+    ; tiny:
     inv_23_nl_is_illegal_in_vma,
     inv_23_nl_is_illegal_in_gvma,
     inv_26_s_is_illegal_in_vma,
     inv_26_s_is_illegal_in_gvma,
+    ; cycles:
+    inv_03_vma_of_a_pscid_spares_other_spaces_and_globals,
+    inv_04_vma_of_an_address_spares_other_addresses,
+    inv_05_vma_with_address_and_pscid_spares_globals,
+    inv_21_iotinval_keeps_contexts,
 );
 
 /// The page of [`Spaces`] that all devices share the number of, and a superpage.
@@ -183,8 +190,8 @@ fn inv_05_vma_of_address_and_pscid_leaves_the_rest_old_or_new(m: &mut Rig) {
 }
 
 /// Reads of page tables that the cached pages of [`Spaces`] cost after `c`.
-fn reads_after(flags: u64, c: Cmd) -> [[u64; 3]; 3] {
-    let mut m = Rig::rtl(2);
+fn reads_after(config: &'static Config, flags: u64, c: Cmd) -> [[u64; 3]; 3] {
+    let mut m = Rig::rtl(config, 2);
     // Four pages: the cache of `tiny` holds them together, and again with what is walked anew
     let spaces = Spaces::new(&mut m, flags);
     for (n, page) in [(0, 0), (1, 0), (0, 2), (1, 2)] {
@@ -201,32 +208,29 @@ fn reads_after(flags: u64, c: Cmd) -> [[u64; 3]; 3] {
 }
 
 /// What this machine promises beyond INV-16: selectivity.
-#[test]
-fn inv_03_vma_of_a_pscid_spares_other_spaces_and_globals() {
-    let left = reads_after(RWX, Cmd::VMA.pscid(8));
+fn inv_03_vma_of_a_pscid_spares_other_spaces_and_globals(config: &'static Config) {
+    let left = reads_after(config, RWX, Cmd::VMA.pscid(8));
     assert_eq!((left[0][0], left[0][2]), (0, 0), "the other space");
     assert!(left[1][0] > 0 && left[1][2] > 0, "the space itself");
-    let left = reads_after(RWX | pte::G, Cmd::VMA.pscid(8));
+    let left = reads_after(config, RWX | pte::G, Cmd::VMA.pscid(8));
     assert_eq!((left[1][0], left[1][2]), (0, 0), "its global pages");
 }
 
-#[test]
-fn inv_04_vma_of_an_address_spares_other_addresses() {
-    let left = reads_after(RWX, Cmd::VMA.at(PAGE));
+fn inv_04_vma_of_an_address_spares_other_addresses(config: &'static Config) {
+    let left = reads_after(config, RWX, Cmd::VMA.at(PAGE));
     assert_eq!((left[0][2], left[1][2]), (0, 0));
     assert!(left[0][0] > 0 && left[1][0] > 0);
 }
 
-#[test]
-fn inv_05_vma_with_address_and_pscid_spares_globals() {
-    let left = reads_after(RWX, Cmd::VMA.at(PAGE).pscid(8));
+fn inv_05_vma_with_address_and_pscid_spares_globals(config: &'static Config) {
+    let left = reads_after(config, RWX, Cmd::VMA.at(PAGE).pscid(8));
     assert_eq!(
         (left[0][0], left[0][2], left[1][2]),
         (0, 0, 0),
         "other pages"
     );
     assert!(left[1][0] > 0, "the page itself");
-    let left = reads_after(RWX | pte::G, Cmd::VMA.at(PAGE).pscid(8));
+    let left = reads_after(config, RWX | pte::G, Cmd::VMA.at(PAGE).pscid(8));
     assert_eq!(left[1][0], 0, "the page itself, if it is global");
 }
 
@@ -439,9 +443,8 @@ fn inv_21_iotinval_is_not_needed_for_and_does_not_replace_iodir(m: &mut Rig) {
     }
 }
 
-#[test]
-fn inv_21_iotinval_keeps_contexts() {
-    let mut m = Rig::rtl(2);
+fn inv_21_iotinval_keeps_contexts(config: &'static Config) {
+    let mut m = Rig::rtl(config, 2);
     m.start();
     m.device_with_page();
     m.grants(request(DEV, Access::Read, PAGE), FRAME);

@@ -1,5 +1,6 @@
 //! First-stage translation: what a leaf allows, and pages of each size (S1-19 to S1-33, AD-11).
 
+use portcullis_regmap::config::Config;
 use portcullis_sim::core::{Access, Purpose};
 use portcullis_tests::conformance::*;
 use portcullis_tests::*;
@@ -23,6 +24,9 @@ conformance!(
     s1_33_an_executable_page_is_not_readable,
     ad_11_a_store_to_a_page_cached_clean_is_refused,
     ad_11_a_store_passes_once_software_has_set_d,
+    ; cycles:
+    s1_29_global_pages_keep_their_place,
+    ad_11_the_walk_of_the_first_store_is_the_last,
 );
 
 /// The three addresses of [`levels`]: pages of 4 KiB, 2 MiB and 1 GiB.
@@ -276,10 +280,9 @@ fn s1_29_a_global_table_makes_its_pages_global(m: &mut Rig) {
 }
 
 /// What this machine promises beyond the row: an invalidation by PSCID costs no global page its place.
-#[test]
-fn s1_29_global_pages_keep_their_place() {
+fn s1_29_global_pages_keep_their_place(config: &'static Config) {
     for level in 0..3 {
-        let mut m = Rig::rtl(2);
+        let mut m = Rig::rtl(config, 2);
         m.start();
         let root = m.device_with_page();
         let slot = m.pte(root, PAGE, level);
@@ -352,11 +355,10 @@ fn ad_11_a_store_passes_once_software_has_set_d(m: &mut Rig) {
 }
 
 /// What this machine promises beyond the row: the new entry takes the place of the old one.
-#[test]
-fn ad_11_the_walk_of_the_first_store_is_the_last() {
+fn ad_11_the_walk_of_the_first_store_is_the_last(config: &'static Config) {
     for before in 0..8 {
         // Given a page cached with D=0, behind some others, of which software has then set D
-        let mut m = Rig::rtl(2);
+        let mut m = Rig::rtl(config, 2);
         m.start();
         let root = m.device_with_page();
         for i in 0..before {

@@ -1,5 +1,6 @@
 //! Switching the queues on and off (CQCSR, FQCSR).
 
+use portcullis_regmap::config::Config;
 use portcullis_sim::core::{Access, MemStatus, Purpose};
 use portcullis_tests::conformance::*;
 use portcullis_tests::*;
@@ -17,9 +18,15 @@ conformance!(
     fqcsr_03_faults_of_a_disabled_queue_are_dropped_silently,
     fqcsr_04_busy_ends_and_on_follows_en,
     fqcsr_04_busy_ends_with_a_broken_memory_too,
+    ; linux:
+    cqcsr_05_fence_w_ip_does_not_exist_with_messages,
+    ; cycles:
+    cqcsr_03_nothing_is_fetched_or_stored_once_cqon_is_clear,
+    fqcsr_03_nothing_is_written_once_fqon_is_clear,
 );
 
 fn cqcsr_01_each_bit_stands_where_it_should(m: &mut Rig) {
+    m.wires();
     // Given a queue, Then cqen is bit 0, cie bit 1, cqon bit 16
     m.write64(reg::CQB, (CQ >> 12 << 10) | 7);
     m.write32(reg::CQT, 0);
@@ -52,6 +59,7 @@ fn cqcsr_01_each_bit_stands_where_it_should(m: &mut Rig) {
 }
 
 fn cqcsr_02_enabling_starts_at_0_and_clears_the_errors(m: &mut Rig) {
+    m.wires();
     for (mark, cqmf) in [(2, false), (3, true)] {
         // Given a queue with fence_w_ip and an error bit, stopped at entry 3 with cqt = 4
         m.command_queue_at(CQ, 7);
@@ -90,6 +98,7 @@ fn cqcsr_02_enabling_starts_at_0_and_clears_the_errors(m: &mut Rig) {
 }
 
 fn cqcsr_02_disabling_clears_nothing(m: &mut Rig) {
+    m.wires();
     // Given a queue with fence_w_ip and cmd_ill, stopped at entry 2
     m.command_queue_at(CQ, 7);
     m.push(Cmd::VMA);
@@ -127,10 +136,9 @@ fn cqcsr_03_a_disabled_queue_fetches_nothing(m: &mut Rig) {
     assert_eq!(m.load(SCRATCH), 0);
 }
 
-#[test]
-fn cqcsr_03_nothing_is_fetched_or_stored_once_cqon_is_clear() {
+fn cqcsr_03_nothing_is_fetched_or_stored_once_cqon_is_clear(config: &'static Config) {
     for latency in [1, 30] {
-        let mut m = Rig::rtl(latency);
+        let mut m = Rig::rtl(config, latency);
         for delay in (0..60).step_by(1 + latency as usize / 10) {
             // Given a queue of fences that store
             m.command_queue_at(CQ, 7);
@@ -184,6 +192,7 @@ fn cqcsr_04_busy_ends_and_on_follows_en(m: &mut Rig) {
 }
 
 fn cqcsr_05_fence_w_ip_exists_with_wires(m: &mut Rig) {
+    m.wires();
     // Given fctl.WSI = 1
     m.start();
     assert_eq!(m.read32(reg::FCTL) & 2, 2);
@@ -194,6 +203,16 @@ fn cqcsr_05_fence_w_ip_exists_with_wires(m: &mut Rig) {
     assert_eq!(m.read32(reg::CQCSR) & csr::FENCE_W_IP, csr::FENCE_W_IP);
     // And software cannot set it
     m.write32(reg::CQCSR, csr::EN | csr::FENCE_W_IP);
+    m.write32(reg::CQCSR, csr::EN | csr::FENCE_W_IP);
+    assert_eq!(m.read32(reg::CQCSR), csr::EN | csr::ON);
+}
+
+fn cqcsr_05_fence_w_ip_does_not_exist_with_messages(m: &mut Rig) {
+    // Given fctl.WSI = 0
+    m.start();
+    assert_eq!(m.read32(reg::FCTL) & 2, 0);
+    // When a fence asks for it, and when software writes it, Then fence_w_ip reads 0
+    m.rejects(Cmd::FENCE.with(Cmd::WSI));
     m.write32(reg::CQCSR, csr::EN | csr::FENCE_W_IP);
     assert_eq!(m.read32(reg::CQCSR), csr::EN | csr::ON);
 }
@@ -282,6 +301,7 @@ fn fqcsr_02_disabling_clears_nothing(m: &mut Rig) {
 }
 
 fn fqcsr_03_faults_of_a_disabled_queue_are_dropped_silently(m: &mut Rig) {
+    m.wires();
     // Given a machine whose fault queue has been switched off
     m.start();
     m.refuses(request(1, Access::Read, 0x1000), 258);
@@ -303,10 +323,9 @@ fn fqcsr_03_faults_of_a_disabled_queue_are_dropped_silently(m: &mut Rig) {
     assert_eq!(m.read32(reg::FQT), 1);
 }
 
-#[test]
-fn fqcsr_03_nothing_is_written_once_fqon_is_clear() {
+fn fqcsr_03_nothing_is_written_once_fqon_is_clear(config: &'static Config) {
     for latency in [1, 30] {
-        let mut m = Rig::rtl(latency);
+        let mut m = Rig::rtl(config, latency);
         m.ddtp(2);
         for delay in (0..48).step_by(1 + latency as usize / 10) {
             // Given six requests that are refused

@@ -263,9 +263,9 @@ fn trn_17_a_fault_of_the_first_stage_ends_the_process(m: &mut Rig) {
     assert_eq!(m.dut.reads(Purpose::Pte) - before, 1);
     // And the first fault on the way down is the one reported
     let slot = m.pte(root, 0x8020_0000, 1);
-    m.store(slot, leaf(0x1_0000_0000, TABLE));
+    m.store(slot, leaf(m.last_page() + 0x1000, TABLE));
     m.refuses(request(DEV, Access::Read, 0x8020_0000), 5);
-    m.store(slot, leaf(0x1_0000_0000, TABLE | pte::U));
+    m.store(slot, leaf(m.last_page() + 0x1000, TABLE | pte::U));
     m.refuses(request(DEV, Access::Read, 0x8020_0000), 13);
 }
 

@@ -199,8 +199,8 @@ fn s1_09_a_table_beyond_pas_is_an_access_fault(m: &mut Rig) {
     for l in [1, 2] {
         let slot = m.pte(root, PAGE, l);
         let good = m.load(slot);
-        for bit in 32..56 {
-            // When a pointer has a bit beyond 32 set, over a good table where a truncated one would lead
+        for bit in m.pas()..56 {
+            // When a pointer has a bit beyond PAS set, over a good table where a truncated one would lead
             m.store(slot, good | (1 << (bit - 2)));
             // Then its use is an access fault by kind
             m.refuses_each(

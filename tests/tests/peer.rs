@@ -46,7 +46,7 @@ fn answer(m: &mut Rig<Rtl>) -> Option<u64> {
 
 /// A running machine with device [`DEV`] and page [`PAGE`], and its root.
 fn machine(timing: Timing) -> (Rig<Rtl>, u64) {
-    let mut m = Rig::rtl_with(timing);
+    let mut m = Rig::rtl_with(&TINY, timing);
     m.start();
     let root = m.device_with_page();
     (m, root)
@@ -56,7 +56,7 @@ fn machine(timing: Timing) -> (Rig<Rtl>, u64) {
 fn unruly(timing: Timing) -> (Rig<Rtl>, Knobs) {
     let knobs = Knobs::default();
     let core = Backend::Rtl.core(&TINY).expect("back end rtl");
-    let mut m = Rig::rtl_around(Box::new(Unruly::new(core, knobs.clone())), timing);
+    let mut m = Rig::rtl_around(&TINY, Box::new(Unruly::new(core, knobs.clone())), timing);
     m.start();
     m.device_with_page();
     (m, knobs)
@@ -124,7 +124,7 @@ fn peer_01_a_stream_of_invalidations_starves_no_walk() {
 fn peer_02_faults_are_answered_with_the_fault_queue_off() {
     for timing in TIMINGS {
         // Given a machine after reset: ddtp Off, no fault queue
-        let mut m = Rig::rtl_with(timing);
+        let mut m = Rig::rtl_with(&TINY, timing);
         for did in 0..20 {
             m.dut.h.submit(request(did, Access::Read, PAGE));
         }
@@ -153,7 +153,7 @@ fn peer_02_faults_are_answered_with_the_fault_queue_off() {
 fn peer_02_faults_are_answered_while_fqof_is_set() {
     for timing in TIMINGS {
         // Given a fault queue of two entries
-        let mut m = Rig::rtl_with(timing);
+        let mut m = Rig::rtl_with(&TINY, timing);
         m.queues(7, 0);
         m.ddtp(2);
         m.device_with_page();
@@ -422,7 +422,7 @@ fn peer_08_a_fence_stores_to_either_half_of_a_doubleword() {
 fn peer_09_a_full_fault_queue_is_noticed_across_its_wrap() {
     for start in [0, 1, 5, 62, 63] {
         // Given an empty queue of 64 entries with fqh = fqt = `start`
-        let mut m = Rig::rtl(1);
+        let mut m = Rig::rtl(&TINY, 1);
         m.queues(7, 5);
         for i in 0..start {
             m.dut.h.submit(request(i, Access::Read, PAGE));

@@ -25,7 +25,7 @@ const ALIGNMENTS: std::ops::Range<u64> = 0..40;
 
 /// A running machine with device [`DEV`] and page [`PAGE`], and its root.
 fn machine(timing: Timing) -> (Rig<Rtl>, u64) {
-    let mut m = Rig::rtl_with(timing);
+    let mut m = Rig::rtl_with(&TINY, timing);
     m.start();
     let root = m.device_with_page();
     (m, root)
@@ -35,7 +35,7 @@ fn machine(timing: Timing) -> (Rig<Rtl>, u64) {
 fn unruly(timing: Timing) -> (Rig<Rtl>, Knobs) {
     let knobs = Knobs::default();
     let core = Backend::Rtl.core(&TINY).expect("back end rtl");
-    let mut m = Rig::rtl_around(Box::new(Unruly::new(core, knobs.clone())), timing);
+    let mut m = Rig::rtl_around(&TINY, Box::new(Unruly::new(core, knobs.clone())), timing);
     m.start();
     m.device_with_page();
     (m, knobs)
@@ -109,7 +109,7 @@ fn peer_12_a_page_may_lead_anywhere_in_56_bits() {
 #[test]
 fn peer_13_all_seven_bits_of_device_id_are_directory_index() {
     for timing in TIMINGS {
-        let mut m = Rig::rtl_with(timing);
+        let mut m = Rig::rtl_with(&TINY, timing);
         m.start();
         // Given a context for each device of 64 to 127, with a page of its own
         let mut cases = vec![];

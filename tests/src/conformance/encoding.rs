@@ -159,6 +159,12 @@ pub const fn leaf(pa: u64, flags: u64) -> u64 {
     (pa >> 12 << 10) | flags
 }
 
+/// iosatp of a page table of `levels` levels: Sv39 (3), Sv48 (4) or Sv57 (5).
+#[must_use]
+pub const fn iosatp(levels: u32, root: u64) -> u64 {
+    ((levels as u64 + 5) << 60) | (root >> 12)
+}
+
 /// The value of ddtp for a mode at the usual root.
 #[must_use]
 pub const fn ddtp_of(mode: u64) -> u64 {

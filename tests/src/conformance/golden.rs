@@ -18,7 +18,9 @@ pub struct Golden {
 #[derive(Default)]
 struct Counted {
     memory: Versions,
+    /// The page that the directory walk reads next, and how many pointers are still to follow; a context comes last.
     directory: u64,
+    pointers: u64,
     translating: bool,
     reads: Vec<Purpose>,
     writes: Vec<Purpose>,
@@ -33,16 +35,22 @@ impl model::Memory for Counted {
         } else {
             Purpose::Pte
         };
+        let pointer = purpose == Purpose::Ddt && self.pointers > 0;
         // A context or a command is one read, though the model takes it in doublewords.
         let unit = match purpose {
-            Purpose::Ddt => 32,
+            Purpose::Ddt if !pointer => 32,
             Purpose::Command => 16,
             _ => 8,
         };
         if addr.is_multiple_of(unit) {
             self.reads.push(purpose);
         }
-        self.memory.load(addr)
+        let value = self.memory.load(addr);
+        if pointer {
+            self.pointers -= 1;
+            self.directory = value.map_or(0, |entry| entry >> 10 & 0xfff_ffff_ffff);
+        }
+        value
     }
     fn store(&mut self, addr: u64, bytes: &[u8]) -> Result<(), MemError> {
         self.writes.push(if self.translating {
@@ -93,7 +101,9 @@ impl Golden {
             },
             iova: r.iova,
         };
-        self.memory.directory = (self.model.read(16, true) >> 10) & 0xfff_ffff_ffff;
+        let ddtp = self.model.read(16, true);
+        self.memory.directory = (ddtp >> 10) & 0xfff_ffff_ffff;
+        self.memory.pointers = (ddtp & 0xf).saturating_sub(2);
         self.memory.translating = true;
         let outcome = self.model.translate(&mut self.memory, &request);
         self.memory.translating = false;
