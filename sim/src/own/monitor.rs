@@ -130,6 +130,18 @@ impl Monitor {
         &self.events
     }
 
+    /// First address of the command queue.
+    #[must_use]
+    pub fn ring(&self) -> u64 {
+        self.ring
+    }
+
+    /// Pages that the driver has given back and not taken again.
+    #[must_use]
+    pub fn pages_given_back(&self) -> usize {
+        self.freed.len()
+    }
+
     /// SYNCs that were completed, counted by context.
     #[must_use]
     pub fn syncs(&self) -> u64 {
@@ -165,7 +177,6 @@ impl Monitor {
                 self.slots = 2 << base.log2sz_minus_1();
             }
             Op::Write(offset::CQCSR, ..) => self.fetched.clear(),
-            Op::Write(offset::CQT, ..) => self.note(cycle, BusEvent::Doorbell),
             Op::Alloc(Some(pa), bytes) => {
                 for page in pages(pa.0, bytes as u64) {
                     self.freed.remove(&page);
@@ -253,6 +264,13 @@ impl Monitor {
 
     /// The pins of a cycle.
     pub fn cycle(&mut self, cycle: u64, memory: &Memory, inputs: &Inputs, outputs: &Outputs) {
+        if outputs.reg_done.is_some()
+            && inputs
+                .reg
+                .is_some_and(|access| access.write && access.offset == offset::CQT)
+        {
+            self.note(cycle, BusEvent::Doorbell);
+        }
         if let Some(read) = outputs.ar
             && inputs.ar_ready
         {

@@ -189,8 +189,10 @@ fn lens(html: &mut String, show: &Show, stretch: &Stretch<'_>) {
 fn bus(show: &Show, scale: &Scale, stretch: &Stretch<'_>, top: u64) -> (String, u64) {
     let mut svg = String::new();
     let mut y = top;
-    let events = show.events.iter();
-    for (cycle, event) in events.filter(|(at, _)| (stretch.first..stretch.end).contains(at)) {
+    let events = stretch
+        .call
+        .and_then(|step| show.events.get(step.bus.clone()));
+    for (cycle, event) in events.unwrap_or_default() {
         let text = match event {
             BusEvent::Store(device, word, value) => {
                 let field = match word {

@@ -5,6 +5,7 @@
 //! engines may reach meanwhile and afterwards; [`Stage::verdict`] is the first thing that was wrong, if anything was.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
 use portcullis::platform::{Op, Trace};
@@ -116,6 +117,8 @@ pub struct Step {
     pub called: u64,
     /// First cycle after it.
     pub returned: u64,
+    /// What went over the bus meanwhile, as a range of [`Monitor::events`].
+    pub bus: Range<usize>,
 }
 
 /// The stage.
@@ -271,9 +274,10 @@ impl Stage {
                 harness.cycle()
             })
         };
-        let called = expect(during);
+        let events = || self.scene.borrow().monitor.events().len();
+        let (called, first) = (expect(during), events());
         let result = call();
-        let returned = expect(after);
+        let (returned, end) = (expect(after), events());
         self.with(|_, scene| {
             scene.monitor.returned(returned);
             scene.collect();
@@ -283,6 +287,7 @@ impl Stage {
             engines: engines.to_vec(),
             called,
             returned,
+            bus: first..end,
         });
         result
     }
@@ -293,6 +298,23 @@ impl Stage {
     /// The hardware failed.
     pub fn run(&self, cycles: u64) -> Result<(), Failure> {
         self.platform.world().run(|harness| harness.advance(cycles))
+    }
+
+    /// Issues one request beside those of the engines and waits for its answer. Nobody judges it.
+    ///
+    /// # Errors
+    /// The hardware failed.
+    pub fn ask(&self, request: Request) -> Result<Finished, Failure> {
+        self.platform.world().run(|harness| {
+            let id = harness.submit(request);
+            loop {
+                harness.step()?;
+                match harness.take_finished() {
+                    Some(finished) if finished.id == id => return Ok(finished),
+                    _ => {}
+                }
+            }
+        })
     }
 
     /// Stops all engines and waits until nothing is in flight.

@@ -1,0 +1,175 @@
+//! Devices come and go while others hammer, on the cycle-accurate hardware (scenarios T04, T24, T28, T59 to T62, T65,
+//! T77).
+
+use portcullis::DefaultDomainType::{Blocked, Identity};
+use portcullis::{DeviceId, DeviceInfo, Error, Status};
+use portcullis_regmap::config::{LINUX, TINY};
+use portcullis_sim::own::paint::Colour;
+use portcullis_sim::own::stage::Stage;
+use portcullis_tests::ownership::*;
+
+const BLOCKED: Colour = Colour::BLOCKED;
+const SECOND: DeviceId = DeviceId(0x27);
+
+fn run(stage: &Stage) {
+    stage.run(300).expect("no hang");
+}
+
+/// Claims by device: the group stays blocked until the last of them ends.
+#[test]
+fn t_04_claims_by_device() {
+    let stage = stage(setting(&TINY, 4));
+    let (iommu, dev) = begin(&stage, driver(Identity(token())));
+    let identity = stage.identity();
+    let second = stage.engine(SECOND.0, BLOCKED);
+    let both = [dev, second];
+    let any = [identity, BLOCKED];
+    let group = stage.call("add", &[dev], any, identity, || {
+        iommu.add_device(DEV.into()).unwrap()
+    });
+    let info = DeviceInfo {
+        group: Some(group),
+        ..SECOND.into()
+    };
+    stage.call("add second", &[second], any, identity, || {
+        iommu.add_device(info).unwrap()
+    });
+    run(&stage);
+    let first = stage.call("claim first", &both, any, BLOCKED, || {
+        iommu.claim_device(DEV, &owner(1)).unwrap()
+    });
+    let last = iommu.claim_device(SECOND, &owner(1)).unwrap();
+    assert_eq!(
+        iommu.claim_device(SECOND, &owner(3)).err(),
+        Some(Error::NotPermitted)
+    );
+    run(&stage);
+    stage.call("release first", &both, BLOCKED, BLOCKED, || {
+        first.release_device()
+    });
+    run(&stage);
+    stage.call("release last", &both, any, identity, || {
+        last.release_device()
+    });
+    run(&stage);
+    for (device, engine) in [(DEV, dev), (SECOND, second)] {
+        stage.call("remove", &[engine], any, BLOCKED, || {
+            iommu.remove_device(device).unwrap()
+        });
+    }
+    end(&stage, iommu);
+}
+
+/// A device that has hammered since power-on joins a group: blocked before, then what the group reaches. One of two is
+/// taken away again: it is blocked, the other does not notice.
+#[test]
+fn t_59_60_61_62_joining_and_leaving() {
+    let stage = stage(setting(&TINY, 59));
+    let (iommu, dev) = begin(&stage, driver(Blocked));
+    let second = stage.engine(SECOND.0, BLOCKED);
+    run(&stage);
+    let group = iommu.add_device(DEV.into()).unwrap();
+    let owned = iommu.group(group).unwrap().claim(&owner(1)).unwrap();
+    let info = || DeviceInfo {
+        group: Some(group),
+        ..SECOND.into()
+    };
+    // T60: an owned, blocked group.
+    stage.call("join blocked", &[second], BLOCKED, BLOCKED, || {
+        iommu.add_device(info()).unwrap()
+    });
+    stage.call("leave", &[second], BLOCKED, BLOCKED, || {
+        iommu.remove_device(SECOND).unwrap()
+    });
+    let (red, is_red) = coloured(&stage, &iommu, "red");
+    let owned = stage.call("attach", &[dev], [BLOCKED, is_red], is_red, || {
+        owned.attach(red).unwrap()
+    });
+    run(&stage);
+    // T59: a group with a domain.
+    stage.call("join", &[second], [BLOCKED, is_red], is_red, || {
+        iommu.add_device(info()).unwrap()
+    });
+    run(&stage);
+    assert!(stage.count(second, is_red) > 0);
+    assert_eq!(
+        iommu.group(group).unwrap().status(),
+        Status::Attached(owner(1))
+    );
+    // T61.
+    stage.call(
+        "remove second",
+        &[second],
+        [is_red, BLOCKED],
+        BLOCKED,
+        || iommu.remove_device(SECOND).unwrap(),
+    );
+    run(&stage);
+    assert_eq!(
+        iommu.remove_device(DEV),
+        Err(Error::Busy),
+        "the last one of an owned group"
+    );
+    // Surprise: the device has gone, its owner keeps an empty group and the domain.
+    stage.call("gone", &[dev], [is_red, BLOCKED], BLOCKED, || {
+        iommu.device_gone(DEV).unwrap()
+    });
+    run(&stage);
+    let (owned, red) = owned.detach();
+    stage.give_back(is_red);
+    drop((owned, red));
+    // T62: nothing of the group is left.
+    assert_eq!(iommu.group(group).err(), Some(Error::NoDevice));
+    end(&stage, iommu);
+}
+
+/// A device id that the directory in use does not cover reaches nothing, nor does one that nobody added.
+#[test]
+fn t_65_ids_beyond_the_directory() {
+    for (config, wide) in [(&TINY, 0x80), (&LINUX, 0x7f_ffff)] {
+        let stage = stage(setting(config, 65));
+        let (iommu, _) = begin(&stage, driver(Identity(token())));
+        stage.identity();
+        let stranger = stage.engine(wide, BLOCKED);
+        let unknown = stage.engine(0x11, BLOCKED);
+        if wide >> iommu.limits().device_id_bits != 0 {
+            assert_eq!(
+                iommu.add_device(DeviceId(wide).into()).err(),
+                Some(Error::OutOfRange)
+            );
+        }
+        stage.run(1500).expect("no hang");
+        assert!(stage.count(stranger, BLOCKED) > 0 && stage.count(unknown, BLOCKED) > 0);
+        end(&stage, iommu);
+    }
+}
+
+/// A guard was forgotten and the IOMMU is dropped under full load: translation is off before the tables go.
+#[test]
+fn t_77_drop_under_load() {
+    let stage = stage(setting(&TINY, 77));
+    let (iommu, dev) = begin(&stage, driver(Blocked));
+    iommu.add_device(DEV.into()).unwrap();
+    let (red, is_red) = coloured(&stage, &iommu, "red");
+    let owned = iommu.group(DEV).unwrap().claim(&owner(1)).unwrap();
+    let owned = stage.call("attach", &[dev], [BLOCKED, is_red], is_red, || {
+        owned.attach(red).unwrap()
+    });
+    std::mem::forget(owned);
+    stage.run(600).expect("no hang");
+    let bystander = 1;
+    let of_bystander =
+        stage.with(|_, scene| scene.load.engine_mut(bystander).timeline.at(u64::MAX));
+    stage.call(
+        "drop",
+        &[dev, bystander],
+        of_bystander.or(is_red).or(BLOCKED),
+        BLOCKED,
+        || drop(iommu),
+    );
+    stage.give_back(is_red);
+    run(&stage);
+    assert!(stage.count(dev, is_red) > 0);
+    stage.drain().expect("no hang");
+    stage.verdict();
+}
