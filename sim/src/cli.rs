@@ -1,7 +1,10 @@
-//! The command line: `run`, `own`, `play`, `verilog` and `area`.
+//! The command line: `run`, `bench`, `own`, `play`, `verilog` and `area`.
 //!
-//! Exit status 0: done. 1: done and something is wrong (wrong addresses), or the simulated hardware or the machine
+//! Exit status 0: done. 1: done and something is wrong (wrong addresses, a figure
+//! above its bound), or the simulated hardware or the machine
 //! failed on the way. 2: bad input. Every error is one line on standard error.
+
+mod bench;
 
 use std::fs;
 use std::fs::File;
@@ -25,21 +28,10 @@ use crate::output::AtomicFile;
 use crate::own::command::{OwnArgs, own};
 use crate::plan::{Plan, plan};
 use crate::play::{PlayError, named_config, play};
+use crate::recorded::LOGS;
 use crate::replay::{Options, Outcome, check, replay};
 use crate::report::Run;
 use crate::trace::{Trace, parse};
-
-/// The logs that are replayed if none is named.
-const DEFAULT_TRACES: [(&str, &[u8]); 2] = [
-    (
-        "linux-vtd-nvme-e1000e-strict.log",
-        include_bytes!("../../traces/linux-vtd-nvme-e1000e-strict.log"),
-    ),
-    (
-        "linux-vtd-nvme-e1000e-lazy.log",
-        include_bytes!("../../traces/linux-vtd-nvme-e1000e-lazy.log"),
-    ),
-];
 
 #[derive(Parser)]
 #[command(
@@ -61,6 +53,8 @@ enum Command {
     Run(RunArgs),
     /// Let a device change hands while it never stops, and see what it reaches
     Own(OwnArgs),
+    /// Count the cycles of hits, misses, invalidations and replays, beside bounds and another open IOMMU
+    Bench(bench::Args),
     /// Hold a conversation with the hardware: one JSON object per line in, one out
     Play(PlayArgs),
     /// Write the Verilog of the core
@@ -142,6 +136,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run(&args),
         Command::Own(args) => own(&args),
+        Command::Bench(args) => bench::bench(&args),
         Command::Play(args) => conversation(&args),
         Command::Verilog(args) => verilog(&args),
         Command::Area(args) => area(&args),
@@ -238,8 +233,8 @@ fn jobs(args: &RunArgs, config: &'static Config) -> Result<Vec<Job>, Stop> {
         Ok(())
     };
     if args.trace.is_empty() {
-        for (name, log) in DEFAULT_TRACES {
-            add(name, log)?;
+        for recorded in LOGS {
+            add(recorded.name, recorded.log)?;
         }
     }
     for path in &args.trace {

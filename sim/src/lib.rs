@@ -2,9 +2,10 @@
 //!
 //! [`harness`] steps a [`core::Core`] beside its [`memory`]; [`backend`] makes cores. [`trace`], [`plan`] and
 //! [`replay`] are the main job, with the driver on [`platform`]; [`play`] is the scripting interface; [`own`] proves the
-//! driver under DMA.
+//! driver under DMA; [`bench`] counts cycles.
 
 pub mod backend;
+pub mod bench;
 pub mod cli;
 pub mod core;
 pub mod failure;
@@ -17,6 +18,7 @@ pub mod own;
 pub mod plan;
 pub mod platform;
 pub mod play;
+pub mod recorded;
 pub mod replay;
 pub mod report;
 pub mod trace;

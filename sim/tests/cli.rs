@@ -283,3 +283,72 @@ fn verilog_is_written_whole() {
     let verilog = fs::read_to_string(directory.join("a/b/portcullis_tiny.v")).expect("Verilog");
     assert!(verilog.contains("module portcullis_tiny") && verilog.contains("endmodule"));
 }
+
+#[test]
+fn bench_prints_figures_with_their_bounds() {
+    let bench = |more: &[&str]| {
+        let mut args = vec![
+            "bench",
+            "--config",
+            "tiny",
+            "--latency",
+            "3",
+            "--only",
+            "hit_latency",
+        ];
+        args.extend(more);
+        portcullis(&args, "")
+    };
+    let directory = directory("bench");
+    let record = directory.join("record.json").display().to_string();
+    let table = bench(&["--check", "--record", &record]);
+    assert_eq!(table.status.code(), Some(0), "{}", text(&table.stderr));
+    let table = text(&table.stdout);
+    assert!(
+        table.contains("tiny on rtl") && table.contains("all 1 figures with a bound are within it"),
+        "{table}"
+    );
+    let kept = fs::read_to_string(&record).expect("a record");
+    let kept: Value = serde_json::from_str(&kept).expect("JSON");
+    assert_eq!(kept["tiny"]["figures"]["hit_latency"]["3"], 2.0);
+
+    let json: Value = serde_json::from_slice(&bench(&["--json"]).stdout).expect("JSON");
+    assert_eq!(json["config"], "tiny");
+    let figure = &json["figures"][0];
+    assert_eq!(
+        (
+            &figure["name"],
+            &figure["L"],
+            &figure["value"],
+            &figure["bound"],
+            &figure["met"]
+        ),
+        (
+            &"hit_latency".into(),
+            &3.into(),
+            &2.0.into(),
+            &2.0.into(),
+            &true.into()
+        )
+    );
+}
+
+#[test]
+fn bench_refuses_what_it_cannot_measure() {
+    refused(
+        &["bench", "--only", "speed"],
+        &["no figure speed", "hit_latency"],
+    );
+    refused(&["bench", "--config", "huge"], &["huge", "tiny, linux"]);
+    refused(
+        &["bench", "--config", "tiny", "--only", "cold_3lvl"],
+        &["tiny", "cold_3lvl"],
+    );
+    let directory = directory("bench-refused");
+    let bad = directory.join("bad.json");
+    fs::write(&bad, "[]").expect("a file");
+    let bad = bad.display().to_string();
+    refused(&["bench", "--record", &bad], &["bad.json", "record"]);
+    let nowhere = directory.join("none/record.json").display().to_string();
+    refused(&["bench", "--record", &nowhere], &["none"]);
+}
