@@ -1,7 +1,8 @@
-//! Simulated cycles per second of the whole harness around the Rust HDL: idle, and with a hit in every cycle.
+//! Simulated cycles per second of real time, of the whole harness around each configuration: idle, with a hit in every
+//! cycle, and with a miss in every request. On back end `verilog` too, if its tools are there.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use portcullis_regmap::config::TINY;
+use portcullis_regmap::CONFIGS;
 use portcullis_sim::backend::Backend;
 use portcullis_sim::core::{Access, Kind, RegAccess, Request};
 use portcullis_sim::harness::Harness;
@@ -10,48 +11,74 @@ use portcullis_sim::memory::{Memory, Timing};
 /// Cycles of one measured piece.
 const CYCLES: u64 = 1000;
 
-fn harness() -> Harness {
-    let core = Backend::Rtl.core(&TINY).expect("a core");
-    Harness::new(core, Memory::new(Timing::default()))
+fn request(page: u64) -> Request {
+    Request {
+        tag: 0,
+        device_id: 1,
+        process_id: None,
+        privileged: false,
+        access: Access::Read,
+        kind: Kind::Untranslated,
+        iova: page << 12,
+    }
 }
 
-fn speed(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("cycles");
-    group
-        .throughput(Throughput::Elements(CYCLES))
-        .sample_size(10);
-    let mut idle = harness();
-    group.bench_function("idle", |bencher| {
-        bencher.iter(|| idle.advance(CYCLES).expect("no hang"))
-    });
-
-    let mut busy = harness();
-    // ddtp Bare: every request is answered without a walk.
-    let bare = RegAccess {
+/// Sets ddtp.
+fn mode(harness: &mut Harness, ddtp: u64) {
+    let write = RegAccess {
         write: true,
         offset: 16,
         wide: true,
-        data: 1,
+        data: ddtp,
     };
-    busy.register(bare).expect("a register write");
-    group.bench_function("a request per cycle", |bencher| {
-        bencher.iter(|| {
-            for page in 0..CYCLES {
-                busy.submit(Request {
-                    tag: 0,
-                    device_id: 1,
-                    process_id: None,
-                    privileged: false,
-                    access: Access::Read,
-                    kind: Kind::Untranslated,
-                    iova: page << 12,
-                });
-            }
-            busy.finish_requests().expect("no hang");
-            while busy.take_finished().is_some() {}
-        });
-    });
-    group.finish();
+    harness.register(write).expect("a register write");
+    harness.advance(100).expect("no hang");
+}
+
+/// Offers requests for [`CYCLES`] cycles and takes the answers.
+fn offer(harness: &mut Harness) {
+    for page in 0..CYCLES {
+        // No more than the port can take at once, so that none is left over.
+        if harness.outstanding() < 8 {
+            harness.submit(request(page));
+        }
+        harness.step().expect("no hang");
+        while harness.take_finished().is_some() {}
+    }
+}
+
+fn speed(criterion: &mut Criterion) {
+    for backend in [Backend::Rtl, Backend::Verilog] {
+        if let Err(missing) = backend.available() {
+            eprintln!("{missing}");
+            continue;
+        }
+        for config in CONFIGS {
+            let core = || backend.core(config).expect("a core");
+            let harness = || Harness::new(core(), Memory::new(Timing::default()));
+            let mut group = criterion.benchmark_group(format!("{backend:?} {}", config.name));
+            group
+                .throughput(Throughput::Elements(CYCLES))
+                .sample_size(10);
+            let mut idle = harness();
+            group.bench_function("idle", |bencher| {
+                bencher.iter(|| idle.advance(CYCLES).expect("no hang"));
+            });
+            // Bare: every request is answered without a walk.
+            let mut busy = harness();
+            mode(&mut busy, 1);
+            group.bench_function("a request per cycle", |bencher| {
+                bencher.iter(|| offer(&mut busy));
+            });
+            // An empty directory: every request walks, and is refused.
+            let mut walking = harness();
+            mode(&mut walking, 2);
+            group.bench_function("a walk per request", |bencher| {
+                bencher.iter(|| offer(&mut walking));
+            });
+            group.finish();
+        }
+    }
 }
 
 criterion_group!(benches, speed);
