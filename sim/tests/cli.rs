@@ -312,6 +312,14 @@ fn bench_prints_figures_with_their_bounds() {
     let kept: Value = serde_json::from_str(&kept).expect("JSON");
     assert_eq!(kept["tiny"]["figures"]["hit_latency"]["3"], 2.0);
 
+    let same = bench(&["--record", &record, "--unchanged"]);
+    assert_eq!(same.status.code(), Some(0), "{}", text(&same.stderr));
+    fs::write(&record, r#"{"tiny":{"figures":{"hit_latency":{"3":3.0}}}}"#).expect("a record");
+    let other = bench(&["--record", &record, "--unchanged"]);
+    assert_eq!(other.status.code(), Some(1));
+    let error = text(&other.stderr);
+    assert!(error.contains("faster than 3"), "{error}");
+
     let json: Value = serde_json::from_slice(&bench(&["--json"]).stdout).expect("JSON");
     assert_eq!(json["config"], "tiny");
     let figure = &json["figures"][0];

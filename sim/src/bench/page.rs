@@ -53,8 +53,8 @@ pub fn page(record: &Record) -> String {
         "# Performance\n\n\
          Written by `{COMMAND}`, which measures everything again (with `--backend verilog`, about twenty times faster, the numbers \
          are the same). `portcullis bench` prints the tables, `--json` as JSON; `--check` fails if a bound is exceeded. \
-         `cargo test -p portcullis-sim --test performance` holds a part of them \
-         (L = 10, the longest at L = 1) against this page.\n\n\
+         `cargo test` fails if one is slower \
+         than here (at L = 10, the longest at L = 1), and `.ci/run` if one of L = 10 is not the same.\n\n\
          L is the memory latency: cycles from the cycle in which a read request is accepted to the one with its first data; one \
          doubleword a cycle follows, any number of reads may be outstanding. The peer is zero-day-labs/riscv-iommu, commit \
          18ad30a, 16 IOTLB entries and 8 contexts, measured in simulation with the same definitions.\n"

@@ -57,6 +57,16 @@ impl Reached {
         });
         differences.collect()
     }
+
+    /// Those of `figures` that are slower than they were.
+    #[must_use]
+    pub fn slower(&self, figures: &[Figure]) -> Vec<Figure> {
+        let slower = figures.iter().filter(|figure| {
+            let before = self.value(&key(figure), figure.latency);
+            before.is_some_and(|before| figure.value > before)
+        });
+        slower.cloned().collect()
+    }
 }
 
 /// What a figure is filed under.

@@ -23,6 +23,9 @@ pub(super) struct Args {
     /// Keep what was reached in this file; what it holds of other configurations and figures stays
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Write nothing, but exit with status 1 if a figure is not what the file of --record holds
+    #[arg(long, requires = "record", conflicts_with = "page")]
+    unchanged: bool,
     /// Measure every configuration, also the curves, and write the page with its plots; needs --record
     #[arg(
         long,
@@ -73,8 +76,20 @@ pub(super) fn bench(args: &Args) -> Result<u8, Stop> {
     }
     if let Some(store) = &mut store {
         let reached = store.record.0.entry(config.name.to_owned()).or_default();
-        reached.take(&figures, &[]);
-        store.write()?;
+        if args.unchanged {
+            let differences = reached.differences(&figures);
+            if !differences.is_empty() {
+                return Err(failed(format!(
+                    "{}: {}: write it again with {}",
+                    store.path.display(),
+                    differences.join("; "),
+                    page::COMMAND
+                )));
+            }
+        } else {
+            reached.take(&figures, &[]);
+            store.write()?;
+        }
     }
     check(args, &figures)
 }
