@@ -150,7 +150,7 @@ fn t_38_deferred_unmap() {
 
 /// Gathered unmaps end with the sync, or when the collection is dropped.
 #[test]
-fn t_44_gather() {
+fn t_44_53_gather() {
     let stage = machine(44);
     let (iommu, dev) = begin(&stage, driver(Blocked));
     let owned = stage.call("attach", &[dev], BLOCKED, BLOCKED, || empty(&iommu));

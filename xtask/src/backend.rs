@@ -41,3 +41,23 @@ pub fn random(report: &mut Report, machines: usize) {
         Ok(format!("{machines} of each configuration, no difference"))
     });
 }
+
+/// The driver's scenarios under DMA, and `replacements` hitless replacements of each configuration.
+pub fn ownership(report: &mut Report, replacements: usize) {
+    report.step("ownership on verilog", || {
+        let files = ["transitions", "tables", "hotplug", "recovery"];
+        for file in files {
+            let mut cargo = test("portcullis-tests", &format!("ownership_{file}"));
+            tool(cargo.env("PORTCULLIS_OWN_BACKEND", "verilog"))?;
+        }
+        let mut cargo = test("portcullis-tests", "ownership_transitions");
+        cargo
+            .arg("t_20_hitless_replacements_refuse_nothing")
+            .env("PORTCULLIS_OWN_BACKEND", "verilog")
+            .env("PORTCULLIS_OWN_ROUNDS", replacements.to_string());
+        tool(&mut cargo)?;
+        Ok(format!(
+            "all scenarios; {replacements} hitless replacements of each configuration, no access refused"
+        ))
+    });
+}

@@ -15,19 +15,21 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--random N]
+usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--random N] [--replacements N]
        cargo xtask mutants [PART OF A NAME]
        cargo xtask tools
 
-steps of verify: lint, synth, cosim, backend, random (all of them without --only)
+steps of verify: lint, synth, cosim, backend, random, ownership (all of them without --only)
 --cycles N   cycles of co-simulation of the core (default 30000; a third of it for each block)
 --seed N     seed of the random inputs (default 1)
 --random N   random machines of each configuration against the golden model, on the generated Verilog (default 1000)
+--replacements N  hitless replacements of a domain under full load, of each configuration, on the generated Verilog
+             (default 20000)
 
 tools installs Yosys and nextpnr from PyPI for `portcullis area`.";
 
 /// The steps of `verify`.
-const STEPS: [&str; 5] = ["lint", "synth", "cosim", "backend", "random"];
+const STEPS: [&str; 6] = ["lint", "synth", "cosim", "backend", "random", "ownership"];
 
 /// What to do.
 enum Job {
@@ -41,6 +43,7 @@ struct Options {
     cycles: usize,
     seed: u64,
     random: usize,
+    replacements: usize,
 }
 
 fn parse(args: &[String]) -> Result<Job, String> {
@@ -63,6 +66,7 @@ fn parse_verify(rest: &[String]) -> Result<Options, String> {
         cycles: 30_000,
         seed: 1,
         random: 1000,
+        replacements: 20_000,
     };
     for pair in rest.chunks(2) {
         let [name, value] = pair else {
@@ -77,6 +81,7 @@ fn parse_verify(rest: &[String]) -> Result<Options, String> {
             "--cycles" => options.cycles = number()?.max(10_000),
             "--seed" => options.seed = number()? as u64,
             "--random" => options.random = number()?,
+            "--replacements" => options.replacements = number()?,
             _ => return Err(format!("unknown option `{name}`")),
         }
     }
@@ -135,6 +140,9 @@ fn verify(options: &Options) -> Report {
     }
     if wants("random") {
         backend::random(&mut report, options.random);
+    }
+    if wants("ownership") {
+        backend::ownership(&mut report, options.replacements);
     }
     report
 }

@@ -40,7 +40,7 @@ pub fn provide(report: &mut Report, wants: impl Fn(&str) -> bool) -> bool {
     if wants("cosim") {
         wanted.extend(["iverilog", "vvp"]);
     }
-    if wants("backend") || wants("random") {
+    if wants("backend") || wants("random") || wants("ownership") {
         wanted.extend(["verilator", "c++"]);
     }
     report.step("tools", || install(&wanted))
