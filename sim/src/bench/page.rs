@@ -66,6 +66,7 @@ pub fn page(record: &Record) -> String {
             replays(&mut text, reached);
         }
     }
+    variants(&mut text, record);
     at_best(&mut text);
     curves(&mut text);
     definitions(&mut text);
@@ -143,6 +144,49 @@ fn replays(text: &mut String, reached: &Reached) {
             let _ = write!(text, " | {}", value.map_or_else(|| "-".to_owned(), number));
         }
         text.push_str(" |\n");
+    }
+}
+
+/// Variants beside the configuration that the plots show: what its techniques gain.
+fn variants(text: &mut String, record: &Record) {
+    const NAMES: [&str; 6] = [
+        "miss_4k_walk_cached",
+        "stream_page",
+        "random_page",
+        "inval_command",
+        "unmap_512_single",
+        "trace_stall",
+    ];
+    let latency = LATENCIES[LATENCIES.len() - 1];
+    let Some(shown) = record.0.get(SHOWN) else {
+        return;
+    };
+    let configured = |name: &str| portcullis_regmap::config(name).is_some();
+    let variants = record.0.iter().filter(|(name, _)| !configured(name));
+    for (name, variant) in variants {
+        let _ = write!(
+            text,
+            "\n## `{SHOWN}` against `{name}`\n\n{}\n\n| figure, L = {latency} | `{name}` | `{SHOWN}` | gain |\n|---|---|---|---|\n",
+            variant.note
+        );
+        let keys = NAMES
+            .iter()
+            .flat_map(|name| match traces::NAMES.contains(name) {
+                true => LOGS.iter().map(|log| trace_key(name, log.stem())).collect(),
+                false => vec![(*name).to_owned()],
+            });
+        for key in keys {
+            let (before, now) = (variant.value(&key, latency), shown.value(&key, latency));
+            if let (Some(before), Some(now)) = (before, now) {
+                let _ = writeln!(
+                    text,
+                    "| `{key}` | {} | {} | {:.1} |",
+                    number(before),
+                    number(now),
+                    before / now
+                );
+            }
+        }
     }
 }
 

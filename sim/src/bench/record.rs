@@ -16,6 +16,9 @@ pub type Series = BTreeMap<u64, f64>;
 /// What was reached on one configuration, or on a variant of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reached {
+    /// What was measured, of a variant: what it lacks, and where it is to be found.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
     /// By name of the figure, with the log if there is one, and memory latency.
     pub figures: BTreeMap<String, Series>,
     /// By name of the curve and point.

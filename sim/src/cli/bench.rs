@@ -23,6 +23,12 @@ pub(super) struct Args {
     /// Keep what was reached in this file; what it holds of other configurations and figures stays
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Keep what was reached under this name, as a variant that the page compares with `linux`
+    #[arg(long = "as", value_name = "NAME", requires_all = ["record", "note"], conflicts_with_all = ["page", "unchanged"])]
+    variant: Option<String>,
+    /// What the variant of --as is
+    #[arg(long, value_name = "TEXT", requires = "variant")]
+    note: Option<String>,
     /// Write nothing, but exit with status 1 if a figure is not what the file of --record holds
     #[arg(long, requires = "record", conflicts_with = "page")]
     unchanged: bool,
@@ -59,6 +65,12 @@ pub(super) fn bench(args: &Args) -> Result<u8, Stop> {
         return Ok(0);
     }
     let config = named_config(&args.config).map_err(bad_input)?;
+    let kept_as = args.variant.as_deref().unwrap_or(config.name);
+    if args.variant.is_some() && portcullis_regmap::config(kept_as).is_some() {
+        return Err(bad_input(format!(
+            "--as {kept_as}: is a configuration, choose another name for a variant"
+        )));
+    }
     let mut latencies = args.latency.clone();
     if latencies.is_empty() {
         latencies.extend(LATENCIES);
@@ -75,7 +87,10 @@ pub(super) fn bench(args: &Args) -> Result<u8, Stop> {
         print(&table::table(&title, &figures))?;
     }
     if let Some(store) = &mut store {
-        let reached = store.record.0.entry(config.name.to_owned()).or_default();
+        let reached = store.record.0.entry(kept_as.to_owned()).or_default();
+        if let Some(note) = &args.note {
+            reached.note.clone_from(note);
+        }
         if args.unchanged {
             let differences = reached.differences(&figures);
             if !differences.is_empty() {
@@ -120,7 +135,11 @@ fn everything(args: &Args, path: &Path, store: &mut Store) -> Result<(), Stop> {
     let directory = path.with_extension("");
     fs::create_dir_all(&directory)
         .map_err(|error| bad_input(format!("{}: {error}", directory.display())))?;
-    store.record = Record::default();
+    // Variants stay: what they were measured on is not here any more.
+    store
+        .record
+        .0
+        .retain(|name, _| portcullis_regmap::config(name).is_none());
     for config in CONFIGS {
         let figures = measure(args.backend, config, &[], &LATENCIES)?;
         let factory = |config: &'static Config| args.backend.core(config);
