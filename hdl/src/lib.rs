@@ -10,6 +10,7 @@
 //! | around the core | [`msi`], [`hpm`], [`hpm_counter`], [`debug`] |
 //! | core | [`core`]: the blocks and their wires |
 //! | configurations | [`tiny`], [`linux`]; [`ports`]: what they have in common |
+//! | wrappers | [`bus`]: AXI4, AXI4-Lite and Wishbone around the core |
 //! | products | [`verilog`]: the Verilog of a configuration; [`emit`]: of any block; [`cosim`]: both compared |
 
 // The derives of rust-hdl make public items without documentation.
@@ -18,6 +19,7 @@
 #![allow(clippy::collapsible_match)]
 
 pub mod answer;
+pub mod bus;
 pub mod canonical;
 pub mod cells;
 pub mod command_queue;

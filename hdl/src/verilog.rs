@@ -1,31 +1,61 @@
 //! Verilog of the named configurations.
 
+use crate::bus::{LinuxAxi, TinyAxi};
 use crate::emit::{Header, emit_with_header};
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::Block;
 
-/// Name of the module of a configuration.
-#[must_use]
-pub fn module_name(config: &Config) -> String {
-    format!("portcullis_{}", config.name)
+/// What the outside of a configuration looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bus {
+    /// The core's own ports ([`crate::ports`]).
+    Core,
+    /// AXI4 and AXI4-Lite ([`crate::bus`]).
+    Axi,
 }
 
-/// The core of `config` as one Verilog-2001 file, top module [`module_name`].
+/// Both, for whoever goes through all files.
+pub const BUSES: [Bus; 2] = [Bus::Core, Bus::Axi];
+
+/// Name of the module of a configuration.
+#[must_use]
+pub fn module_name(config: &Config, bus: Bus) -> String {
+    match bus {
+        Bus::Core => format!("portcullis_{}", config.name),
+        Bus::Axi => format!("portcullis_{}_axi", config.name),
+    }
+}
+
+/// The block of a configuration.
+fn block(config: &Config, bus: Bus) -> Result<Box<dyn Block>, String> {
+    match (config.name, bus) {
+        ("tiny", Bus::Core) => Ok(Box::new(crate::Tiny::new())),
+        ("linux", Bus::Core) => Ok(Box::new(crate::Linux::new())),
+        ("tiny", Bus::Axi) => Ok(Box::new(TinyAxi::default())),
+        ("linux", Bus::Axi) => Ok(Box::new(LinuxAxi::default())),
+        (other, _) => Err(format!("configuration {other} has no hardware yet")),
+    }
+}
+
+/// `config` as one Verilog-2001 file, top module [`module_name`].
 ///
 /// # Errors
 /// A configuration without hardware yet, or kernels that break a rule of the lint.
-pub fn emit(config: &Config) -> Result<String, String> {
-    let mut uut: Box<dyn Block> = match config.name {
-        "tiny" => Box::new(crate::Tiny::new()),
-        "linux" => Box::new(crate::Linux::new()),
-        other => return Err(format!("configuration {other} has no hardware yet")),
-    };
+pub fn emit(config: &Config, bus: Bus) -> Result<String, String> {
+    let mut uut = block(config, bus)?;
     uut.connect_all();
+    let (ports, option) = match bus {
+        Bus::Core => ("core ports", ""),
+        Bus::Axi => ("AXI ports", " --bus axi"),
+    };
     let header = Header {
-        title: format!("Portcullis RISC-V IOMMU, configuration {}", config.name),
+        title: format!(
+            "Portcullis RISC-V IOMMU, configuration {}, {ports}",
+            config.name
+        ),
         version: env!("CARGO_PKG_VERSION").into(),
         licence: env!("CARGO_PKG_LICENSE").into(),
-        generator: format!("portcullis verilog --config {}", config.name),
+        generator: format!("portcullis verilog --config {}{option}", config.name),
     };
-    emit_with_header(uut.as_ref(), &module_name(config), Some(&header))
+    emit_with_header(uut.as_ref(), &module_name(config, bus), Some(&header))
 }

@@ -1,7 +1,7 @@
 //! The Verilog of every configuration: lint-free, named after it, without `$`, the same each time.
 
 use portcullis_hdl::emit::lint;
-use portcullis_hdl::verilog::{emit, module_name};
+use portcullis_hdl::verilog::{BUSES, Bus, emit, module_name};
 use portcullis_regmap::config::{CONFIGS, TINY};
 use rust_hdl::prelude::Block;
 
@@ -24,9 +24,9 @@ fn linux_passes_the_lint() {
 
 #[test]
 fn file_is_clean() {
-    for config in CONFIGS {
-        let text = emit(config).unwrap_or_else(|e| panic!("{e}"));
-        let top = module_name(config);
+    for (config, bus) in CONFIGS.iter().flat_map(|c| BUSES.map(|b| (c, b))) {
+        let text = emit(config, bus).unwrap_or_else(|e| panic!("{e}"));
+        let top = module_name(config, bus);
         assert!(text.contains(&format!("\nmodule {top} (\n")));
         assert!(!text.contains('$'), "a `$` in a name of {top}");
         for line in text.lines().filter(|l| l.starts_with("module ")) {
@@ -37,7 +37,7 @@ fn file_is_clean() {
 
 #[test]
 fn header_names_configuration_version_and_licence() {
-    let text = emit(&TINY).unwrap_or_else(|e| panic!("{e}"));
+    let text = emit(&TINY, Bus::Core).unwrap_or_else(|e| panic!("{e}"));
     let header: Vec<&str> = text.lines().take(3).collect();
     assert!(header[0].contains("configuration tiny"), "{header:?}");
     assert!(header[0].contains(env!("CARGO_PKG_VERSION")), "{header:?}");
@@ -46,5 +46,24 @@ fn header_names_configuration_version_and_licence() {
 
 #[test]
 fn the_same_each_time() {
-    assert_eq!(emit(&TINY), emit(&TINY));
+    for bus in BUSES {
+        assert_eq!(emit(&TINY, bus), emit(&TINY, bus));
+    }
+}
+
+#[test]
+fn axi_ports_have_the_names_that_bus_models_look_for() {
+    let text = emit(&TINY, Bus::Axi).unwrap_or_else(|e| panic!("{e}"));
+    let top = text.split("module portcullis_tiny_axi (").nth(1);
+    let ports = top.and_then(|t| t.split(");").next()).expect("the ports");
+    for name in [
+        "s_axi_araddr",
+        "s_axi_armmusid",
+        "s_axi_awmmussidv",
+        "m_axi_wlast",
+        "m_axi_ptw_arid",
+        "s_axil_wstrb",
+    ] {
+        assert!(ports.contains(&format!(" {name}")), "{name} in {ports}");
+    }
 }
