@@ -4,7 +4,7 @@ use crate::device::Device;
 use crate::flow::{Counts, Job, Routed};
 use crate::out_of_context;
 use crate::tools::{Tools, make_dir, write};
-use portcullis_hdl::verilog;
+use portcullis_hdl::verilog::{self, Bus};
 use portcullis_regmap::Config;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -49,8 +49,8 @@ pub fn measure(
     dir: &Path,
 ) -> Result<Area, String> {
     make_dir(dir)?;
-    let text = verilog::emit(config)?;
-    let top = verilog::module_name(config);
+    let text = verilog::emit(config, Bus::Core)?;
+    let top = verilog::module_name(config, Bus::Core);
     let core = dir.join(format!("{top}.v"));
     write(&core, &text)?;
     let job = |sources, top: &str| Job {

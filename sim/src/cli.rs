@@ -16,8 +16,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use portcullis_hdl::verilog::{Bus, emit, module_name};
 use portcullis_regmap::Config;
 
 use crate::backend::{Backend, Factory};
@@ -29,6 +30,7 @@ use crate::own::command::{OwnArgs, own};
 use crate::plan::{Plan, plan};
 use crate::play::{PlayError, named_config, play};
 use crate::recorded::LOGS;
+use crate::registers;
 use crate::replay::{Options, Outcome, check, replay};
 use crate::report::Run;
 use crate::trace::{Trace, parse};
@@ -61,6 +63,8 @@ enum Command {
     Verilog(VerilogArgs),
     /// Synthesise, place and route the core alone: cells and clock frequency on an FPGA
     Area(AreaArgs),
+    /// Write the register page for other tools
+    Registers(RegistersArgs),
 }
 
 #[derive(Args)]
@@ -102,9 +106,37 @@ struct VerilogArgs {
     /// Configuration of the hardware
     #[arg(long, value_name = "NAME")]
     config: String,
+    /// What its ports are
+    #[arg(long, value_enum, default_value_t = Ports::Core)]
+    bus: Ports,
     /// Directory to write to; made if missing
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+}
+
+#[derive(Args)]
+struct RegistersArgs {
+    /// A C header with all registers: portcullis.h
+    #[arg(long, required_unless_present = "svd")]
+    c: bool,
+    /// A CMSIS-SVD file with the registers of a configuration: portcullis_NAME.svd
+    #[arg(long, requires = "config")]
+    svd: bool,
+    /// Configuration of the hardware, for --svd
+    #[arg(long, value_name = "NAME")]
+    config: Option<String>,
+    /// Directory to write to; made if missing
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+/// What the ports of the generated Verilog are.
+#[derive(Clone, Copy, ValueEnum)]
+enum Ports {
+    /// The core's own
+    Core,
+    /// AXI4 for devices, memory and walks, AXI4-Lite for registers
+    Axi,
 }
 
 /// Why a command ends without success.
@@ -140,6 +172,7 @@ pub fn main() -> ExitCode {
         Command::Play(args) => conversation(&args),
         Command::Verilog(args) => verilog(&args),
         Command::Area(args) => area(&args),
+        Command::Registers(args) => registers(&args),
     };
     match result {
         Ok(status) => status.into(),
@@ -364,10 +397,40 @@ fn conversation(args: &PlayArgs) -> Result<u8, Stop> {
 
 fn verilog(args: &VerilogArgs) -> Result<u8, Stop> {
     let config = named_config(&args.config).map_err(bad_input)?;
-    let named = |error: io::Error| bad_input(format!("{}: {error}", args.output.display()));
-    let text = portcullis_hdl::verilog::emit(config).map_err(failed)?;
-    fs::create_dir_all(&args.output).map_err(named)?;
-    let path = args.output.join(format!("portcullis_{}.v", config.name));
+    let bus = match args.bus {
+        Ports::Core => Bus::Core,
+        Ports::Axi => Bus::Axi,
+    };
+    let text = emit(config, bus).map_err(failed)?;
+    write_whole(
+        &args.output,
+        &format!("{}.v", module_name(config, bus)),
+        &text,
+    )
+}
+
+fn registers(args: &RegistersArgs) -> Result<u8, Stop> {
+    let config = args.config.as_deref().map(named_config).transpose();
+    let config = config.map_err(bad_input)?;
+    if args.c {
+        write_whole(&args.output, "portcullis.h", &registers::header())?;
+    }
+    if let (true, Some(config)) = (args.svd, config) {
+        let text = registers::svd(config).map_err(failed)?;
+        write_whole(
+            &args.output,
+            &format!("portcullis_{}.svd", config.name),
+            &text,
+        )?;
+    }
+    Ok(0)
+}
+
+/// Writes a file into `directory` and prints its path. Nothing is left half written.
+fn write_whole(directory: &Path, name: &str, text: &str) -> Result<u8, Stop> {
+    let named = |error: io::Error| bad_input(format!("{}: {error}", directory.display()));
+    fs::create_dir_all(directory).map_err(named)?;
+    let path = directory.join(name);
     let file = AtomicFile::create(&path).map_err(|error| bad_input(error.to_string()))?;
     file.commit(text.as_bytes())
         .map_err(|error| failed(error.to_string()))?;

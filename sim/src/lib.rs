@@ -19,6 +19,7 @@ pub mod plan;
 pub mod platform;
 pub mod play;
 pub mod recorded;
+pub mod registers;
 pub mod replay;
 pub mod report;
 pub mod trace;

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_hdl::types::{access, kind};
-use portcullis_hdl::verilog::{emit, module_name};
+use portcullis_hdl::verilog::{Bus, emit, module_name};
 use portcullis_regmap::Config;
 
 use super::rtl::{PAGE_SHIFT, code, meaning};
@@ -160,7 +160,11 @@ fn library(config: &'static Config, traced: bool) -> Result<Arc<Library>, String
     if let Some((_, _, library)) = known {
         return Ok(Arc::clone(library));
     }
-    let recipe = Recipe::new(emit(config)?, module_name(config), traced)?;
+    let recipe = Recipe::new(
+        emit(config, Bus::Core)?,
+        module_name(config, Bus::Core),
+        traced,
+    )?;
     let library = match Library::load(recipe.path()) {
         Ok(library) => library,
         // There is none, or one that another machine with the same home directory has built.
