@@ -6,8 +6,8 @@ use crate::{root, target};
 use std::path::Path;
 use std::process::Command;
 
-/// Asks the command `portcullis` for the Verilog of a configuration.
-pub fn generate(config: &str, file: &Path) -> Result<String, String> {
+/// Asks the command `portcullis` for the Verilog of a configuration with these ports.
+pub fn generate(config: &str, bus: &str, file: &Path) -> Result<String, String> {
     let dir = make_dir(&target().join("verilog"))?;
     if file.exists() {
         std::fs::remove_file(file).map_err(|e| format!("{}: {e}", file.display()))?;
@@ -16,7 +16,7 @@ pub fn generate(config: &str, file: &Path) -> Result<String, String> {
     tool(
         Command::new(cargo)
             .args(["run", "--release", "--locked", "-q", "--"])
-            .args(["verilog", "--config", config, "-o"])
+            .args(["verilog", "--config", config, "--bus", bus, "-o"])
             .arg(&dir)
             .current_dir(root()),
     )?;
@@ -26,11 +26,40 @@ pub fn generate(config: &str, file: &Path) -> Result<String, String> {
     Ok(format!("{lines} lines, {modules} modules"))
 }
 
+/// Asks the command `portcullis` for the registers as C header and SVD file, and sees that C compilers take the header.
+pub fn registers() -> Result<String, String> {
+    let dir = make_dir(&target().join("verilog"))?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    for config in portcullis_regmap::config::CONFIGS {
+        tool(
+            Command::new(&cargo)
+                .args(["run", "--release", "--locked", "-q", "--"])
+                .args(["registers", "--c", "--svd", "--config", config.name, "-o"])
+                .arg(&dir)
+                .current_dir(root()),
+        )?;
+    }
+    let text = tool(
+        Command::new("cc")
+            .args([
+                "-std=c99",
+                "-Wall",
+                "-Wextra",
+                "-pedantic",
+                "-fsyntax-only",
+                "-x",
+                "c",
+            ])
+            .arg(dir.join("portcullis.h")),
+    )?;
+    quiet(&text, "cc")
+}
+
 /// Lints `file`, whose top module has its name.
-pub fn run(report: &mut Report, config: &str, file: &Path) {
-    report.step(&format!("lint {config}: verilator"), || verilator(file));
-    report.step(&format!("lint {config}: iverilog"), || iverilog(file));
-    report.step(&format!("lint {config}: yosys"), || yosys(file));
+pub fn run(report: &mut Report, name: &str, file: &Path) {
+    report.step(&format!("lint {name}: verilator"), || verilator(file));
+    report.step(&format!("lint {name}: iverilog"), || iverilog(file));
+    report.step(&format!("lint {name}: yosys"), || yosys(file));
 }
 
 fn top(file: &Path) -> String {

@@ -3,9 +3,11 @@
 //! `cargo xtask mutants` plants defects and sees that the tests find them.
 
 mod backend;
+mod cocotb;
 mod cosim;
 mod lint;
 mod mutants;
+mod python;
 mod report;
 mod synth;
 mod tools;
@@ -19,7 +21,7 @@ usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--ran
        cargo xtask mutants [PART OF A NAME]
        cargo xtask tools
 
-steps of verify: lint, synth, cosim, backend, random, ownership (all of them without --only)
+steps of verify: lint, synth, cosim, backend, random, ownership, cocotb (all of them without --only)
 --cycles N   cycles of co-simulation of the core (default 30000; a third of it for each block)
 --seed N     seed of the random inputs (default 1)
 --random N   random machines of each configuration against the golden model, on the generated Verilog (default 1000)
@@ -29,7 +31,15 @@ steps of verify: lint, synth, cosim, backend, random, ownership (all of them wit
 tools installs Yosys and nextpnr from PyPI for `portcullis area`.";
 
 /// The steps of `verify`.
-const STEPS: [&str; 6] = ["lint", "synth", "cosim", "backend", "random", "ownership"];
+const STEPS: [&str; 7] = [
+    "lint",
+    "synth",
+    "cosim",
+    "backend",
+    "random",
+    "ownership",
+    "cocotb",
+];
 
 /// What to do.
 enum Job {
@@ -91,6 +101,12 @@ fn parse_verify(rest: &[String]) -> Result<Options, String> {
     }
 }
 
+impl Options {
+    fn wants(&self, step: &str) -> bool {
+        self.steps.iter().any(|s| s == step)
+    }
+}
+
 /// Root of the workspace.
 fn root() -> PathBuf {
     let mut dir = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -106,9 +122,24 @@ fn target() -> PathBuf {
     }
 }
 
+/// Generates the Verilog of a configuration with these ports, and lints it.
+fn verilog(report: &mut Report, options: &Options, config: &str, bus: &str) {
+    let name = match bus {
+        "core" => config.to_string(),
+        bus => format!("{config}_{bus}"),
+    };
+    let file = target().join(format!("verilog/portcullis_{name}.v"));
+    let made = report.step(&format!("verilog {name}"), || {
+        lint::generate(config, bus, &file)
+    });
+    if made && options.wants("lint") {
+        lint::run(report, &name, &file);
+    }
+}
+
 fn verify(options: &Options) -> Report {
     let mut report = Report::new();
-    let wants = |s: &str| options.steps.iter().any(|x| x == s);
+    let wants = |s: &str| options.wants(s);
     if !tools::provide(&mut report, |s| wants(s)) {
         return report;
     }
@@ -118,15 +149,8 @@ fn verify(options: &Options) -> Report {
         None
     };
     for config in portcullis_regmap::config::CONFIGS {
-        let file = target().join(format!("verilog/portcullis_{}.v", config.name));
-        let made = report.step(&format!("verilog {}", config.name), || {
-            lint::generate(config.name, &file)
-        });
-        if !made {
-            continue;
-        }
-        if wants("lint") {
-            lint::run(&mut report, config.name, &file);
+        for bus in ["core", "axi"] {
+            verilog(&mut report, options, config.name, bus);
         }
         if let Some(tools) = &fpga {
             synth::run(&mut report, tools, config);
@@ -143,6 +167,12 @@ fn verify(options: &Options) -> Report {
     }
     if wants("ownership") {
         backend::ownership(&mut report, options.replacements);
+    }
+    if wants("lint") || wants("cocotb") {
+        report.step("registers", lint::registers);
+    }
+    if wants("cocotb") {
+        cocotb::run(&mut report, options.seed);
     }
     report
 }
