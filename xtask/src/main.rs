@@ -7,6 +7,7 @@ mod cocotb;
 mod cosim;
 mod lint;
 mod mutants;
+mod proofs;
 mod python;
 mod report;
 mod synth;
@@ -21,7 +22,7 @@ usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--ran
        cargo xtask mutants [PART OF A NAME]
        cargo xtask tools
 
-steps of verify: lint, synth, cosim, backend, random, ownership, cocotb (all of them without --only)
+steps of verify: lint, synth, cosim, backend, random, ownership, cocotb, proofs (all of them without --only)
 --cycles N   cycles of co-simulation of the core (default 30000; a third of it for each block)
 --seed N     seed of the random inputs (default 1)
 --random N   random machines of each configuration against the golden model, on the generated Verilog (default 1000)
@@ -31,7 +32,7 @@ steps of verify: lint, synth, cosim, backend, random, ownership, cocotb (all of 
 tools installs Yosys and nextpnr from PyPI for `portcullis area`.";
 
 /// The steps of `verify`.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     "lint",
     "synth",
     "cosim",
@@ -39,6 +40,7 @@ const STEPS: [&str; 7] = [
     "random",
     "ownership",
     "cocotb",
+    "proofs",
 ];
 
 /// What to do.
@@ -173,6 +175,9 @@ fn verify(options: &Options) -> Report {
     }
     if wants("cocotb") {
         cocotb::run(&mut report, options.seed);
+    }
+    if wants("proofs") {
+        proofs::run(&mut report);
     }
     report
 }

@@ -43,6 +43,9 @@ pub fn provide(report: &mut Report, wants: impl Fn(&str) -> bool) -> bool {
     if wants("cocotb") {
         wanted.extend(["iverilog", "vvp", "python3"]);
     }
+    if wants("proofs") {
+        wanted.push("python3");
+    }
     if wants("backend") || wants("random") || wants("ownership") {
         wanted.extend(["verilator", "c++"]);
     }
