@@ -132,6 +132,11 @@
 #define PORTCULLIS_DOMAINS 64
 
 /**
+ * Buffers of drivers mapped by portcullis_dma_map, of one IOMMU.
+ */
+#define PORTCULLIS_MAPPINGS 128
+
+/**
  * Unowned devices reach nothing.
  */
 #define PORTCULLIS_DEFAULT_BLOCKED 0
@@ -150,6 +155,11 @@
  * Unowned devices reach all of memory, the IOMMU's tables included. Whoever asks for it vouches for them.
  */
 #define PORTCULLIS_DEFAULT_IDENTITY 3
+
+/**
+ * As PORTCULLIS_DEFAULT_DMA_FQ where deferring pays, else as PORTCULLIS_DEFAULT_DMA.
+ */
+#define PORTCULLIS_DEFAULT_AUTO 4
 
 /**
  * Devices may read.
@@ -272,6 +282,10 @@ typedef struct portcullis_config {
    * How long registers may be busy.
    */
   uint64_t register_timeout_us;
+  /**
+   * Not 0: deferring flushes pays on this machine.
+   */
+  uint8_t deferred_flush;
   /**
    * Not 0: use 64 KiB NAPOT leaves.
    */
@@ -450,6 +464,11 @@ typedef uint64_t portcullis_guard;
  * Names an address space.
  */
 typedef uint64_t portcullis_domain;
+
+/**
+ * Names a buffer that a driver has mapped.
+ */
+typedef uint64_t portcullis_mapping;
 
 #ifdef __cplusplus
 extern "C" {
@@ -779,6 +798,43 @@ int portcullis_flush(portcullis_domain domain);
  * address and permissions are null, or good for writing.
  */
 int portcullis_translate(portcullis_domain domain, uint64_t iova, uint64_t *address, uint32_t *permissions);
+
+/**
+ * Maps a buffer in the group's default domain, wherever there is room: devices find it at iova. permissions is
+ * PORTCULLIS_READ for what devices only read, PORTCULLIS_WRITE, or both. The mapping stays when the use ends, and while
+ * somebody owns the group; then it works again.
+ *
+ * PORTCULLIS_EPERM: the guard is no driver's. PORTCULLIS_EBUSY: the driver has attached a domain of its own.
+ * PORTCULLIS_EOPNOTSUPP: the default domain is of type Blocked. PORTCULLIS_EINVAL: not whole pages, memory of the IOMMU itself,
+ * or no such permission. PORTCULLIS_ENOSPC: no free addresses, or PORTCULLIS_MAPPINGS exist. PORTCULLIS_ENOMEM,
+ * PORTCULLIS_ENODEV, PORTCULLIS_EOVERFLOW, PORTCULLIS_ERANGE, PORTCULLIS_EBADF, PORTCULLIS_EIO.
+ *
+ * The caller's duty:
+ * The memory is the mapping's until unmapping it has answered 0. mapping and iova are null, which is refused, or good
+ * for writing.
+ */
+int portcullis_dma_map(portcullis_guard guard,
+                       uint64_t address,
+                       uint64_t bytes,
+                       uint32_t permissions,
+                       portcullis_mapping *mapping,
+                       uint64_t *iova);
+
+/**
+ * Takes a buffer back: on return no device reaches it, and nothing granted before is on the way.
+ *
+ * PORTCULLIS_EBADF. PORTCULLIS_EIO: the hardware does not answer, and devices may still reach the buffer: the mapping stays.
+ */
+int portcullis_dma_unmap(portcullis_mapping mapping);
+
+/**
+ * Unmaps a buffer without waiting, where the default domain is of type DMA-FQ; with type DMA it is as strict as
+ * portcullis_dma_unmap. Answers 0 if no device reaches the buffer any more: then the mapping is gone. Answers 1 if devices may
+ * still reach it: asking again later, or portcullis_dma_unmap, ends that.
+ *
+ * PORTCULLIS_EBADF, PORTCULLIS_EIO.
+ */
+int portcullis_dma_unmap_later(portcullis_mapping mapping);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -17,7 +17,7 @@ struct Pair {
 
 impl Call {
     /// The IOMMU and the place of a guard. A group is no guard, which is a matter of rights and not of handles.
-    fn guard(&mut self, guard: portcullis_guard) -> Result<(Running, u16), Errno> {
+    pub fn guard(&mut self, guard: portcullis_guard) -> Result<(Running, u16), Errno> {
         if let Ok(handle) = decode(guard, Kind::Group) {
             self.running(handle.iommu)?.group(handle)?;
             return Err(errno(PORTCULLIS_EPERM));

@@ -9,15 +9,17 @@ pub enum Kind {
     Guard = 3,
     Domain = 4,
     Admin = 5,
+    Mapping = 6,
 }
 
 impl Kind {
-    const ALL: [Kind; 5] = [
+    const ALL: [Kind; 6] = [
         Kind::Iommu,
         Kind::Group,
         Kind::Guard,
         Kind::Domain,
         Kind::Admin,
+        Kind::Mapping,
     ];
 }
 

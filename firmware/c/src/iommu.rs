@@ -71,6 +71,7 @@ pub unsafe extern "C" fn portcullis_config_default(config: *mut portcullis_confi
         flush_age_us: config.flush_age_us,
         command_timeout_us: config.timeouts.command_us,
         register_timeout_us: config.timeouts.register_us,
+        deferred_flush: config.deferred_flush.into(),
         napot: config.napot.into(),
         interrupts: config.interrupts.into(),
         take_over: config.take_over.into(),
@@ -83,6 +84,7 @@ fn default_type(number: u32) -> Result<DefaultDomainType, Errno> {
         PORTCULLIS_DEFAULT_BLOCKED => DefaultDomainType::Blocked,
         PORTCULLIS_DEFAULT_DMA => DefaultDomainType::Dma,
         PORTCULLIS_DEFAULT_DMA_FQ => DefaultDomainType::DmaFq,
+        PORTCULLIS_DEFAULT_AUTO => DefaultDomainType::Auto,
         // SAFETY: whoever asks for this number vouches for the devices; the header says so.
         PORTCULLIS_DEFAULT_IDENTITY => DefaultDomainType::Identity(unsafe { TrustToken::new() }),
         _ => return Err(errno(PORTCULLIS_EINVAL)),
@@ -107,6 +109,7 @@ impl portcullis_config {
                 command_us: self.command_timeout_us,
                 register_us: self.register_timeout_us,
             },
+            deferred_flush: self.deferred_flush != 0,
             napot: self.napot != 0,
             interrupts: self.interrupts != 0,
             take_over: self.take_over != 0,

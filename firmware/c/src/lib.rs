@@ -18,6 +18,7 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+mod dma;
 mod domain;
 mod group;
 mod handle;
@@ -28,6 +29,7 @@ mod panic;
 mod platform;
 mod types;
 
+pub use dma::{portcullis_dma_map, portcullis_dma_unmap, portcullis_dma_unmap_later};
 pub use domain::*;
 pub use group::*;
 pub use iommu::*;

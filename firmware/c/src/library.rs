@@ -9,6 +9,7 @@ use portcullis::{
     OwnedGroup, PagingDomain,
 };
 
+use crate::dma::Buffer;
 use crate::handle::{Handle, Kind, Table};
 use crate::platform::Platform;
 use crate::types::*;
@@ -55,6 +56,7 @@ pub struct Objects {
     pub groups: Table<GroupId, PORTCULLIS_DEVICES>,
     pub guards: Table<Guard, PORTCULLIS_GUARDS>,
     pub domains: Table<Place, PORTCULLIS_DOMAINS>,
+    pub mappings: Table<Buffer, PORTCULLIS_MAPPINGS>,
     /// IOMMUs that had this place before.
     pub generation: u32,
 }
@@ -83,6 +85,7 @@ static LIBRARY: Library = Library {
                 groups: Table::new(),
                 guards: Table::new(),
                 domains: Table::new(),
+                mappings: Table::new(),
                 generation: 0,
             }),
         }
@@ -122,8 +125,8 @@ impl Call {
             .seats
             .get(usize::from(number))
             .ok_or(errno(PORTCULLIS_EBADF))?;
-        // SAFETY: nobody else is in the library, and the IOMMU is replaced only by `start` and `stop`, when no guard and
-        // no domain refers to it.
+        // SAFETY: nobody else is in the library, and the IOMMU is replaced only by `start` and `stop`, when no guard, no
+        // domain and no mapping refers to it.
         let unit = unsafe { (*seat.unit.get()).as_ref() }.ok_or(errno(PORTCULLIS_EBADF))?;
         // SAFETY: nobody else is in the library, and every call asks for one IOMMU once.
         let objects = unsafe { &mut *seat.objects.get() };
@@ -182,7 +185,8 @@ impl Call {
         let Running {
             number, objects, ..
         } = self.iommu(handle)?;
-        if !objects.guards.is_empty() || !objects.domains.is_empty() {
+        let free = objects.guards.is_empty() && objects.domains.is_empty();
+        if !free || !objects.mappings.is_empty() {
             return Err(errno(PORTCULLIS_EBUSY));
         }
         objects.admin = None;
@@ -190,7 +194,7 @@ impl Call {
             objects.groups.remove(slot);
         }
         objects.generation = objects.generation.wrapping_add(1);
-        // SAFETY: nobody else is in the library, and there is no guard and no domain: nothing refers to the IOMMU.
+        // SAFETY: nobody else is in the library, and there is no guard, no domain and no mapping: nothing refers to the IOMMU.
         unsafe { *LIBRARY.seats[usize::from(number)].unit.get() = None };
         Ok(())
     }

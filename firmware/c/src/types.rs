@@ -52,6 +52,9 @@ pub const PORTCULLIS_GUARDS: usize = 32;
 /// Domains of one IOMMU.
 pub const PORTCULLIS_DOMAINS: usize = 64;
 
+/// Buffers of drivers mapped by `portcullis_dma_map`, of one IOMMU.
+pub const PORTCULLIS_MAPPINGS: usize = 128;
+
 /// Names an IOMMU.
 pub type portcullis_iommu = u64;
 /// Names a group of devices. Gives no rights.
@@ -60,6 +63,8 @@ pub type portcullis_group = u64;
 pub type portcullis_guard = u64;
 /// Names an address space.
 pub type portcullis_domain = u64;
+/// Names a buffer that a driver has mapped.
+pub type portcullis_mapping = u64;
 /// Names the right to change default domains.
 pub type portcullis_admin = u64;
 
@@ -71,6 +76,9 @@ pub const PORTCULLIS_DEFAULT_DMA: u32 = 1;
 pub const PORTCULLIS_DEFAULT_DMA_FQ: u32 = 2;
 /// Unowned devices reach all of memory, the IOMMU's tables included. Whoever asks for it vouches for them.
 pub const PORTCULLIS_DEFAULT_IDENTITY: u32 = 3;
+
+/// As `PORTCULLIS_DEFAULT_DMA_FQ` where deferring pays, else as `PORTCULLIS_DEFAULT_DMA`.
+pub const PORTCULLIS_DEFAULT_AUTO: u32 = 4;
 
 /// Devices may read.
 pub const PORTCULLIS_READ: u32 = 1;
@@ -131,6 +139,8 @@ pub struct portcullis_config {
     pub command_timeout_us: u64,
     /// How long registers may be busy.
     pub register_timeout_us: u64,
+    /// Not 0: deferring flushes pays on this machine.
+    pub deferred_flush: u8,
     /// Not 0: use 64 KiB NAPOT leaves.
     pub napot: u8,
     /// Not 0: let the queues raise the interrupt wire.

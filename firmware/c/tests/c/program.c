@@ -175,6 +175,65 @@ static void life_of_a_driver(void)
     stop();
 }
 
+/* Buffers of drivers in the default domain. */
+static void dma_of_drivers(void)
+{
+    portcullis_group group;
+    portcullis_guard user, owner;
+    portcullis_domain red;
+    portcullis_mapping buffer, other_buffer, none;
+    uint64_t at = 0, also_at = 0;
+
+    start(PORTCULLIS_DEFAULT_DMA);
+    CHECK(portcullis_add_device(iommu, NIC, PORTCULLIS_NONE, &group), 0);
+    CHECK(portcullis_dma_map(group, RED, 0x1000, PORTCULLIS_READ, &buffer, &at), -PORTCULLIS_EPERM);
+    CHECK(portcullis_use_default(group, &user), 0);
+    CHECK(portcullis_dma_map(user, RED, 0x1000, PORTCULLIS_READ, NULL, &at), -PORTCULLIS_EINVAL);
+    CHECK(portcullis_dma_map(user, RED, 0x1000, PORTCULLIS_EXEC, &buffer, &at), -PORTCULLIS_EINVAL);
+    CHECK(portcullis_dma_map(user, RED, 0x1001, PORTCULLIS_READ, &buffer, &at), -PORTCULLIS_EINVAL);
+    CHECK(portcullis_dma_map(user, MOCK_BASE, 0x1000, PORTCULLIS_READ, &buffer, &at), -PORTCULLIS_EINVAL);
+    CHECK(portcullis_dma_map(user, RED, 0x2000, PORTCULLIS_READ, &buffer, &at), 0);
+    CHECK(reach(NIC, at + 0x1000, RED + 0x1000), 0);
+    CHECK(mock_dma(&machine, NIC, at, 1, &also_at), WRITE_FAULT);
+    CHECK(portcullis_dma_map(user, BLUE, 0x1000, PORTCULLIS_WRITE, &other_buffer, &also_at), 0);
+    CHECK(reach(NIC, also_at, BLUE), 0);
+    CHECK(portcullis_dma_unmap(other_buffer), 0);
+    CHECK(reach(NIC, also_at, BLUE), READ_FAULT);
+    CHECK(portcullis_dma_unmap(other_buffer), -PORTCULLIS_EBADF);
+    CHECK(portcullis_dma_unmap_later(user), -PORTCULLIS_EBADF);
+
+    /* A mapping made before a claim is there again after it. */
+    CHECK(portcullis_unuse(user), 0);
+    CHECK(portcullis_claim(group, 1, &owner), 0);
+    CHECK(reach(NIC, at, RED), BLOCKED);
+    CHECK(portcullis_dma_map(owner, BLUE, 0x1000, PORTCULLIS_READ, &none, &also_at), -PORTCULLIS_EPERM);
+    CHECK(portcullis_release(owner), 0);
+    CHECK(reach(NIC, at, RED), 0);
+    CHECK(portcullis_stop(iommu), -PORTCULLIS_EBUSY);
+
+    /* Deferred: devices may reach the buffer until a flush. */
+    CHECK(portcullis_set_default_domain_type(group, PORTCULLIS_DEFAULT_DMA_FQ, admin), 0);
+    CHECK(portcullis_use_default(group, &user), 0);
+    CHECK(portcullis_dma_map(user, BLUE, 0x1000, PORTCULLIS_READ, &other_buffer, &also_at), 0);
+    CHECK(reach(NIC, also_at, BLUE), 0);
+    CHECK(portcullis_dma_unmap_later(buffer), 1);
+    CHECK(portcullis_dma_unmap_later(buffer), 1);
+    CHECK(reach(NIC, at, RED), 0);
+    CHECK(portcullis_dma_unmap_later(other_buffer), 1);
+    CHECK(portcullis_dma_unmap(buffer), 0);
+    CHECK(reach(NIC, at, RED), READ_FAULT);
+    CHECK(reach(NIC, also_at, BLUE), READ_FAULT);
+    CHECK(portcullis_dma_unmap_later(other_buffer), 0);
+    CHECK(portcullis_dma_unmap_later(other_buffer), -PORTCULLIS_EBADF);
+
+    red = colour(RED);
+    CHECK(portcullis_attach(user, red), 0);
+    CHECK(portcullis_dma_map(user, BLUE, 0x1000, PORTCULLIS_READ, &none, &also_at), -PORTCULLIS_EBUSY);
+    CHECK(portcullis_unuse(user), 0);
+    CHECK(portcullis_domain_free(red), 0);
+    stop();
+}
+
 /* Claims by device, groups of several devices, and devices that vanish. */
 static void claims_and_removal(void)
 {
@@ -461,6 +520,7 @@ int main(void)
     misuse();
     life_of_a_group();
     life_of_a_driver();
+    dma_of_drivers();
     claims_and_removal();
     faults_and_nesting();
     failures();
