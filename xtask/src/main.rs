@@ -1,10 +1,11 @@
 //! Verification with outside tools. `cargo xtask verify` generates the Verilog, lints it with Verilator, Icarus and
-//! Yosys, synthesises it within a budget, and compares it with the Rust simulation cycle by cycle.
-//! `cargo xtask mutants` plants defects and sees that the tests find them.
+//! Yosys, synthesises it within a budget, and compares it with the Rust simulation cycle by cycle; it also builds the driver for
+//! machines without an operating system. `cargo xtask mutants` plants defects and sees that the tests find them.
 
 mod backend;
 mod cocotb;
 mod cosim;
+mod firmware;
 mod lint;
 mod mutants;
 mod proofs;
@@ -22,7 +23,7 @@ usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--ran
        cargo xtask mutants [PART OF A NAME]
        cargo xtask tools
 
-steps of verify: lint, synth, cosim, backend, random, ownership, cocotb, proofs (all of them without --only)
+steps of verify: firmware, lint, synth, cosim, backend, random, ownership, cocotb, proofs (all of them without --only)
 --cycles N   cycles of co-simulation of the core (default 30000; a third of it for each block)
 --seed N     seed of the random inputs (default 1)
 --random N   random machines of each configuration against the golden model, on the generated Verilog (default 1000)
@@ -32,7 +33,8 @@ steps of verify: lint, synth, cosim, backend, random, ownership, cocotb, proofs 
 tools installs Yosys and nextpnr from PyPI for `portcullis area`.";
 
 /// The steps of `verify`.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
+    "firmware",
     "lint",
     "synth",
     "cosim",
@@ -143,6 +145,12 @@ fn verify(options: &Options) -> Report {
     let mut report = Report::new();
     let wants = |s: &str| options.wants(s);
     if !tools::provide(&mut report, |s| wants(s)) {
+        return report;
+    }
+    if wants("firmware") {
+        firmware::check(&mut report, &root(), &target());
+    }
+    if STEPS.iter().all(|s| *s == "firmware" || !wants(s)) {
         return report;
     }
     let fpga = if wants("synth") {
