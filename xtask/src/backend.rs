@@ -45,7 +45,7 @@ pub fn random(report: &mut Report, machines: usize) {
 /// The driver's scenarios under DMA, and `replacements` hitless replacements of each configuration.
 pub fn ownership(report: &mut Report, replacements: usize) {
     report.step("ownership on verilog", || {
-        let files = ["transitions", "tables", "hotplug", "recovery"];
+        let files = ["transitions", "tables", "dma", "hotplug", "recovery"];
         for file in files {
             let mut cargo = test("portcullis-tests", &format!("ownership_{file}"));
             tool(cargo.env("PORTCULLIS_OWN_BACKEND", "verilog"))?;

@@ -121,6 +121,8 @@ pub struct Engine {
     pub habits: Habits,
     /// Issues at all.
     pub running: bool,
+    /// Pages that it goes to: the window, unless told otherwise.
+    pub pages: Vec<u64>,
     /// What it may reach.
     pub timeline: Timeline,
     in_flight: usize,
@@ -150,7 +152,6 @@ pub struct Load {
     requests: Vec<(u64, usize)>,
     next_id: u64,
     turn: usize,
-    window: Vec<u64>,
     keep: bool,
     touches: Vec<Touch>,
     counts: Vec<[u64; 64]>,
@@ -164,7 +165,6 @@ impl Load {
     /// No engines yet. `keep` keeps every touch, for pictures.
     #[must_use]
     pub fn new(palette: Palette, seed: u64, keep: bool) -> Self {
-        let window = palette.window().collect();
         Self {
             palette,
             engines: Vec::new(),
@@ -172,7 +172,6 @@ impl Load {
             requests: Vec::new(),
             next_id: 0,
             turn: 0,
-            window,
             keep,
             touches: Vec::new(),
             counts: Vec::new(),
@@ -193,6 +192,7 @@ impl Load {
             process,
             habits,
             running: true,
+            pages: self.palette.window().collect(),
             timeline: Timeline::new(allowed),
             in_flight: 0,
             landing: Vec::new(),
@@ -269,7 +269,13 @@ impl Load {
                 continue;
             }
             let write = ((dice >> 8) as u8) < habits.writes;
-            let page = self.window[(dice >> 16) as usize % self.window.len()];
+            let Some(page) = engine
+                .pages
+                .get((dice >> 16) as usize % engine.pages.len().max(1))
+            else {
+                continue;
+            };
+            let page = *page;
             // Reads find paint in the lower half, writes leave stamps in the upper one.
             let slots = PAGE / 2 / (8 * MAX_BEATS);
             let offset = self.below(slots) * 8 * MAX_BEATS + if write { PAGE / 2 } else { 0 };

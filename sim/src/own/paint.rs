@@ -125,6 +125,13 @@ impl Palette {
         (colour, frames)
     }
 
+    /// The frame is mapped at another IOVA than that of the window's page it was painted for.
+    pub fn move_to(&mut self, iova: u64, pa: u64) {
+        if let Some((_, page)) = self.frames.get_mut(&(pa / PAGE)) {
+            *page = iova;
+        }
+    }
+
     /// Paints the frames that an identity domain reaches.
     pub fn paint_identity(&mut self, memory: &mut Memory) -> Colour {
         let colour = self.next("identity");
