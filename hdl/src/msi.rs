@@ -1,8 +1,8 @@
 //! Interrupts: by message (MSI) or by wire, for the sources cip (0), fip (1) and pmip (2).
 //!
 //! Registers: icvec and msi_cfg_tbl with `V` = 4 vectors, decoded here from the register file's bus.
-//! A source whose pending bit rises owes one message (INT-09); it is sent as soon as its vector is not masked (INT-15),
-//! one write at a time. A write that fails becomes fault 273 (INT-16). With fctl.WSI the same bits drive wires, level,
+//! A source whose pending bit rises owes one message of the vector that icvec names at that moment (INT-09), whatever
+//! icvec says later; it is sent as soon as that vector is not masked (INT-15), one write at a time, low vectors first. A write that fails becomes fault 273 (INT-16). With fctl.WSI the same bits drive wires, level,
 //! OR-ed when they share a vector (INT-08), and nothing is owed.
 //! Timing: the write is offered two cycles after the edge, memory permitting.
 
@@ -103,7 +103,9 @@ pub struct Msi {
     fiv: DFF<Bits<2>>,
     pmiv: DFF<Bits<2>>,
     masked: DFF<Bits<4>>,
-    owed: DFF<Bits<3>>,
+    owed_c: DFF<Bits<4>>,
+    owed_f: DFF<Bits<4>>,
+    owed_p: DFF<Bits<4>>,
     vector: DFF<Bits<2>>,
     addr_lo: DFF<Bits<30>>,
     addr_hi: DFF<Bits<24>>,
@@ -116,14 +118,18 @@ pub struct Msi {
     odd: Signal<Local, Bit>,
     entry: Signal<Local, Bits<2>>,
     index: Signal<Local, Bits<2>>,
-    new_edges: Signal<Local, Bits<3>>,
-    edges: Signal<Local, Bits<3>>,
-    paid: Signal<Local, Bits<3>>,
-    unpaid: Signal<Local, Bits<3>>,
-    kept: Signal<Local, Bits<3>>,
-    free_c: Signal<Local, Bit>,
-    free_f: Signal<Local, Bit>,
-    free_p: Signal<Local, Bit>,
+    made_c: Signal<Local, Bits<4>>,
+    made_f: Signal<Local, Bits<4>>,
+    made_p: Signal<Local, Bits<4>>,
+    free: Signal<Local, Bits<4>>,
+    ready_c: Signal<Local, Bits<4>>,
+    ready_f: Signal<Local, Bits<4>>,
+    ready_p: Signal<Local, Bits<4>>,
+    ready: Signal<Local, Bits<4>>,
+    chosen: Signal<Local, Bits<4>>,
+    left_c: Signal<Local, Bits<4>>,
+    left_f: Signal<Local, Bits<4>>,
+    left_p: Signal<Local, Bits<4>>,
     wires_c: Signal<Local, Bits<4>>,
     wires_f: Signal<Local, Bits<4>>,
     wires_p: Signal<Local, Bits<4>>,
@@ -138,9 +144,6 @@ pub struct Msi {
     icvec_row: Constant<Bits<9>>,
     cause: Constant<Bits<9>>,
     no_record: Constant<Record>,
-    pay_c: Constant<Bits<3>>,
-    pay_f: Constant<Bits<3>>,
-    pay_p: Constant<Bits<3>>,
 }
 
 impl Msi {
@@ -186,7 +189,9 @@ impl Msi {
             fiv: Default::default(),
             pmiv: Default::default(),
             masked: Default::default(),
-            owed: Default::default(),
+            owed_c: Default::default(),
+            owed_f: Default::default(),
+            owed_p: Default::default(),
             vector: Default::default(),
             addr_lo: Default::default(),
             addr_hi: Default::default(),
@@ -198,14 +203,18 @@ impl Msi {
             odd: Default::default(),
             entry: Default::default(),
             index: Default::default(),
-            new_edges: Default::default(),
-            edges: Default::default(),
-            paid: Default::default(),
-            unpaid: Default::default(),
-            kept: Default::default(),
-            free_c: Default::default(),
-            free_f: Default::default(),
-            free_p: Default::default(),
+            made_c: Default::default(),
+            made_f: Default::default(),
+            made_p: Default::default(),
+            free: Default::default(),
+            ready_c: Default::default(),
+            ready_f: Default::default(),
+            ready_p: Default::default(),
+            ready: Default::default(),
+            chosen: Default::default(),
+            left_c: Default::default(),
+            left_f: Default::default(),
+            left_p: Default::default(),
             wires_c: Default::default(),
             wires_f: Default::default(),
             wires_p: Default::default(),
@@ -220,9 +229,6 @@ impl Msi {
             icvec_row: Constant::new(95u64.into()),
             cause: Constant::new(273u64.into()),
             no_record: Constant::new(Record::default()),
-            pay_c: Constant::new(1u64.into()),
-            pay_f: Constant::new(2u64.into()),
-            pay_p: Constant::new(4u64.into()),
         }
     }
 }
@@ -231,7 +237,8 @@ impl Logic for Msi {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock, state, civ, fiv, pmiv, masked, owed, vector, addr_lo, addr_hi, data
+            self, clock, state, civ, fiv, pmiv, masked, owed_c, owed_f, owed_p, vector, addr_lo,
+            addr_hi, data
         );
         clock!(self, clock, table_lo, table_hi, table_data);
 
@@ -311,28 +318,27 @@ impl Logic for Msi {
         self.irq.next = self.wires_c.val() | self.wires_f.val() | self.wires_p.val();
 
         // Messages. A vector may be masked between choice and sending: it was not when the choice fell.
-        self.free_c.next = false;
-        self.free_f.next = false;
-        self.free_p.next = false;
-        for i in 0..4 {
-            if self.civ.q.val().index() == i {
-                self.free_c.next = !self.masked.q.val().get_bit(i);
-            }
-            if self.fiv.q.val().index() == i {
-                self.free_f.next = !self.masked.q.val().get_bit(i);
-            }
-            if self.pmiv.q.val().index() == i {
-                self.free_p.next = !self.masked.q.val().get_bit(i);
-            }
+        self.made_c.next = 0.into();
+        self.made_f.next = 0.into();
+        self.made_p.next = 0.into();
+        if self.cip_edge.val() & !self.wires.val() {
+            self.made_c.next = self.one.val() << self.civ.q.val();
         }
-        self.new_edges.next = unsigned_cast_to::<3, 1>(self.cip_edge.val().into())
-            | (unsigned_cast_to::<3, 1>(self.fip_edge.val().into()) << 1)
-            | (unsigned_cast_to::<3, 1>(self.pmip_edge.val().into()) << 2);
-        self.edges.next = 0.into();
-        if !self.wires.val() {
-            self.edges.next = self.new_edges.val();
+        if self.fip_edge.val() & !self.wires.val() {
+            self.made_f.next = self.one.val() << self.fiv.q.val();
         }
-        self.paid.next = 0.into();
+        if self.pmip_edge.val() & !self.wires.val() {
+            self.made_p.next = self.one.val() << self.pmiv.q.val();
+        }
+        self.free.next = !self.masked.q.val();
+        self.ready_c.next = self.owed_c.q.val() & self.free.val();
+        self.ready_f.next = self.owed_f.q.val() & self.free.val();
+        self.ready_p.next = self.owed_p.q.val() & self.free.val();
+        self.ready.next = self.ready_c.val() | self.ready_f.val() | self.ready_p.val();
+        self.chosen.next = self.one.val() << self.vector.q.val();
+        self.left_c.next = self.owed_c.q.val();
+        self.left_f.next = self.owed_f.q.val();
+        self.left_p.next = self.owed_p.q.val();
         self.far.next = (self.addr_hi.q.val() & self.far_mask.val()) != 0;
         self.addr_hi_low.next = self.addr_hi.q.val().get_bits::<8>(0);
         self.addr_lo_page.next = self.addr_lo.q.val().get_bits::<20>(10);
@@ -348,17 +354,17 @@ impl Logic for Msi {
         self.record.next = self.no_record.val();
         match self.state.q.val() {
             MsiState::Idle => {
-                if self.owed.q.val().get_bit(0) & self.free_c.val() {
-                    self.vector.d.next = self.civ.q.val();
-                    self.paid.next = self.pay_c.val();
-                    self.state.d.next = MsiState::Look;
-                } else if self.owed.q.val().get_bit(1) & self.free_f.val() {
-                    self.vector.d.next = self.fiv.q.val();
-                    self.paid.next = self.pay_f.val();
-                    self.state.d.next = MsiState::Look;
-                } else if self.owed.q.val().get_bit(2) & self.free_p.val() {
-                    self.vector.d.next = self.pmiv.q.val();
-                    self.paid.next = self.pay_p.val();
+                if self.ready.val().any() {
+                    self.vector.d.next = 3.into();
+                    if self.ready.val().get_bit(2) {
+                        self.vector.d.next = 2.into();
+                    }
+                    if self.ready.val().get_bit(1) {
+                        self.vector.d.next = 1.into();
+                    }
+                    if self.ready.val().get_bit(0) {
+                        self.vector.d.next = 0.into();
+                    }
                     self.state.d.next = MsiState::Look;
                 }
             }
@@ -369,6 +375,14 @@ impl Logic for Msi {
                     self.addr_hi.d.next = self.table_hi.rd.val();
                     self.data.d.next = self.table_data.rd.val();
                     self.state.d.next = MsiState::Send;
+                    // One message is paid, even if several sources owe one of this vector.
+                    if (self.owed_c.q.val() & self.chosen.val()).any() {
+                        self.left_c.next = self.owed_c.q.val() ^ self.chosen.val();
+                    } else if (self.owed_f.q.val() & self.chosen.val()).any() {
+                        self.left_f.next = self.owed_f.q.val() ^ self.chosen.val();
+                    } else {
+                        self.left_p.next = self.owed_p.q.val() ^ self.chosen.val();
+                    }
                 }
             }
             MsiState::Send => {
@@ -401,13 +415,15 @@ impl Logic for Msi {
                 self.state.d.next = MsiState::Idle;
             }
         }
-        self.unpaid.next = !self.paid.val();
-        self.kept.next = self.owed.q.val() & self.unpaid.val();
-        self.owed.d.next = self.kept.val() | self.edges.val();
+        self.owed_c.d.next = self.left_c.val() | self.made_c.val();
+        self.owed_f.d.next = self.left_f.val() | self.made_f.val();
+        self.owed_p.d.next = self.left_p.val() | self.made_p.val();
 
         if self.reset.val() {
             self.state.d.next = MsiState::Idle;
-            self.owed.d.next = 0.into();
+            self.owed_c.d.next = 0.into();
+            self.owed_f.d.next = 0.into();
+            self.owed_p.d.next = 0.into();
             self.masked.d.next = 0.into();
             self.civ.d.next = 0.into();
             self.fiv.d.next = 0.into();

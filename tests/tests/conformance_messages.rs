@@ -19,6 +19,8 @@ conformance!(
     int_15_it_is_sent_though_ipsr_was_cleared_meanwhile,
     int_15_unmasking_without_a_pending_message_sends_nothing,
     int_15_each_vector_has_its_own_mask,
+    int_15_a_message_keeps_its_vector_when_icvec_changes,
+    int_15_messages_of_several_vectors_of_one_source_are_all_sent,
     int_16_a_message_that_cannot_be_written_is_273,
     int_16_a_message_beyond_pas_is_273,
 );
@@ -345,6 +347,46 @@ fn int_15_each_vector_has_its_own_mask(m: &mut Rig) {
     assert_eq!(sent(m), [1]);
     m.write32(mask, 0);
     assert_eq!(sent(m), [0]);
+}
+
+fn int_15_a_message_keeps_its_vector_when_icvec_changes(m: &mut Rig) {
+    messages(m);
+    // Given a message of vector 1 that is held back
+    let (_, _, mask) = entry(1);
+    m.write32(mask, 1);
+    fault(m);
+    for vector in [0, 2, 3] {
+        // When icvec names another vector, which is not masked, Then nothing is sent: the message was made by the edge,
+        // of the vector that icvec named then (ipsr)
+        m.write64(reg::ICVEC, vector << 4);
+        assert_eq!(sent(m), NONE);
+    }
+    // When vector 1 is unmasked, Then its message is sent
+    m.write32(mask, 0);
+    assert_eq!(sent(m), [1]);
+    // And the next edge makes one of the new vector
+    m.write32(reg::IPSR, FIP);
+    fault(m);
+    assert_eq!(sent(m), [3]);
+}
+
+fn int_15_messages_of_several_vectors_of_one_source_are_all_sent(m: &mut Rig) {
+    messages(m);
+    for vector in 0..4 {
+        let (_, _, mask) = entry(vector);
+        m.write32(mask, 1);
+        // Given an edge of the same source while icvec names each vector, all masked
+        m.write64(reg::ICVEC, vector << 4);
+        fault(m);
+        m.write32(reg::IPSR, FIP);
+    }
+    assert_eq!(sent(m), NONE);
+    // When they are unmasked, Then each is sent
+    for vector in (0..4).rev() {
+        let (_, _, mask) = entry(vector);
+        m.write32(mask, 0);
+        assert_eq!(sent(m), [vector]);
+    }
 }
 
 /// The record of a message that could not be written (INT-16, FLT-10).

@@ -15,8 +15,8 @@ pub(crate) struct Entry {
     pub addr: u64,
     pub data: u32,
     pub masked: bool,
-    /// Held back while masked (INT-15).
-    held: bool,
+    /// Sources whose messages are held back while masked (INT-15).
+    held: u32,
 }
 
 /// Interrupt state.
@@ -35,7 +35,8 @@ impl Interrupts {
         (self.icvec >> (4 * bit.trailing_zeros()) & 0xf) as usize
     }
 
-    /// Sets pending bits; with messages, each 0→1 sends one (INT-09).
+    /// Sets pending bits; with messages, each 0→1 makes one, of the vector that icvec names now, whatever it says
+    /// later (INT-09).
     pub fn raise(&mut self, bits: u32, wires: bool) {
         for bit in [CIP, FIP, PMIP] {
             if bits & bit == 0 || self.ipsr & bit != 0 {
@@ -47,19 +48,20 @@ impl Interrupts {
                 continue;
             }
             match self.table.get_mut(vector) {
-                Some(entry) if entry.masked => entry.held = true,
+                Some(entry) if entry.masked => entry.held |= bit,
                 Some(_) => self.due.push_back(vector),
                 None => {}
             }
         }
     }
 
-    /// msi_vec_ctl: unmasking sends what was held back, once (INT-15, A-13).
+    /// msi_vec_ctl: unmasking sends what was held back, once for each source (INT-15, A-13).
     pub fn set_mask(&mut self, vector: usize, masked: bool) {
         if let Some(entry) = self.table.get_mut(vector) {
             entry.masked = masked;
-            if !masked && std::mem::take(&mut entry.held) {
-                self.due.push_back(vector);
+            if !masked {
+                let held = std::mem::take(&mut entry.held);
+                self.due.extend((0..held.count_ones()).map(|_| vector));
             }
         }
     }
