@@ -8,7 +8,7 @@ mod bench;
 
 use std::fs;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -28,7 +28,7 @@ use crate::memory::Timing;
 use crate::output::AtomicFile;
 use crate::own::command::{OwnArgs, own};
 use crate::plan::{Plan, plan};
-use crate::play::{PlayError, named_config, play};
+use crate::play::{PlayError, named_config, play, play_model};
 use crate::recorded::LOGS;
 use crate::registers;
 use crate::replay::{Options, Outcome, check, replay};
@@ -370,11 +370,12 @@ pub(crate) fn print(text: &str) -> Result<(), Stop> {
 }
 
 fn conversation(args: &PlayArgs) -> Result<u8, Stop> {
-    args.backend.available().map_err(bad_input)?;
-    let factory = |config: &'static Config| args.backend.core(config);
-    let output = BufWriter::new(io::stdout().lock());
-    let result = match args.file.as_deref().filter(|path| *path != Path::new("-")) {
-        None => play(io::stdin().lock(), output, &factory),
+    if args.backend != Backend::Model {
+        args.backend.available().map_err(bad_input)?;
+    }
+    let input: Box<dyn BufRead> = match args.file.as_deref().filter(|path| *path != Path::new("-"))
+    {
+        None => Box::new(io::stdin().lock()),
         Some(path) => {
             let named = |error: io::Error| bad_input(format!("{}: {error}", path.display()));
             let file = File::open(path).map_err(named)?;
@@ -384,8 +385,14 @@ fn conversation(args: &PlayArgs) -> Result<u8, Stop> {
                     path.display()
                 )));
             }
-            play(BufReader::new(file), output, &factory)
+            Box::new(BufReader::new(file))
         }
+    };
+    let output = BufWriter::new(io::stdout().lock());
+    let result = if args.backend == Backend::Model {
+        play_model(input, output)
+    } else {
+        play(input, output, &|config| args.backend.core(config))
     };
     match result {
         Ok(()) => Ok(0),

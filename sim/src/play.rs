@@ -7,8 +7,10 @@
 //!   counters as integers. A refused request has `pa` and `size` 0.
 //! * `irq` is that of the last simulated cycle.
 //! * `wait` reads 8 bytes if the mask or the value needs them, else 4.
+//! * the golden model answers the same lines; what has no meaning without a clock is said in one sentence.
 //! * errors carry nothing but `error` and `line`, and change nothing.
 
+mod machine;
 mod ops;
 
 use std::fmt;
@@ -18,10 +20,12 @@ use portcullis_regmap::Config;
 use serde_json::{Map, Value, json};
 
 use crate::backend::Factory;
+use crate::backend::model::Golden;
 use crate::core::{MemStatus, RegAccess};
 use crate::failure::Failure;
-use crate::harness::{Finished, Harness};
-use crate::memory::{FaultOn, Memory, PURPOSES, purpose_name};
+use crate::harness::Harness;
+use crate::memory::{FaultOn, Memory, Timing};
+use machine::{Machine, Modelled, Until};
 use ops::{FaultField, MemoryFields, Number, OnField, Op, Pace, RequestFields, timing};
 
 /// Longest line that is read.
@@ -77,18 +81,48 @@ impl From<Failure> for Refusal {
 
 type Answer = Result<Map<String, Value>, Refusal>;
 
-/// Holds a conversation until the input ends.
+/// Makes the machine that answers after a `reset`.
+type Maker<'a> = &'a dyn Fn(&'static Config, Timing) -> Result<Box<dyn Machine>, String>;
+
+/// Holds a conversation with simulated hardware until the input ends.
 ///
 /// # Errors
 /// See [`PlayError`]; the conversation partner has been answered before.
 pub fn play(
-    mut input: impl BufRead,
-    mut output: impl Write,
+    input: impl BufRead,
+    output: impl Write,
     factory: Factory<'_>,
 ) -> Result<(), PlayError> {
+    converse(input, output, &|config, timing| {
+        Ok(Box::new(Harness::new(
+            factory(config)?,
+            Memory::new(timing),
+        )))
+    })
+}
+
+/// Holds a conversation with the golden model until the input ends. Memory has no timing there.
+///
+/// # Errors
+/// See [`PlayError`].
+pub fn play_model(input: impl BufRead, output: impl Write) -> Result<(), PlayError> {
+    converse(input, output, &|config, _| {
+        let golden = Golden::new(config)?;
+        Ok(Box::new(Modelled {
+            golden,
+            requests: 0,
+        }))
+    })
+}
+
+fn converse(
+    mut input: impl BufRead,
+    mut output: impl Write,
+    make: Maker<'_>,
+) -> Result<(), PlayError> {
     let mut session = Session {
-        factory,
-        harness: None,
+        make,
+        machine: None,
     };
     let mut number: u64 = 0;
     let mut line = Vec::new();
@@ -142,8 +176,8 @@ fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
 }
 
 struct Session<'a> {
-    factory: Factory<'a>,
-    harness: Option<Harness>,
+    make: Maker<'a>,
+    machine: Option<Box<dyn Machine>>,
 }
 
 impl Session<'_> {
@@ -152,23 +186,22 @@ impl Session<'_> {
         let mut answer = if let Op::Reset { config, mem } = op {
             self.reset(config.as_deref(), mem)?
         } else {
-            let harness = self
-                .harness
+            let machine = self
+                .machine
                 .as_mut()
                 .ok_or_else(|| "the first op must be reset".to_owned())?;
-            perform(harness, op)?
+            perform(machine.as_mut(), op)?
         };
-        if let Some(harness) = &self.harness {
-            answer.insert("cycle".into(), harness.cycle().into());
-            answer.insert("irq".into(), harness.irq().into());
+        if let Some(machine) = &self.machine {
+            answer.insert("cycle".into(), machine.cycle().into());
+            answer.insert("irq".into(), machine.irq().into());
         }
         Ok(answer)
     }
 
     fn reset(&mut self, config: Option<&str>, mem: Option<MemoryFields>) -> Answer {
         let config = named_config(config.unwrap_or("tiny"))?;
-        let harness = Harness::new((self.factory)(config)?, Memory::new(timing(mem)?));
-        self.harness = Some(harness);
+        self.machine = Some((self.make)(config, timing(mem)?)?);
         Ok(object([
             ("config", config.name.into()),
             ("capabilities", word(config.capabilities)),
@@ -193,14 +226,14 @@ pub fn named_config(name: &str) -> Result<&'static Config, String> {
     })
 }
 
-fn perform(harness: &mut Harness, op: Op) -> Answer {
+fn perform(machine: &mut dyn Machine, op: Op) -> Answer {
     match op {
         // Handled by the caller: it makes a new harness.
         Op::Reset { .. } => Ok(Map::new()),
         Op::MemWrite { addr, data } => {
             let data = bytes(&data)?;
             in_memory(addr.0, data.len() as u64)?;
-            harness.memory_mut().write(addr.0, &data);
+            machine.mem_write(addr.0, &data);
             Ok(Map::new())
         }
         Op::MemRead { addr, len } => {
@@ -213,7 +246,7 @@ fn perform(harness: &mut Harness, op: Op) -> Answer {
             }
             in_memory(addr.0, len.0)?;
             let mut data = vec![0; usize::try_from(len.0).unwrap_or(0)];
-            harness.memory().read(addr.0, &mut data);
+            machine.mem_read(addr.0, &mut data);
             Ok(object([("data", hex(&data).into())]))
         }
         Op::MemFault {
@@ -233,7 +266,7 @@ fn perform(harness: &mut Harness, op: Op) -> Answer {
                 OnField::Write => FaultOn::Write,
                 OnField::Both => FaultOn::Both,
             };
-            harness.memory_mut().set_fault(addr.0, len.0, on, status);
+            machine.mem_fault(addr.0, len.0, on, status);
             Ok(Map::new())
         }
         Op::RegWrite {
@@ -242,16 +275,16 @@ fn perform(harness: &mut Harness, op: Op) -> Answer {
             value,
         } => {
             let access = register(offset, size, Some(value))?;
-            harness.register(access)?;
+            machine.register(access)?;
             Ok(Map::new())
         }
         Op::RegRead { offset, size } => {
             let access = register(offset, size, None)?;
-            Ok(object([("value", word(harness.register(access)?))]))
+            Ok(object([("value", word(machine.register(access)?))]))
         }
-        Op::Translate { reqs, pace } => translate(harness, &reqs, pace),
+        Op::Translate { reqs, pace } => translate(machine, &reqs, pace),
         Op::Step { cycles } => {
-            harness.advance(cycles.0)?;
+            machine.step(cycles.0)?;
             Ok(Map::new())
         }
         Op::Wait {
@@ -262,60 +295,31 @@ fn perform(harness: &mut Harness, op: Op) -> Answer {
         } => {
             let wide = (mask.0 | value.0) >> 32 != 0;
             let access = register(offset, Number(if wide { 8 } else { 4 }), None)?;
-            let start = harness.cycle();
-            loop {
-                let read = harness.register(access)?;
-                let met = read & mask.0 == value.0;
-                if met || harness.cycle() - start >= timeout.0 {
-                    return Ok(object([
-                        ("value", word(read)),
-                        ("timed_out", (!met).into()),
-                    ]));
-                }
-            }
+            let until = Until {
+                mask: mask.0,
+                want: value.0,
+                timeout: timeout.0,
+            };
+            let (read, met) = machine.wait(access, until)?;
+            Ok(object([
+                ("value", word(read)),
+                ("timed_out", (!met).into()),
+            ]))
         }
-        Op::Stats {} => Ok(stats(harness)),
+        Op::Stats {} => Ok(machine.stats()?),
     }
 }
 
-fn translate(harness: &mut Harness, reqs: &[RequestFields], pace: Pace) -> Answer {
+fn translate(machine: &mut dyn Machine, reqs: &[RequestFields], pace: Pace) -> Answer {
     // All are checked before the first is issued: a line that cannot be understood changes nothing.
     let requests = reqs
         .iter()
         .map(RequestFields::request)
         .collect::<Result<Vec<_>, _>>()?;
-    let mut first = None;
-    for request in &requests {
-        let id = harness.submit(*request);
-        first.get_or_insert(id);
-        if pace == Pace::Serial {
-            harness.finish_requests()?;
-        }
-    }
-    harness.finish_requests()?;
-    let first = first.unwrap_or(0);
-    let mut rsps = vec![Value::Null; requests.len()];
-    while let Some(finished) = harness.take_finished() {
-        let slot = usize::try_from(finished.id - first)
-            .ok()
-            .and_then(|at| rsps.get_mut(at));
-        if let Some(slot) = slot {
-            *slot = response(&finished);
-        }
-    }
-    Ok(object([("rsps", rsps.into())]))
-}
-
-fn response(finished: &Finished) -> Value {
-    let Finished { response, .. } = finished;
-    let size = 1_u64.checked_shl(response.page_shift.into()).unwrap_or(0);
-    json!({
-        "status": if response.fault { "fault" } else { "ok" },
-        "pa": word(if response.fault { 0 } else { response.pa }),
-        "size": if response.fault { 0 } else { size },
-        "issued": finished.issued,
-        "answered": finished.answered,
-    })
+    Ok(object([(
+        "rsps",
+        machine.translate(&requests, pace)?.into(),
+    )]))
 }
 
 fn register(offset: Number, size: Number, value: Option<Number>) -> Result<RegAccess, String> {
@@ -338,32 +342,6 @@ fn register(offset: Number, size: Number, value: Option<Number>) -> Result<RegAc
         wide,
         data,
     })
-}
-
-/// The counters, by name.
-fn stats(harness: &Harness) -> Map<String, Value> {
-    let counters = harness.counters();
-    // Purposes that no configuration has yet are listed too, so that a script finds every name of the protocol.
-    let mut reads = object([("pdt", 0.into()), ("msi", 0.into())]);
-    let mut writes = reads.clone();
-    for purpose in PURPOSES {
-        let name = purpose_name(purpose);
-        reads.insert(name.into(), counters.traffic.reads(purpose).into());
-        writes.insert(name.into(), counters.traffic.writes(purpose).into());
-    }
-    object([
-        ("reads", reads.into()),
-        ("writes", writes.into()),
-        ("walks", counters.walks.into()),
-        (
-            "hits",
-            json!({ "context": counters.context_hits, "iotlb": counters.iotlb_hits }),
-        ),
-        (
-            "misses",
-            json!({ "context": counters.context_misses, "iotlb": counters.iotlb_misses }),
-        ),
-    ])
 }
 
 fn in_memory(addr: u64, len: u64) -> Result<(), String> {

@@ -202,7 +202,10 @@ fn arguments_that_cannot_be_used_are_refused() {
         &["run", "--trace", &log, "--json", &same, "--report", &same],
         &["same file"],
     );
-    refused(&["play", "--backend", "model"], &["model", "not built yet"]);
+    refused(
+        &["run", "--backend", "model"],
+        &["model", "no clock", "--backend rtl"],
+    );
     refused(&["play", &nowhere], &["no/such/place"]);
     refused(&["play", &directory.display().to_string()], &["directory"]);
     refused(
@@ -253,6 +256,7 @@ fn play_answers_the_script_of_the_readme() {
         (&["play"][..], script),
         (&["play", "-"], script),
         (&["play", "--backend", "rtl", &file], ""),
+        (&["play", "--backend", "model", &file], ""),
     ] {
         let output = portcullis(args, input);
         assert_eq!(

@@ -14,7 +14,7 @@ mod golden;
 pub mod table;
 
 pub use encoding::*;
-pub use golden::Golden;
+pub use portcullis_sim::backend::model::Golden;
 
 use portcullis_regmap::config::{Config, TINY};
 use portcullis_sim::backend::Backend;
@@ -245,7 +245,10 @@ impl Rig<Golden> {
     /// The golden model after reset.
     #[must_use]
     pub fn golden(config: &'static Config) -> Self {
-        Self::new(config, Golden::new(config))
+        Self::new(
+            config,
+            Golden::new(config).expect("a configuration that the model knows"),
+        )
     }
 }
 

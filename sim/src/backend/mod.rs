@@ -1,5 +1,6 @@
 //! What can simulate the core, by name.
 
+pub mod model;
 pub mod pair;
 pub mod rtl;
 pub mod verilog;
@@ -24,14 +25,14 @@ pub enum Backend {
 pub type Factory<'a> = &'a (dyn Fn(&'static Config) -> Result<Box<dyn Core>, String> + Sync);
 
 impl Backend {
-    /// Whether this version has the back end.
+    /// Whether this version has the back end as a simulated core.
     ///
     /// # Errors
     /// One line that says what is missing and what to do.
     pub fn available(self) -> Result<(), String> {
         match self {
             Self::Rtl => Ok(()),
-            Self::Model => Err(not_built("model")),
+            Self::Model => Err(NO_CLOCK.to_owned()),
             Self::Verilog => verilog::available(),
         }
     }
@@ -43,12 +44,12 @@ impl Backend {
     pub fn core(self, config: &'static Config) -> Result<Box<dyn Core>, String> {
         match self {
             Self::Rtl => rtl::core(config),
-            Self::Model => Err(not_built("model")),
+            Self::Model => Err(NO_CLOCK.to_owned()),
             Self::Verilog => Ok(Box::new(verilog::Verilog::new(config)?)),
         }
     }
 }
 
-fn not_built(name: &str) -> String {
-    format!("back end {name} is not built yet in this version: use --backend rtl")
-}
+/// The model answers scripts; it has no pins and no cycles.
+const NO_CLOCK: &str =
+    "back end model has no clock to simulate: use it with `play`, or --backend rtl here";
