@@ -12,7 +12,8 @@ const OF: u64 = 1 << 63;
 pub(crate) struct Counters {
     cycles: u64,
     inhibit: u32,
-    counts: Vec<u64>,
+    /// 32 bits each, the least that HPM-01 asks for and what the hardware has (HPM-05).
+    counts: Vec<u32>,
     events: Vec<u64>,
 }
 
@@ -69,7 +70,10 @@ impl Counters {
     pub fn count(&self, index: usize) -> u64 {
         match index {
             0 => self.cycles,
-            _ => self.counts.get(index - 1).copied().unwrap_or(0),
+            _ => self
+                .counts
+                .get(index - 1)
+                .map_or(0, |count| u64::from(*count)),
         }
     }
 
@@ -80,7 +84,7 @@ impl Counters {
             0 => {}
             _ => {
                 if let Some(count) = self.counts.get_mut(index - 1) {
-                    *count = value;
+                    *count = value as u32;
                 }
             }
         }
@@ -111,17 +115,22 @@ impl Counters {
         before == 0 && overflow != 0
     }
 
+    /// Whether the counter at `index`, from 0, counts the event (HPM-03, HPM-08..11).
+    pub fn takes(&self, index: usize, event: &Event<'_>) -> bool {
+        let stopped = self.inhibit >> (index + 1) & 1 == 1;
+        !stopped && matches(self.event(index + 1), event)
+    }
+
     /// Counts an event; returns whether any OF went from 0 to 1 (HPM-07..12).
     pub fn happened(&mut self, event: &Event<'_>) -> bool {
         let mut interrupt = false;
         for index in 0..self.counts.len() {
-            let stopped = self.inhibit >> (index + 1) & 1 == 1;
-            if stopped || !matches(self.events[index], event) {
+            if !self.takes(index, event) {
                 continue;
             }
-            let (sum, overflow) = self.counts[index].overflowing_add(event.times);
-            self.counts[index] = sum;
-            if overflow {
+            let sum = u64::from(self.counts[index]) + event.times;
+            self.counts[index] = sum as u32;
+            if sum >> 32 != 0 {
                 interrupt |= self.events[index] & OF == 0;
                 self.events[index] |= OF;
             }

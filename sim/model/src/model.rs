@@ -153,13 +153,21 @@ impl Model {
         outcome
     }
 
+    /// Whether the event counter at `index`, from 0, counts the arrival of this request (HPM-07, events 1 to 3).
+    #[must_use]
+    pub fn counts_request(&self, index: usize, request: &Request) -> bool {
+        let event = Event {
+            id: kind_event(request),
+            times: 1,
+            request,
+            pscid: None,
+        };
+        self.counters.takes(index, &event)
+    }
+
     /// HPM-07: a model without caches misses on every walk; one walk event per entry read.
     fn count(&mut self, request: &Request, directory: u64, table: u64, pscid: Option<u32>) {
-        let kind = match request.kind {
-            Kind::Untranslated => 1,
-            Kind::Translated => 2,
-            Kind::Ats => 3,
-        };
+        let kind = kind_event(request);
         let misses = u64::from(pscid.is_some());
         for (id, times) in [(kind, 1), (4, misses), (5, directory), (7, table)] {
             let event = Event {
@@ -361,6 +369,15 @@ impl Model {
             Outcome::Refused(_) => 1,
         };
         self.tr_ctl &= !u64::from(EN);
+    }
+}
+
+/// The event that a request of this kind is (HPM-07).
+fn kind_event(request: &Request) -> u64 {
+    match request.kind {
+        Kind::Untranslated => 1,
+        Kind::Translated => 2,
+        Kind::Ats => 3,
     }
 }
 

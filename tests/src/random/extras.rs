@@ -57,6 +57,20 @@ impl Runner {
             .collect();
         let due = self.model.deliver(&mut self.memory);
         let lenient = open || self.doubt;
+        // INT-16: a record for each message that could not be written.
+        let mut failed: Vec<u64> = due.iter().filter(|m| !m.2).map(|m| m.0).collect();
+        let mut recorded = std::mem::take(&mut self.lost_messages);
+        let recording = self.recording();
+        let certain = std::mem::replace(&mut self.all_recorded, recording);
+        if certain && recording && !lenient {
+            failed.sort_unstable();
+            recorded.sort_unstable();
+            if failed != recorded {
+                return Err(format!(
+                    "messages to {failed:x?} could not be written, records of cause 273 are for {recorded:x?}"
+                ));
+            }
+        }
         for addr in (MESSAGES..MESSAGES + MESSAGE_BYTES).step_by(4) {
             let half = |word: u64| word >> (8 * (addr & 4)) & 0xffff_ffff;
             let seen = half(self.h.memory().load64(addr & !7));
@@ -136,6 +150,8 @@ impl Runner {
                 "debug {asked:x?}: tr_response {seen:#x}, legal are {legal:x?}"
             ));
         }
+        // DBG-09: counted as untranslated here.
+        self.tally(&asked);
         self.summary.requests += 1;
         if seen & 1 == 1 {
             let records = fitting.iter().filter_map(|outcome| match outcome {

@@ -102,6 +102,8 @@ impl Runner {
                 ));
             }
         }
+        let lost = records.iter().filter(|record| message(record));
+        self.lost_messages.extend(lost.map(|record| record.0[2]));
         let records: Vec<Record> = records.into_iter().filter(|r| !message(r)).collect();
         let mut devices: Vec<u32> = self.faults.iter().map(|fault| fault.device).collect();
         devices.extend(records.iter().map(Record::device_id));
@@ -154,6 +156,11 @@ impl Runner {
         Ok(())
     }
 
+    /// The fault queue takes records.
+    pub fn recording(&self) -> bool {
+        self.told(reg::FQCSR) & (STOP | ON) == ON
+    }
+
     /// Nothing is in flight: everything is accounted for.
     pub fn check_faults(&mut self) -> Check {
         self.account(true)
@@ -161,6 +168,7 @@ impl Runner {
 
     /// Writes fqb, fqh or fqcsr at any moment.
     pub fn write_fault_queue(&mut self, offset: u16, wide: bool, value: u64) -> Check {
+        self.all_recorded &= offset != reg::FQCSR;
         let (_, size) = self.model.queue_sizes();
         if offset == reg::FQH && size <= 4 || !self.failing_messages().is_empty() {
             // So few entries can be written and read twice over unseen; and nobody counts messages on their way.

@@ -19,10 +19,11 @@ pub(super) struct Generator {
     pub ops: Vec<Op>,
     /// ddtp's page number does not change in the write that selects Off (DDTP-09).
     pub directory: Directory,
-    /// Bits of capabilities: NL, S, DBG, and interrupts by message.
+    /// Bits of capabilities: NL, S, DBG, HPM, and interrupts by message.
     pub non_leaf: bool,
     pub ranges: bool,
     debug: bool,
+    monitor: bool,
     messages: bool,
 }
 
@@ -48,6 +49,7 @@ pub fn generate(seed: u64, config: &Config) -> Plan {
         non_leaf: config.capabilities >> 42 & 1 == 1,
         ranges: config.capabilities >> 43 & 1 == 1,
         debug: config.capabilities >> 31 & 1 == 1,
+        monitor: config.capabilities >> 30 & 1 == 1,
         messages: config.capabilities >> 28 & 3 != 1,
     };
     generator.prepare();
@@ -94,6 +96,11 @@ impl Generator {
         if self.messages {
             self.interrupts();
         }
+        if self.monitor {
+            for counter in 0..4 {
+                self.counter(counter);
+            }
+        }
         if self.rng.chance(95) {
             self.fault_queue();
         }
@@ -131,6 +138,30 @@ impl Generator {
         } else {
             self.rng.one(&self.world.directories)
         };
+    }
+
+    /// A counter, far from its end, and what it counts (HPM-06).
+    fn counter(&mut self, counter: u16) {
+        let start = self.rng.word() & 0x7fff_ffff;
+        self.write32(104 + 8 * counter, start);
+        let event = self.rng.weighted(&[
+            (3, 1),
+            (1, 2),
+            (1, 3),
+            (2, 4),
+            (2, 5),
+            (3, 7),
+            (1, 0),
+            (1, 8),
+        ]);
+        let device = u64::from(self.world.device(&mut self.rng));
+        let process = self.rng.below(3);
+        let mut selector = event | process << 16 | device << 36;
+        // DMASK, PV, DV, IDT
+        for (bit, chance) in [(15, 25), (60, 15), (61, 40), (62, 20)] {
+            selector |= u64::from(self.rng.chance(chance)) << bit;
+        }
+        self.write64(352 + 8 * counter, selector);
     }
 
     /// fctl.WSI, vectors and message table (INT-08..16), before anything is on.
@@ -247,13 +278,28 @@ impl Generator {
 
     /// What only some configurations have.
     fn extras(&mut self) {
+        if self.monitor && self.rng.chance(10) {
+            let counter = self.rng.below(4) as u16;
+            if self.rng.chance(40) {
+                let stopped = self.rng.below(32);
+                self.write32(92, stopped);
+            } else {
+                self.counter(counter);
+            }
+            return;
+        }
         if self.messages && self.rng.chance(50) {
             let vector = self.rng.below(4) as u16;
-            if self.rng.chance(50) {
-                let masked = self.rng.below(2);
-                self.write32(768 + 16 * vector + 12, masked);
-            } else {
-                self.message(vector);
+            match self.rng.below(5) {
+                0 | 1 => {
+                    let masked = self.rng.below(2);
+                    self.write32(768 + 16 * vector + 12, masked);
+                }
+                2 => {
+                    let vectors = self.rng.word() & 0x333;
+                    self.write64(reg::ICVEC, vectors);
+                }
+                _ => self.message(vector),
             }
         } else if self.debug {
             let request = self.request();

@@ -11,6 +11,7 @@ mod extras;
 mod faults;
 mod generate;
 mod generate_commands;
+mod monitor;
 mod op;
 mod registers;
 mod report;

@@ -9,8 +9,11 @@ impl Runner {
     pub fn write(&mut self, offset: u16, wide: bool, value: u64) -> Check {
         let aligned = offset.is_multiple_of(if wide { 8 } else { 4 });
         let (monitor, debug) = (self.features.has(30), self.features.has(31));
+        if self.monitors(offset) {
+            return self.write_monitor(offset, wide, value);
+        }
         if monitor && (88..600).contains(&offset) || debug && (600..624).contains(&offset) {
-            // Counters count what caches do, and the debug interface has an operation of its own.
+            // iohpmcycles counts time, and the debug interface has an operation of its own.
             return Ok(());
         }
         if offset == reg::FCTL && self.busy() {
@@ -18,10 +21,6 @@ impl Runner {
             return Ok(());
         }
         if (reg::ICVEC..1024).contains(&offset) && self.messages_exist() {
-            if offset < 768 && self.masked() {
-                // Whether a message that is held back follows its cause to another vector, no row says.
-                return Ok(());
-            }
             // Which vector and which message meet an event must not be a matter of a few cycles.
             self.rest()?;
         }

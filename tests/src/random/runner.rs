@@ -10,6 +10,7 @@ use portcullis_sim::harness::Harness;
 use portcullis_sim::memory::{FaultOn, Memory};
 
 use super::faults::Pending;
+use super::monitor::Monitor;
 use super::op::{Op, Plan, Script};
 use super::tables::{FENCE_BYTES, FENCES, TABLES};
 use crate::reg;
@@ -97,6 +98,12 @@ pub(super) struct Runner {
     pub doubt: bool,
     /// capabilities.
     pub features: model::Features,
+    /// What counters should have counted.
+    pub monitor: Monitor,
+    /// Records of messages that could not be written, since messages were compared last.
+    pub lost_messages: Vec<u64>,
+    /// Since then every such record has had its place in the fault queue.
+    pub all_recorded: bool,
     /// The write to ddtp that selected Off, while it is not known to be complete.
     pub off: Option<u64>,
     pub script: Script,
@@ -185,6 +192,9 @@ impl Runner {
             open_cqcsr: 0,
             open_overflow: false,
             off: None,
+            monitor: Monitor::default(),
+            lost_messages: Vec::new(),
+            all_recorded: false,
             doubt: false,
             features: *model.features(),
             model,
@@ -315,6 +325,7 @@ impl Runner {
                     finished.request
                 ));
             }
+            self.tally(&request);
             self.summary.requests += 1;
             self.summary.free += u64::from(legal.len() > 1);
             if seen.fault {
@@ -411,6 +422,7 @@ impl Runner {
     /// Waits until nothing is in flight, and compares everything.
     fn quiesce(&mut self) -> Check {
         self.rest()?;
+        self.check_monitor()?;
         for (offset, wide) in [
             (reg::DDTP, true),
             (reg::CQB, true),
