@@ -357,6 +357,14 @@ fn bench_refuses_what_it_cannot_measure() {
         &["tiny", "cold_3lvl"],
     );
     let directory = directory("bench-refused");
+    let record = directory.join("record.json").display().to_string();
+    refused(
+        &[
+            "bench", "--record", &record, "--as", "tiny", "--note", "slow",
+        ],
+        &["--as tiny", "configuration"],
+    );
+    assert_eq!(names(&directory), [""; 0]);
     let bad = directory.join("bad.json");
     fs::write(&bad, "[]").expect("a file");
     let bad = bad.display().to_string();
