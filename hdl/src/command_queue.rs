@@ -139,6 +139,7 @@ pub struct CommandQueue<const X: usize, const E: usize> {
     behind: Signal<Local, Bits<X>>,
     behind_here: Signal<Local, Bits<X>>,
     behind_page: Signal<Local, Bits<8>>,
+    room: Signal<Local, Bits<9>>,
     count: Signal<Local, Bits<3>>,
     doubled: Signal<Local, Bits<3>>,
     new_len: Signal<Local, Bits<3>>,
@@ -168,7 +169,6 @@ pub struct CommandQueue<const X: usize, const E: usize> {
     store_off_wide: Signal<Local, Bits<12>>,
 
     most: Constant<Bits<3>>,
-    most_behind: Constant<Bits<3>>,
     one: Constant<Bits<3>>,
     inval_reserved0: Constant<Bits<64>>,
     inval_reserved1: Constant<Bits<64>>,
@@ -248,6 +248,7 @@ impl<const X: usize, const E: usize> CommandQueue<X, E> {
             behind: Default::default(),
             behind_here: Default::default(),
             behind_page: Default::default(),
+            room: Default::default(),
             count: Default::default(),
             doubled: Default::default(),
             new_len: Default::default(),
@@ -276,7 +277,6 @@ impl<const X: usize, const E: usize> CommandQueue<X, E> {
             store_off: Default::default(),
             store_off_wide: Default::default(),
             most: Constant::new((E as u64).into()),
-            most_behind: Constant::new((E as u64 - 1).into()),
             one: Constant::new(1u64.into()),
             // INV-01; NL (34) and S (dw1 bit 9) are reserved without their capability (INV-23, INV-26).
             inval_reserved0: Constant::new((0xf000_0ff8_0000_0800u64 | no_nl).into()),
@@ -311,8 +311,9 @@ impl<const X: usize, const E: usize> Logic for CommandQueue<X, E> {
         self.behind_here.next = self.behind.val() & self.mask.val();
         self.behind_page.next = self.behind_here.val().get_bits::<8>(0);
         self.count.next = self.most.val();
-        if self.behind_page.val() < unsigned_cast_to::<8, 3>(self.most_behind.val()) {
-            self.count.next = self.behind_page.val().get_bits::<3>(0) + self.one.val();
+        self.room.next = unsigned_cast_to::<9, 8>(self.behind_page.val()) + 1;
+        if self.room.val() < unsigned_cast_to::<9, 3>(self.most.val()) {
+            self.count.next = self.room.val().get_bits::<3>(0);
         }
         if self.left_here.val() < unsigned_cast_to::<X, 3>(self.count.val()) {
             self.count.next = self.left_here.val().get_bits::<3>(0);

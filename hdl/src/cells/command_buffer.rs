@@ -59,8 +59,14 @@ impl<const E: usize> Logic for CommandBuffer<E> {
     fn hdl(&self) -> Verilog {
         assert!(matches!(E, 1 | 4), "a burst is one command or four");
         let at = |port: &'static str| if E == 1 { "1'd0" } else { port };
+        let ignored = if E == 1 {
+            "wire unused_address = &{1'b0, wa, ra};"
+        } else {
+            ""
+        };
         Verilog::Custom(format!(
-            "reg [63:0] mem0[{hi}:0];
+            "{ignored}
+reg [63:0] mem0[{hi}:0];
 reg [63:0] mem1[{hi}:0];
 integer k;
 initial for (k = 0; k < {E}; k = k + 1) begin
