@@ -5,6 +5,7 @@ use portcullis_regmap::command::Command;
 use portcullis_regmap::ddt::{Iosatp, Tc, dc};
 
 use crate::device::{Device, Standing};
+use crate::group::GroupState;
 use crate::hw::{Fail, Hw};
 use crate::iommu::Inner;
 use crate::platform::{Barrier, Event, Platform, StoreWidth};
@@ -95,6 +96,13 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         if idle {
             self.end_deferral(id);
         }
+        if self.directory(id).is_some() {
+            let kept = old.zip(target);
+            if hitless && kept.is_none_or(|(from, to)| Hw::<P>::swappable(from, to).is_err()) {
+                return Err(Error::NotSupported);
+            }
+            return self.set_process(id, 0, Self::pscid(id), old, target);
+        }
         match (old, target) {
             (_, None) => self.block(id, None),
             (Some(_), Some(fsc)) if idle => {
@@ -150,12 +158,54 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             hw.publish(at, 8)?;
         }
         hw.barrier(Barrier::MemToMem);
-        hw.sync(ids(devices, id, only), Self::pscid(id))
+        self.sync_contexts(id, only)
+    }
+
+    fn sync_contexts(&mut self, id: GroupId, only: Option<DeviceId>) -> Result<(), Fail> {
+        let directory = self.directory(id).is_some();
+        let Inner { hw, devices, .. } = self;
+        let ids = ids(devices, id, only);
+        if directory {
+            hw.sync_directory(ids)
+        } else {
+            hw.sync(ids, Self::pscid(id))
+        }
+    }
+
+    /// `fsc` of contexts of a group while they are idle.
+    pub(crate) fn idle_fsc(&self, id: GroupId) -> u64 {
+        match self.directory(id) {
+            Some(root) => self.hw.pdtp(root),
+            None => self.hw.empty_fsc(),
+        }
+    }
+
+    /// `tc` and `fsc` of contexts of a group that leads to a table; `None` if they should be invalid.
+    pub(crate) fn wanted(&self, id: GroupId) -> Option<(Tc, u64)> {
+        match self.directory(id) {
+            Some(root) => self
+                .is_open(id)
+                .then(|| (Self::directory_tc(), self.hw.pdtp(root))),
+            None => {
+                let fsc = self.state(id).and_then(GroupState::fsc)?;
+                Some((Tc::new().with_v(true), fsc))
+            }
+        }
+    }
+
+    /// Brings one device where its group is.
+    pub(crate) fn follow(&mut self, id: GroupId, device: DeviceId) -> Result<(), Error> {
+        let Some((tc, fsc)) = self.wanted(id) else {
+            return Ok(());
+        };
+        self.publish_as(id, fsc, Some(device), tc)?;
+        self.hw.p.event(Event::Published { group: id, fsc });
+        Ok(())
     }
 
     fn scrub_contexts(&mut self, id: GroupId, only: Option<DeviceId>) -> Result<(), Fail> {
+        let fsc = self.idle_fsc(id);
         let Inner { hw, devices, .. } = self;
-        let fsc = hw.empty_fsc();
         select(devices, id, only).try_for_each(|d| {
             let at = PhysAddr(d.context.0 + dc::FSC);
             hw.store(at, fsc)?;
@@ -205,7 +255,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             hw.publish(at, 8)?;
         }
         hw.barrier(Barrier::MemToMem);
-        hw.sync(ids(devices, id, only), Self::pscid(id))
+        self.sync_contexts(id, only)
     }
 
     fn validate_contexts(
@@ -329,7 +379,7 @@ fn selected(device: &Device, group: GroupId, only: Option<DeviceId>) -> bool {
     device.group == group && named
 }
 
-fn select<const N: usize>(
+pub(crate) fn select<const N: usize>(
     devices: &[Option<Device>; N],
     group: GroupId,
     only: Option<DeviceId>,
@@ -340,7 +390,7 @@ fn select<const N: usize>(
         .filter(move |d| selected(d, group, only))
 }
 
-fn ids<const N: usize>(
+pub(crate) fn ids<const N: usize>(
     devices: &[Option<Device>; N],
     group: GroupId,
     only: Option<DeviceId>,

@@ -1,7 +1,7 @@
 //! Devices: how they come, go, and stand aside for a while.
 
 use crate::context::Manner;
-use crate::group::{Current, GroupState};
+use crate::group::Current;
 use crate::iommu::{Inner, Iommu};
 use crate::platform::{Event, Platform};
 use crate::types::{DeviceId, DeviceInfo, DeviceRegion, GroupId, Policy};
@@ -120,6 +120,13 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             Some(id) => (self.state(id).map(|_| id).ok_or(Error::NotFound)?, false),
             None => (self.new_group(self.first_type(&info)?)?, true),
         };
+        if fresh
+            && info.process_ids
+            && let Err(error) = self.add_process_directory(group)
+        {
+            self.remove_group(group);
+            return Err(error);
+        }
         let result = self.add_to_group(&info, group, slot, fresh);
         if result.is_err() {
             self.devices[slot] = None;
@@ -138,7 +145,8 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         fresh: bool,
     ) -> Result<(), Error> {
         let context = self.hw.context(info.id.0)?;
-        let result = self.hw.idle_context(context, Self::pscid(group));
+        let idle = self.idle_fsc(group);
+        let result = self.hw.idle_context(context, Self::pscid(group), idle);
         self.hw.settle(result)?;
         let conflict = if fresh {
             false
@@ -147,7 +155,10 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         };
         self.map_direct(group, info.regions)?;
         let current = self.state(group).map(|s| s.current);
-        let defer = info.deferred && current == Some(Current::Default) && !self.is_blocked(group);
+        let defer = info.deferred
+            && current == Some(Current::Default)
+            && !self.is_blocked(group)
+            && self.directory(group).is_none();
         self.devices[slot] = Some(Device {
             id: info.id,
             group,
@@ -164,9 +175,14 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             storms: 0,
             quiet: false,
         });
-        let result = match self.state(group).and_then(GroupState::fsc) {
-            Some(fsc) if !defer => self.publish(group, fsc, Some(info.id)),
-            _ => Ok(()),
+        if fresh {
+            let result = self.rewrite_processes(group);
+            self.hw.settle(result)?;
+        }
+        let result = if defer {
+            Ok(())
+        } else {
+            self.follow(group, info.id)
         };
         if result.is_err() {
             self.idle_while_off(context, group);
@@ -179,7 +195,11 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
 
     /// Takes back what a context of a device that is not there may say, so that it does not come back with translation.
     fn idle_while_off(&mut self, context: PhysAddr, group: GroupId) {
-        if self.hw.closed() && self.hw.idle_context(context, Self::pscid(group)).is_err() {
+        if !self.hw.closed() {
+            return;
+        }
+        let (pscid, idle) = (Self::pscid(group), self.idle_fsc(group));
+        if self.hw.idle_context(context, pscid, idle).is_err() {
             self.hw.wedge();
         }
     }
@@ -212,7 +232,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
 
     /// Whether its context is valid.
     fn is_live(&self, device: &Device) -> bool {
-        let follows = device.standing == Standing::Normal && !self.is_blocked(device.group);
+        let follows = device.standing == Standing::Normal && self.is_open(device.group);
         follows || device.quiet
     }
 
@@ -231,6 +251,9 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             .find(|d| d.is_some_and(|d| d.id == device.id))
         {
             *slot = None;
+        }
+        if last {
+            self.idle_processes(group);
         }
         if last && let Ok(state) = self.state_mut(group) {
             state.current = Current::Blocked;
@@ -262,9 +285,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             let Some(device) = self.devices[slot].filter(deferred) else {
                 continue;
             };
-            if let Some(fsc) = self.state(group).and_then(GroupState::fsc) {
-                self.publish(group, fsc, Some(device.id))?;
-            }
+            self.follow(group, device.id)?;
             if let Some(device) = self.device_mut(device.id) {
                 device.standing = Standing::Normal;
             }
@@ -301,12 +322,9 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         };
         device.standing = Standing::Normal;
         let group = device.group;
-        match self.state(group).and_then(GroupState::fsc) {
-            // What the context says is put right by `recover`.
-            Some(_) if self.hw.usable().is_err() => Err(Error::Io),
-            Some(fsc) => self.publish(group, fsc, Some(id)),
-            None => Ok(()),
-        }
+        // While translation is off, what the context says is put right by `recover`.
+        self.hw.usable()?;
+        self.follow(group, id)
     }
 
     /// Brings a group to another default domain, whose old one is freed.

@@ -65,29 +65,31 @@ impl<P: Platform> Hw<P> {
         self.publish(at, 8)
     }
 
-    /// A context while translation is off: idle, or valid and leading to `fsc`.
+    /// A context while translation is off: idle, or valid with these words.
     pub(crate) fn rewrite_context(
         &mut self,
         context: PhysAddr,
         pscid: u32,
-        fsc: Option<u64>,
+        idle: u64,
+        wanted: Option<(Tc, u64)>,
     ) -> Result<(), Fail> {
-        self.idle_context(context, pscid)?;
-        if let Some(fsc) = fsc {
+        self.idle_context(context, pscid, idle)?;
+        if let Some((tc, fsc)) = wanted {
             self.store(PhysAddr(context.0 + dc::FSC), fsc)?;
-            self.store(
-                PhysAddr(context.0 + dc::TC),
-                Tc::new().with_v(true).into_bits(),
-            )?;
+            self.store(PhysAddr(context.0 + dc::TC), tc.into_bits())?;
             self.publish(context, self.format().dc_bytes())?;
         }
         Ok(())
     }
 
-    /// An idle context: V=0, the slot's PSCID, and the empty root, because a zeroed `fsc` read together with a later
-    /// V=1 would be identity.
-    pub(crate) fn idle_context(&mut self, context: PhysAddr, pscid: u32) -> Result<(), Fail> {
-        let fsc = self.empty_fsc();
+    /// An idle context: V=0, the slot's PSCID, and as `fsc` the empty root or a process directory, because a zeroed one
+    /// read together with a later V=1 would be identity.
+    pub(crate) fn idle_context(
+        &mut self,
+        context: PhysAddr,
+        pscid: u32,
+        fsc: u64,
+    ) -> Result<(), Fail> {
         self.clear_valid(PhysAddr(context.0 + dc::TC), 0)?;
         self.store(PhysAddr(context.0 + dc::IOHGATP), 0)?;
         self.store(

@@ -275,6 +275,7 @@ impl<P: Platform, const DEVICES: usize, B: DmaBuffer> Drop for Pending<'_, P, DE
 }
 
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
+    #[inline(never)]
     fn map_buffer(
         &mut self,
         group: GroupId,
@@ -329,6 +330,8 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         place.serial.is_some() && state.map(|s| s.serial) == place.serial
     }
 
+    // A frame of its own, so that its locals do not add to those of the caller's other steps.
+    #[inline(never)]
     fn unmap_buffer(&mut self, place: &Place) -> Result<(), Error> {
         if self.hw.wedged() {
             return Err(Error::Io);
@@ -345,6 +348,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Answers a stamp.
+    #[inline(never)]
     fn unmap_buffer_later(&mut self, place: &Place) -> Result<u64, Error> {
         let state = self.state(place.group);
         let default = state.map(|s| s.default);

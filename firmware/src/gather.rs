@@ -11,7 +11,7 @@ use crate::pool::PageList;
 use crate::space::AddressSpace;
 
 /// Ranges kept apart; more than that are invalidated as the whole address space.
-const RANGES: usize = 16;
+const RANGES: usize = 8;
 /// IOTINVAL commands per call; beyond that the whole address space is cheaper.
 const COMMANDS: usize = 64;
 

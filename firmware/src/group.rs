@@ -279,6 +279,9 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         if state.owner.is_some() || state.current != Current::Default {
             return Err(Error::Busy);
         }
+        if state.users > 0 && self.has_processes(id) {
+            return Err(Error::Busy);
+        }
         self.attach_deferred(id)?;
         let state = self.state_mut(id)?;
         state.users = state.users.checked_add(1).ok_or(Error::Overflow)?;
@@ -300,6 +303,9 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         }
         if self.regions(id).any(DeviceRegion::must_stay) {
             return Err(Error::Invalid);
+        }
+        if self.has_processes(id) {
+            return Err(Error::Busy);
         }
         self.set(id, None, Manner::Plain)?;
         let state = self.state_mut(id)?;
@@ -401,6 +407,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     /// Back to the default domain, always by way of blocked: the old tables are free even if publishing the default
     /// fails. Cannot fail either. A group without devices is gone after that.
     pub(crate) fn release(&mut self, id: GroupId) {
+        self.detach_processes(id);
         self.go(id, Current::Blocked);
         let Ok(state) = self.state_mut(id) else {
             return;

@@ -12,6 +12,7 @@ use crate::fault::Faults;
 use crate::group::{DefaultDomain, Group, GroupState};
 use crate::hw::Hw;
 use crate::platform::Platform;
+use crate::process::Process;
 use crate::table::Table;
 use crate::types::*;
 use crate::{Error, PhysAddr};
@@ -36,6 +37,10 @@ pub(crate) struct Inner<P: Platform, const DEVICES: usize> {
     pub(crate) flush_clock: u64,
     /// Groups made since start.
     pub(crate) generations: u32,
+    /// Domains attached for process ids.
+    pub(crate) processes: [Option<Process>; DEVICES],
+    /// Process directories, by slot of the group.
+    pub(crate) directories: [Option<PhysAddr>; DEVICES],
     /// Clones of each shared domain; 0 if the place is free.
     pub(crate) shares: [u32; DEVICES],
 }
@@ -113,6 +118,8 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
             groups: [const { None }; DEVICES],
             flush_clock: 0,
             generations: 0,
+            processes: [None; DEVICES],
+            directories: [None; DEVICES],
             shares: [0; DEVICES],
         };
         Ok(Iommu {
@@ -195,6 +202,7 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
             command_queue: i.hw.ring.entries() as u32,
             fault_queue: 1 << i.hw.faults.log2,
             deferred_flush: i.hw.config.deferred_flush,
+            process_id_bits: crate::process::bits(i.hw.caps),
         })
     }
 
@@ -212,11 +220,10 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
     /// identity, since it could rewrite the IOMMU's own tables, and while the hardware does not answer.
     pub fn isolation(&self) -> bool {
         self.with(|i| {
-            let identity = |g: &GroupState| {
-                g.fsc()
-                    .is_some_and(|fsc| Iosatp::from_bits(fsc).mode() == 0)
-            };
-            !i.hw.wedged() && (i.hw.closed() || !i.groups.iter().flatten().any(identity))
+            let identity = |fsc: u64| Iosatp::from_bits(fsc).mode() == 0;
+            let groups = i.groups.iter().flatten().filter_map(GroupState::fsc);
+            let processes = i.processes.iter().flatten().map(|p| p.fsc);
+            !i.hw.wedged() && (i.hw.closed() || !groups.chain(processes).any(identity))
         })
     }
 
@@ -312,6 +319,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             .get_mut(usize::from(id.slot))
             .and_then(Option::take)
         {
+            self.remove_process_directory(id);
             self.free_default(state.default);
         }
     }

@@ -111,6 +111,8 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         }
     }
 
+    // A frame of its own, so that its locals do not add to those of the caller's other steps.
+    #[inline(never)]
     fn search(
         &mut self,
         id: GroupId,

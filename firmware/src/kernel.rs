@@ -6,7 +6,8 @@ use crate::context::NotHitless;
 use crate::iommu::Iommu;
 use crate::own::{Attach, AttachError, hitless};
 use crate::platform::Platform;
-use crate::types::GroupId;
+use crate::process::{self, PasidGuard};
+use crate::types::{GroupId, Pasid};
 
 /// A driver uses the group: while it does, nobody can own the group. Made by
 /// [`Group::use_default_domain`](crate::Group::use_default_domain), ended by dropping it.
@@ -105,7 +106,22 @@ impl<'i, P: Platform, const DEVICES: usize> KernelUse<'i, P, DEVICES> {
         }
     }
 
-    /// Ends the use.
+    /// Lets DMA of the group with a process id go to a domain. What the group sends without one is not disturbed.
+    ///
+    /// # Errors
+    /// [`Error::NotSupported`]: the hardware has no process directories, or the group none. [`Error::Invalid`]: 0, or
+    /// beyond [`Limits::process_id_bits`](crate::Limits::process_id_bits). [`Error::Busy`]: it is taken, or a device is
+    /// being reset. [`Error::NoSpace`]: as many are attached as this self.iommu has room for devices. [`Error::NoMemory`].
+    /// Otherwise as attaching. The domain comes back.
+    pub fn attach_pasid<E: Attach<P, DEVICES>>(
+        &self,
+        pasid: Pasid,
+        domain: E,
+    ) -> Result<PasidGuard<'i, P, DEVICES, E>, AttachError<(), E>> {
+        process::attach(self.iommu, self.group, pasid, domain)
+    }
+
+    /// Ends the use. Domains attached for process ids stay: while one does, nobody can claim the group.
     pub fn unuse(self) {}
 }
 
@@ -157,6 +173,18 @@ impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>>
     /// Why not.
     pub fn hitless<E: Attach<P, DEVICES>>(&self, domain: &E) -> Result<(), NotHitless> {
         hitless(self.hold.iommu, self.hold.group, domain)
+    }
+
+    /// As [`KernelUse::attach_pasid`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn attach_pasid<E: Attach<P, DEVICES>>(
+        &self,
+        pasid: Pasid,
+        domain: E,
+    ) -> Result<PasidGuard<'i, P, DEVICES, E>, AttachError<(), E>> {
+        self.hold.attach_pasid(pasid, domain)
     }
 
     fn exchange<E: Attach<P, DEVICES>>(

@@ -152,6 +152,14 @@
 //!     let _ = inside.flush();
 //! }
 //! ```
+//! Freeing the domain of a process while it is attached.
+//! ```compile_fail,E0382
+//! # use portcullis::{Blocked, OwnedGroup, PagingDomain, Pasid, platform::Platform};
+//! fn f<'i, P: Platform>(owned: &OwnedGroup<'i, P, 16, Blocked>, domain: PagingDomain<'i, P>) {
+//!     let guard = owned.attach_pasid(Pasid(5), domain);
+//!     drop(domain);
+//! }
+//! ```
 //! Using a buffer that devices may write: mapping has moved it.
 //! ```compile_fail,E0382
 //! # use portcullis::{Direction, DmaBuffer, KernelUse, platform::Platform};
@@ -262,6 +270,7 @@ mod own;
 pub mod platform;
 mod policy;
 mod pool;
+mod process;
 mod queue;
 mod recover;
 mod space;
@@ -283,6 +292,7 @@ pub use group::{Group, Status};
 pub use iommu::{InitError, Iommu, Polled};
 pub use kernel::{DriverManaged, KernelUse, Managed};
 pub use own::{Attach, AttachError, Attached, Blocked, Identity, Nested, OwnedGroup, Replaced};
+pub use process::{PasidGuard, ReplacedPasid};
 pub use space::{AddressSpace, Deferred};
 pub use storm::Events;
 pub use types::*;

@@ -8,7 +8,8 @@ use crate::domain::{PagingDomain, SharedDomain};
 use crate::hw::Hw;
 use crate::iommu::Iommu;
 use crate::platform::Platform;
-use crate::types::{GroupId, TrustToken};
+use crate::process::{self, PasidGuard};
+use crate::types::{GroupId, Pasid, TrustToken};
 
 /// State of an [`OwnedGroup`]: nothing passes.
 #[derive(Debug)]
@@ -286,7 +287,22 @@ impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>>
     }
 }
 
-impl<P: Platform, const DEVICES: usize, S> OwnedGroup<'_, P, DEVICES, S> {
+impl<'i, P: Platform, const DEVICES: usize, S> OwnedGroup<'i, P, DEVICES, S> {
+    /// Lets DMA of the group with a process id go to a domain. What the group sends without one is not disturbed.
+    ///
+    /// # Errors
+    /// [`Error::NotSupported`]: the hardware has no process directories, or the group none. [`Error::Invalid`]: 0, or
+    /// beyond [`Limits::process_id_bits`](crate::Limits::process_id_bits). [`Error::Busy`]: it is taken, or a device is
+    /// being reset. [`Error::NoSpace`]: as many are attached as this self.lease.iommu has room for devices. [`Error::NoMemory`].
+    /// Otherwise as attaching. The domain comes back.
+    pub fn attach_pasid<E: Attach<P, DEVICES>>(
+        &self,
+        pasid: Pasid,
+        domain: E,
+    ) -> Result<PasidGuard<'i, P, DEVICES, E>, AttachError<(), E>> {
+        process::attach(self.lease.iommu, self.lease.group, pasid, domain)
+    }
+
     /// Gives the group back: blocked first, then the default domain. A domain still attached is freed after that.
     pub fn release(self) {}
 

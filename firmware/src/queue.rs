@@ -178,7 +178,13 @@ impl<P: Platform> Hw<P> {
     /// that is not confirmed, the hardware is given up. A transport that fails twice in a row, or hardware that reads
     /// all ones, gets no attempt.
     pub(crate) fn settle(&mut self, result: Result<(), Fail>) -> Result<(), Error> {
-        let Err(fail) = result else { return Ok(()) };
+        result.or_else(|fail| self.make_good(fail))
+    }
+
+    // Cold, with a frame of its own: failures do not cost stack where nothing fails.
+    #[cold]
+    #[inline(never)]
+    fn make_good(&mut self, fail: Fail) -> Result<(), Error> {
         if matches!(fail, Fail::Stuck | Fail::Stopped) {
             for _ in 0..RESETS {
                 if self.reset_queue().is_ok() {

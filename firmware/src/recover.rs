@@ -78,10 +78,16 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             (device.quiet, device.storms) = (false, 0);
             let device = *device;
             let follows = device.standing == Standing::Normal;
-            let group = self.state(device.group).filter(|_| follows);
-            let fsc = group.and_then(|g| g.fsc());
+            let wanted = self.wanted(device.group).filter(|_| follows);
+            let (pscid, idle) = (Self::pscid(device.group), self.idle_fsc(device.group));
             self.hw
-                .rewrite_context(device.context, Self::pscid(device.group), fsc)?;
+                .rewrite_context(device.context, pscid, idle, wanted)?;
+        }
+        for slot in 0..DEVICES {
+            let id = self.groups[slot].as_ref().map(|g| g.id(slot as u16));
+            if let Some(id) = id {
+                self.rewrite_processes(id)?;
+            }
         }
         self.hw.barrier(Barrier::MemToReg);
         Ok(())

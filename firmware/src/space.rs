@@ -117,8 +117,8 @@ impl<'i, P: Platform, const DEVICES: usize> AddressSpace<'i, P, DEVICES> {
     }
 
     /// As [`AddressSpace::unmap`], but issues no command: devices may reach the memory until a flush, by
-    /// [`AddressSpace::flush`], by [`Iommu::poll`] after a while, or here when too many are pending. Strict where
-    /// tables of a domain that several groups share go.
+    /// [`AddressSpace::flush`], by [`Iommu::poll`] after a while, or here when too many are pending. Strict where the
+    /// domain is attached for a process id, and where tables of a domain that several groups share go.
     ///
     /// # Errors
     /// As [`AddressSpace::unmap`].
@@ -204,7 +204,10 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     /// Whether a device that can reach the table by now must not see such a mapping.
     fn forbidden(&self, table: Table, request: &Request) -> bool {
         let (start, end) = (request.iova, request.iova + request.len);
-        self.groups_at(table.fsc()).any(|group| {
+        let mut groups = self
+            .groups_at(table.fsc())
+            .chain(self.process_groups(table.fsc()));
+        groups.any(|group| {
             self.regions(group)
                 .filter(|r| r.overlaps(start, end))
                 .any(|r| match r.kind {
@@ -237,19 +240,29 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Purges what is gone from every slot that leads to the table, and frees its tables; at once if none does.
+    #[inline(never)]
     pub(crate) fn invalidate(&mut self, table: Table, gone: &mut Gone) -> Result<(), Error> {
         if gone.is_empty() {
             return Ok(());
         }
         let fsc = table.fsc();
         if self.hw.usable().is_ok() && self.leads_to(fsc) {
-            let Inner { hw, groups, .. } = self;
+            let Inner {
+                hw,
+                groups,
+                processes,
+                ..
+            } = self;
+            let by_process = processes.iter().enumerate().filter_map(|(slot, process)| {
+                let led = process.as_ref()?.fsc == fsc;
+                led.then(|| Self::process_pscid(slot))
+            });
             let slots = (0u16..).zip(&*groups);
             let slots = slots.filter_map(|(slot, state)| {
                 let led = state.as_ref()?.fsc() == Some(fsc);
                 led.then(|| Self::slot_pscid(slot))
             });
-            let result = hw.invalidate(gone, slots);
+            let result = hw.invalidate(gone, slots.chain(by_process));
             // A failure that ends in Off purges even better.
             let _ = hw.settle(result);
         }
@@ -262,7 +275,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     fn leads_to(&self, fsc: u64) -> bool {
-        self.groups_at(fsc).next().is_some()
+        self.groups_at(fsc).next().is_some() || self.process_groups(fsc).next().is_some()
     }
 
     /// Makes room for one more deferred unmap.
@@ -295,7 +308,8 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         let mut at = self.groups_at(fsc);
         let (first, several) = (at.next(), at.next().is_some());
         drop(at);
-        let simple = !several || gone.tables.is_empty();
+        let processes = self.process_groups(fsc).next().is_some();
+        let simple = !processes && (!several || gone.tables.is_empty());
         let Some(first) = first.filter(|_| simple && !self.hw.closed()) else {
             self.invalidate(table, gone)?;
             return Ok(0);

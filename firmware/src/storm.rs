@@ -91,9 +91,10 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             } else {
                 0
             };
-            let follows = device.standing == Standing::Normal;
-            if limit > 0 && device.storms >= limit && !device.quiet && follows {
-                let device = *device;
+            let device = *device;
+            // Where a directory is, DTF would be shared by all process ids.
+            let may = device.standing == Standing::Normal && self.directory(device.group).is_none();
+            if limit > 0 && device.storms >= limit && !device.quiet && may {
                 self.hush(device)?;
                 quieted += 1;
             }

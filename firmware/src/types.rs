@@ -69,7 +69,11 @@ pub struct DeviceInfo {
     pub policy: Policy,
     /// It may attack: its group never gets an identity default domain.
     pub untrusted: bool,
+    /// It sends process ids: its group gets a process directory, if the hardware has them and the group begins with this
+    /// device.
+    pub process_ids: bool,
     /// The default domain is not attached before the first use: until then the device stays blocked, as it was.
+    /// Has no effect on groups with a process directory.
     pub deferred: bool,
 }
 
@@ -81,10 +85,15 @@ impl From<DeviceId> for DeviceInfo {
             regions: &[],
             policy: Policy::Any,
             untrusted: false,
+            process_ids: false,
             deferred: false,
         }
     }
 }
+
+/// Process id of DMA: its address space within a device. 0 is the traffic without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pasid(pub u32);
 
 /// Addresses that cannot be used like others: what a device sends there does not go to memory, or must go to the same
 /// address of memory whatever happens.
@@ -365,6 +374,8 @@ pub struct Limits {
     pub fault_queue: u32,
     /// Deferring flushes pays, see [`Config::deferred_flush`].
     pub deferred_flush: bool,
+    /// Process-id bits of the widest process directory; 0 if the hardware has none.
+    pub process_id_bits: u32,
 }
 
 /// How the IOMMU fares.

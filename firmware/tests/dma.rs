@@ -490,6 +490,120 @@ fn mappings_of_a_default_domain_that_has_gone() {
     assert_eq!(refused.expect_err("gone").1, Error::NoDevice);
 }
 
+/// Section 2.6 for the DMA API, upgrades, resets and shared domains: the N-th access fails, for every N, once, twice or
+/// for good. No buffer comes back that a device reaches, and after recovery everything is as on record.
+#[test]
+fn crash_points_of_the_dma_api() {
+    const RESET: DeviceId = DeviceId(4);
+    fn script<P: platform::Platform>(
+        iommu: &mut Iommu<P>,
+        buffers: [Buffer; 3],
+        check: &dyn Fn(u64),
+    ) -> Option<()> {
+        static REGIONS: [DeviceRegion; 1] = [DeviceRegion {
+            start: 0x40_0000,
+            bytes: 0x1000,
+            kind: RegionKind::DirectRelaxable(Perm::READ),
+        }];
+        let admin = iommu.admin_token();
+        let iommu = &*iommu;
+        let regions = DeviceInfo {
+            regions: &REGIONS,
+            ..DEV.into()
+        };
+        let id = iommu.add_device(regions).ok()?;
+        let joining = DeviceInfo {
+            group: Some(id),
+            ..RESET.into()
+        };
+        iommu.add_device(joining).ok()?;
+        let group = iommu.group(id).ok()?;
+        let user = group.use_default_domain().ok()?;
+        let [a, b, c] = buffers.map(|buffer| user.map(buffer, Direction::Both).ok());
+        let a = a?.unmap().ok()?;
+        check(a.address().0);
+        let fq = DefaultDomainType::DmaFq;
+        group.set_default_domain_type(fq, &admin).ok()?;
+        let b = b?.unmap_later().ok()?;
+        let reset = iommu.reset_device(RESET).ok()?;
+        let b = b.wait().ok()?;
+        check(b.address().0);
+        drop(c);
+        user.unuse();
+        let owned = group.claim(&owner(1)).ok()?;
+        reset.done();
+        let domain = iommu.paging_domain(DomainConfig::default()).ok()?;
+        let shared = domain.into_shared().ok()?;
+        map(&shared, PAGE, 4 << 32, 0x1000, Perm::READ).ok()?;
+        let owned = owned.attach(shared.clone()).ok()?;
+        shared.unmap(Iova(PAGE), 0x1000).ok()?;
+        check(4 << 32);
+        owned.release();
+        Some(())
+    }
+    let config = Config {
+        table_chunk: 1,
+        command_queue: 8,
+        fault_queue: 4,
+        ..dma_default()
+    };
+    for width in [1, 2, u64::MAX] {
+        // The zeroing of pages makes most of the accesses: it is passed over in larger steps.
+        for n in (0u64..).step_by(if width == 2 { 7 } else { 23 }) {
+            let w = world();
+            let calls = std::rc::Rc::new(std::cell::Cell::new(0u64));
+            let seen = calls.clone();
+            let fails = move |call| {
+                seen.set(call);
+                (n..n.saturating_add(width)).contains(&call)
+            };
+            let faulty = platform::Faulty::new(Machine::<true>(w.clone()), fails);
+            let Ok(mut iommu) = Iommu::<_, 16>::with_capacity(faulty, config) else {
+                continue;
+            };
+            // Both devices look at all pages around everything the driver does, and fill the caches.
+            let pages = [DEV.0, RESET.0].into_iter();
+            w.borrow_mut().hammer = pages
+                .flat_map(|d| (1..4).map(move |page| (d, page * PAGE)))
+                .collect();
+            let check = |pa: u64| {
+                let looks = w.borrow().hammer.clone();
+                for (device, iova) in looks {
+                    let got = w.borrow_mut().dma(device, iova, Dma::Read);
+                    assert_ne!(got, Ok(pa), "access {n} fails, {width} times");
+                }
+            };
+            let made = [1, 2, 3].map(|n| buffer(n << 32, PAGE));
+            let drops = made.each_ref().map(|(_, drops)| drops.clone());
+            let done = script(&mut iommu, made.map(|(buffer, _)| buffer), &check);
+            w.borrow_mut().hammer.clear();
+            let health = iommu.health();
+            if health == Health::Closed {
+                // SAFETY: the transport failed, not the hardware; memory is as it was.
+                let recovered = unsafe { iommu.recover() };
+                assert!(recovered.is_ok() || width == u64::MAX, "access {n}");
+            }
+            if iommu.health() != Health::Wedged {
+                for page in 1..4 {
+                    let got = [DEV, RESET].map(|d| w.borrow_mut().dma(d.0, page * PAGE, Dma::Read));
+                    // What could not be unmapped is leaked, and may stay.
+                    let leaked = |pa: u64| matches!(drops.get((pa >> 32) as usize - 1), Some(d) if d.get() == 0);
+                    let fine = got.iter().all(|g| g.is_err() || g.is_ok_and(leaked));
+                    assert!(fine, "access {n}: {got:?}");
+                }
+            }
+            assert!(
+                width > 1 || done.is_some() || health == Health::Good,
+                "access {n}"
+            );
+            drop(iommu);
+            if calls.get() < n {
+                break;
+            }
+        }
+    }
+}
+
 /// Section 3.8 at random: an address is given out again, and a buffer given back, only when no device reaches what was
 /// there before; devices look at every step and fill the model's caches.
 #[test]

@@ -420,7 +420,12 @@ fn t23_bystander() {
 #[test]
 fn r33_no_allocation_after_preparation() {
     let w = world();
-    let iommu = start(&w, dma_default());
+    // Every frame is an allocation of its own.
+    let config = Config {
+        table_chunk: 1,
+        ..dma_default()
+    };
+    let iommu = start(&w, config);
     iommu.add_device(DEV.into()).unwrap();
     let domain = domain(&iommu);
     w.borrow_mut().heap_limit = 0;

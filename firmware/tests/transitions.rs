@@ -294,6 +294,84 @@ fn t20_ten_thousand_swaps_drop_nothing() {
     guard.release();
 }
 
+/// T30: hardware that executes what lies between two fences in any order. The fence in the middle of a SYNC keeps a walk
+/// that uses the old context from filling the cache behind the IOTINVAL.
+#[test]
+fn t30_reordered_commands() {
+    let w = world();
+    w.borrow_mut().reorder = true;
+    let config = Config {
+        table_chunk: 1,
+        ..dma_default()
+    };
+    let iommu = start(&w, config);
+    iommu.add_device(DEV.into()).unwrap();
+    let mut guard = owned(&iommu);
+    w.borrow_mut().hammer = vec![(DEV.0, 0x7000)];
+    for n in 2..50 {
+        let (old, new) = ((n - 1) * 0x10_0000, n * 0x10_0000);
+        w.borrow_mut().reached.clear();
+        let (next, gone) = guard.replace(coloured(&iommu, new)).unwrap();
+        drop(gone);
+        assert_eq!(read(&w), Ok(new), "round {n}");
+        let reached = core::mem::take(&mut w.borrow_mut().reached);
+        assert!(
+            reached.iter().all(|r| [Ok(old), Ok(new)].contains(r)),
+            "{reached:?}"
+        );
+        guard = next;
+    }
+}
+
+/// T78, shortened: random transitions neither leak nor take longer as time goes by. `PORTCULLIS_CALLS` sets the number.
+#[test]
+fn t78_random_transitions_do_not_drift() {
+    let calls = std::env::var("PORTCULLIS_CALLS").ok();
+    let calls = calls.and_then(|n| n.parse().ok()).unwrap_or(5_000u64);
+    let w = world();
+    let iommu = start(&w, dma_default());
+    iommu.add_device(DEV.into()).unwrap();
+    let (mut random, mut costs) = (Random(78), std::collections::BTreeMap::new());
+    let mut cost = |name: &'static str, before: u64| {
+        let commands = iommu.stats().commands - before;
+        let first = *costs.entry(name).or_insert(commands);
+        assert_eq!(commands, first, "{name}");
+    };
+    let now = || iommu.stats().commands;
+    let used = w.borrow().used();
+    for round in 0..calls {
+        let group = iommu.group(DEV).unwrap();
+        let before = now();
+        let guard = group.claim(&owner(1 + round)).unwrap();
+        cost("claim", before);
+        let domain = coloured(&iommu, 0x10_0000);
+        let before = now();
+        let mut guard = guard.attach(domain).unwrap();
+        cost("attach", before);
+        for _ in 0..random.below(4) {
+            let domain = coloured(&iommu, 0x20_0000);
+            let before = now();
+            guard = guard.replace(domain).unwrap().0;
+            cost("replace", before);
+        }
+        let before = now();
+        if random.below(2) == 0 {
+            guard.release();
+            cost("release attached", before);
+        } else {
+            let (guard, _domain) = guard.detach();
+            cost("detach", before);
+            let before = now();
+            guard.release();
+            cost("release", before);
+        }
+        assert_eq!(w.borrow().used(), used, "round {round}");
+        w.borrow_mut().events.clear();
+        w.borrow_mut().executed.clear();
+    }
+    assert_eq!(costs.into_values().collect::<Vec<_>>(), [4, 4, 4, 4, 8, 4]);
+}
+
 #[test]
 fn t22_group_of_four_is_replaced() {
     let w = world();

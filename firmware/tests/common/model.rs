@@ -40,6 +40,8 @@ pub struct World {
     /// Fetches until the next one faults, or executions until the next command is called illegal.
     pub fault_in: Option<u32>,
     pub illegal_in: Option<u32>,
+    /// Commands between two fences are executed last to first.
+    pub reorder: bool,
     /// Every batch of commands is called illegal.
     pub always_illegal: bool,
     /// ddtp.busy never clears after a switch to Off.
@@ -367,11 +369,25 @@ impl World {
                 self.ipsr |= 1;
                 return;
             };
-            self.strike();
-            self.caches.execute(&op);
-            self.strike();
-            self.executed.push(op);
-            self.cqh = (self.cqh + 1) & ((1 << log2(self.cqb)) - 1);
+            let mask = (1 << log2(self.cqb)) - 1;
+            let mut block = vec![op];
+            self.cqh = (self.cqh + 1) & mask;
+            while self.reorder
+                && self.cqh != self.cqt
+                && !matches!(block.last(), Some(Op::Iofence { .. }))
+            {
+                let at = base(self.cqb) + 16 * u64::from(self.cqh);
+                let (dw0, dw1) = (self.load(at), self.load(at + 8));
+                block.push(Command { dw0, dw1 }.decode().expect("a command"));
+                self.cqh = (self.cqh + 1) & mask;
+            }
+            let fence = block.pop_if(|op| matches!(op, Op::Iofence { .. }));
+            for op in block.into_iter().rev().chain(fence) {
+                self.strike();
+                self.caches.execute(&op);
+                self.strike();
+                self.executed.push(op);
+            }
         }
     }
 

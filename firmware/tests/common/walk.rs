@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 
 use portcullis_regmap::command::Op;
-use portcullis_regmap::ddt::{Format, Iosatp, NonLeaf, Ta, Tc};
+use portcullis_regmap::ddt::{Format, Iosatp, NonLeaf, Pdtp, Ta, Tc};
 use portcullis_regmap::fault::{FaultInfo, ttyp};
+use portcullis_regmap::pdt::{PcTa, pdi};
 use portcullis_regmap::pte::{Pte, level_shift, vpn};
 use portcullis_regmap::regs::{Ddtp, iommu_mode};
 
 use super::World;
 
-/// What the driver may set in `tc`: V and DTF.
-const TC_KNOWN: u64 = 1 | 1 << 4;
+/// What the driver may set in `tc`: V and DTF, and with a process directory PDTV and DPE.
+const TC_KNOWN: u64 = 1 | 1 << 4 | 1 << 5 | 1 << 9;
 
 /// Reads or writes of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Dma {
 pub struct Caches {
     /// `tc`, `ta` and `fsc` by device id.
     contexts: HashMap<u32, (u64, u64, u64)>,
+    /// `ta` and `fsc` by device id and process id.
+    processes: HashMap<(u32, u32), (u64, u64)>,
     /// Leaf by PSCID, level and page; the page is the address above the level's shift.
     leaves: HashMap<(u32, u8, u64), u64>,
     /// Table below by PSCID, level of that table, and address above its reach.
@@ -33,8 +36,15 @@ pub struct Caches {
 impl Caches {
     pub fn execute(&mut self, op: &Op) {
         match *op {
-            Op::InvalDdt { did: Some(did) } => drop(self.contexts.remove(&did)),
-            Op::InvalDdt { did: None } => self.contexts.clear(),
+            Op::InvalDdt { did: Some(did) } => {
+                self.contexts.remove(&did);
+                self.processes.retain(|k, _| k.0 != did);
+            }
+            Op::InvalDdt { did: None } => {
+                self.contexts.clear();
+                self.processes.clear();
+            }
+            Op::InvalPdt { did, pid } => drop(self.processes.remove(&(did, pid))),
             Op::Iotinval {
                 gvma: false,
                 addr,
@@ -70,7 +80,12 @@ impl Caches {
 impl World {
     /// A device access: the physical address, or the cause of the fault, which is recorded too.
     pub fn dma(&mut self, did: u32, iova: u64, dma: Dma) -> Result<u64, u16> {
-        self.translate(did, iova, dma).inspect_err(|&cause| {
+        self.dma_of(did, None, iova, dma)
+    }
+
+    /// The same with a process id.
+    pub fn dma_of(&mut self, did: u32, pid: Option<u32>, iova: u64, dma: Dma) -> Result<u64, u16> {
+        self.translate(did, pid, iova, dma).inspect_err(|&cause| {
             let kind = if dma == Dma::Write {
                 ttyp::UNTRANSLATED_WRITE
             } else {
@@ -88,16 +103,23 @@ impl World {
         })
     }
 
-    fn translate(&mut self, did: u32, iova: u64, dma: Dma) -> Result<u64, u16> {
+    fn translate(&mut self, did: u32, pid: Option<u32>, iova: u64, dma: Dma) -> Result<u64, u16> {
         let ddtp = Ddtp::from_bits(self.ddtp);
         match ddtp.iommu_mode() {
             iommu_mode::OFF => return Err(256),
             iommu_mode::BARE => return Ok(iova),
             _ => {}
         }
-        let (_, ta, fsc) = match self.caches.contexts.get(&did) {
+        let (tc, ta, fsc) = match self.caches.contexts.get(&did) {
             Some(&found) => found,
             None => self.context(ddtp, did)?,
+        };
+        let tc = Tc::from_bits(tc);
+        let (ta, fsc) = match (tc.pdtv(), pid) {
+            (false, None) => (ta, fsc),
+            (false, Some(_)) => return Err(260),
+            (true, None) if !tc.dpe() => return Ok(iova),
+            (true, pid) => self.process(did, pid.unwrap_or(0), fsc)?,
         };
         let (pscid, fsc) = (Ta::from_bits(ta).pscid(), Iosatp::from_bits(fsc));
         let levels = match fsc.mode() {
@@ -154,7 +176,10 @@ impl World {
             );
             return Err(258);
         }
+        let caps = self.caps();
+        let pdtv = Tc::from_bits(tc).pdtv();
         if tc & !TC_KNOWN != 0
+            || pdtv && !(caps.pd8() || caps.pd17() || caps.pd20())
             || iohgatp != 0
             || ta & Ta::RESERVED != 0
             || fsc & Iosatp::RESERVED != 0
@@ -163,6 +188,45 @@ impl World {
         }
         self.caches.contexts.insert(did, (tc, ta, fsc));
         Ok((tc, ta, fsc))
+    }
+
+    /// Process context: `ta` and `fsc`.
+    fn process(&mut self, did: u32, pid: u32, pdtp: u64) -> Result<(u64, u64), u16> {
+        if let Some(&found) = self.caches.processes.get(&(did, pid)) {
+            return Ok(found);
+        }
+        let pdtp = Pdtp::from_bits(pdtp);
+        let levels = pdtp.mode();
+        assert!((1..=3).contains(&levels), "a directory without a mode");
+        if pid >> [8, 17, 20][usize::from(levels) - 1] != 0 {
+            return Err(260);
+        }
+        let mut table = pdtp.ppn() << 12;
+        for level in (1..levels).rev() {
+            let entry = NonLeaf::from_bits(self.load(table + 8 * u64::from(pdi(pid, level))));
+            if !entry.v() {
+                return Err(266);
+            }
+            assert_eq!(entry.into_bits() & NonLeaf::RESERVED, 0);
+            table = entry.ppn() << 12;
+        }
+        let at = table + 16 * u64::from(pdi(pid, 0));
+        let (ta, fsc) = (self.load(at), self.load(at + 8));
+        if !PcTa::from_bits(ta).v() {
+            assert!(
+                fsc != 0 || self.identity_wanted,
+                "an idle process context must not be one store away from identity"
+            );
+            return Err(266);
+        }
+        if ta & PcTa::RESERVED != 0 || fsc & Iosatp::RESERVED != 0 {
+            return Err(267);
+        }
+        let ta = Ta::new()
+            .with_pscid(PcTa::from_bits(ta).pscid())
+            .into_bits();
+        self.caches.processes.insert((did, pid), (ta, fsc));
+        Ok((ta, fsc))
     }
 
     fn leaf(&mut self, pscid: u32, root: u64, levels: u8, iova: u64) -> Option<(u8, u64)> {

@@ -34,6 +34,7 @@ struct Rig<'i> {
     spare: Vec<(Domain<'i>, Place)>,
     /// What is inside the guard.
     held: Place,
+    resets: [Option<DeviceReset<'i, Machine>>; DEVICES],
 }
 
 fn colour(place: Place) -> u64 {
@@ -160,9 +161,32 @@ impl<'i> Rig<'i> {
                 let result = self.iommu.add_device(info);
                 Some(result.map(|id| self.group = self.iommu.group(id).expect("added")))
             }
-            Op::Remove(n) => Some(self.iommu.remove_device(device(n))),
-            Op::Gone(n) => Some(self.iommu.device_gone(device(n))),
+            Op::Remove(n) => {
+                let result = self.iommu.remove_device(device(n));
+                self.end_reset_of_absent(n, &result);
+                Some(result)
+            }
+            Op::Gone(n) => {
+                let result = self.iommu.device_gone(device(n));
+                self.end_reset_of_absent(n, &result);
+                Some(result)
+            }
+            Op::ResetBegin(n) => {
+                let result = self.iommu.reset_device(device(n));
+                Some(result.map(|reset| self.resets[n] = Some(reset)))
+            }
+            Op::ResetEnd(n) => {
+                self.resets[n].take()?.done();
+                Some(Ok(()))
+            }
             Op::SetType(k) => Some(self.group.set_default_domain_type(kind(k), self.admin)),
+        }
+    }
+
+    /// The guard of a reset ends nothing once the device has gone.
+    fn end_reset_of_absent(&mut self, n: usize, removed: &Result<(), Error>) {
+        if removed.is_ok() {
+            self.resets[n] = None;
         }
     }
 
@@ -303,7 +327,7 @@ fn choose(random: &mut Random, spare: &[(Domain<'_>, Place)]) -> Op {
     let place = spare[random.below(spare.len() as u64) as usize].1;
     let (n, o) = (random.below(DEVICES as u64) as usize, 1 + random.below(2));
     let kinds = [Kind::Blocked, Kind::Identity, Kind::Dma, Kind::DmaFq];
-    match random.below(26) {
+    match random.below(30) {
         0..=2 => Op::UseDefault,
         3 => Op::Unuse,
         4 | 5 => Op::Claim(o),
@@ -318,6 +342,8 @@ fn choose(random: &mut Random, spare: &[(Domain<'_>, Place)]) -> Op {
         20..=22 => Op::Add(n),
         23 => Op::Remove(n),
         24 => Op::Gone(n),
+        25 => Op::ResetBegin(n),
+        26..=28 => Op::ResetEnd(n),
         _ => Op::SetType(kinds[random.below(4) as usize]),
     }
 }
@@ -367,6 +393,7 @@ fn random_calls(seed: u64, calls: u64, initial: Kind) -> BTreeSet<(String, State
         claims: Vec::new(),
         spare,
         held: Place::Blocked,
+        resets: [const { None }; DEVICES],
     };
     let mut model = table::Group::new(initial);
     let (mut random, mut made, mut cells) = (Random(seed), 0, BTreeSet::new());
@@ -403,7 +430,8 @@ fn random_calls(seed: u64, calls: u64, initial: Kind) -> BTreeSet<(String, State
             Place::User { colour, .. } => Ok(colour),
         };
         for n in 0..DEVICES {
-            let expected = if model.devices[n] { reached } else { Err(258) };
+            let there = model.devices[n] && !model.resetting[n];
+            let expected = if there { reached } else { Err(258) };
             let got = w.borrow_mut().dma(device(n).0, 0x7000, Dma::Read);
             assert_eq!(got, expected, "device {n}, {context}");
         }

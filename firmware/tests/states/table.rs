@@ -52,6 +52,8 @@ pub enum Op {
     Remove(usize),
     Gone(usize),
     SetType(Kind),
+    ResetBegin(usize),
+    ResetEnd(usize),
 }
 
 /// Columns of the table.
@@ -72,6 +74,8 @@ pub const DEVICES: usize = 3;
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
     pub devices: [bool; DEVICES],
+    /// Devices being reset: modifier +R.
+    pub resetting: [bool; DEVICES],
     pub default: Kind,
     pub current: Place,
     /// A user domain is attached.
@@ -110,6 +114,7 @@ impl Group {
     pub fn new(initial: Kind) -> Self {
         Group {
             devices: [false; DEVICES],
+            resetting: [false; DEVICES],
             default: initial,
             current: Place::Blocked,
             user: false,
@@ -163,7 +168,9 @@ impl Group {
 
     fn pull(&mut self, device: usize) -> Answer {
         self.devices[device] = false;
-        let waits = u64::from(self.current != Place::Blocked);
+        let live = self.current != Place::Blocked && !self.resetting[device];
+        self.resetting[device] = false;
+        let waits = u64::from(live);
         if !self.devices.contains(&true) {
             (self.current, self.user) = (Place::Blocked, false);
             if self.owner.is_none() {
@@ -220,12 +227,17 @@ impl Group {
                 _ => no(Error::NoDevice),
             },
             (Op::Attach(_), S1) => no(Error::NotPermitted),
+            (Op::Attach(_), S2 | S4) if self.resetting.contains(&true) => no(Error::Busy),
             (Op::Attach(place), S2 | S4) => self.enter(place),
             (Op::Attach(_), S3 | S5) => no(Error::Busy),
             (Op::AttachUnfit, _) => no(Error::Invalid),
 
             (Op::Replace(_) | Op::ReplaceHitless(_), S0 | S6) => no(Error::NoDevice),
             (Op::Replace(_) | Op::ReplaceHitless(_), S1) => no(Error::NotPermitted),
+            // The current one again is never chosen: every domain is attached at one place at most.
+            (Op::Replace(_) | Op::ReplaceHitless(_), _) if self.resetting.contains(&true) => {
+                no(Error::Busy)
+            }
             (Op::Replace(place), _) => self.enter(place),
             (Op::ReplaceHitless(place), S3 | S5) if set(self.current, place) < 2 => {
                 self.enter(place)
@@ -261,6 +273,17 @@ impl Group {
                 no(Error::Busy)
             }
             (Op::Remove(device) | Op::Gone(device), _) => self.pull(device),
+
+            (Op::ResetBegin(device), _) if !self.devices[device] => no(Error::NoDevice),
+            (Op::ResetBegin(device), _) if self.resetting[device] => no(Error::Busy),
+            (Op::ResetBegin(device), _) => {
+                self.resetting[device] = true;
+                (Ok(()), u64::from(self.current != Place::Blocked))
+            }
+            (Op::ResetEnd(device), _) => {
+                let ends = core::mem::take(&mut self.resetting[device]);
+                (Ok(()), u64::from(ends && self.current != Place::Blocked))
+            }
 
             (Op::SetType(_), S0 | S6) => no(Error::Invalid),
             (Op::SetType(Kind::DmaFq), _) if self.default == Kind::Dma => {
