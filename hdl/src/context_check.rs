@@ -1,5 +1,6 @@
-//! Judges one doubleword of a device context, and takes from it what the translation needs (group 9 of the matrix).
-//! Combinational; whoever asks looks only at the outputs that fit the doubleword's place.
+//! Judges the doublewords of a device context, and takes from them what the translation needs (group 9 of the matrix).
+//! Combinational; the first three come through `word` one by one, and whoever asks looks only at the outputs that fit
+//! the doubleword's place. The fourth comes through `fsc`.
 
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
@@ -9,6 +10,8 @@ use rust_hdl::prelude::*;
 pub struct ContextCheck {
     /// The doubleword.
     pub word: Signal<In, Bits<64>>,
+    /// The last doubleword.
+    pub fsc: Signal<In, Bits<64>>,
     /// tc.PDTV of the same context, for `fsc_bad`.
     pub pdtv: Signal<In, Bit>,
     /// As tc: misconfigured.
@@ -29,6 +32,7 @@ pub struct ContextCheck {
     pub far: Signal<Out, Bit>,
     /// As fsc: the root, as far as the IOMMU can address it.
     pub root: Signal<Out, Bits<28>>,
+    iohgatp_mode: Signal<Local, Bits<4>>,
     mode: Signal<Local, Bits<4>>,
     ppn: Signal<Local, Bits<44>>,
     tc_reserved: Constant<Bits<64>>,
@@ -52,6 +56,7 @@ impl ContextCheck {
         let caps = config.capabilities();
         Self {
             word: Default::default(),
+            fsc: Default::default(),
             pdtv: Default::default(),
             tc_bad: Default::default(),
             iohgatp_bad: Default::default(),
@@ -62,6 +67,7 @@ impl ContextCheck {
             extra: Default::default(),
             far: Default::default(),
             root: Default::default(),
+            iohgatp_mode: Default::default(),
             mode: Default::default(),
             ppn: Default::default(),
             // DCM-01, 02, 13..18, 35, 36, 38: reserved bits, and features that no configuration here has.
@@ -86,13 +92,14 @@ impl ContextCheck {
 impl Logic for ContextCheck {
     #[hdl_gen]
     fn update(&mut self) {
-        self.mode.next = self.word.val().get_bits::<4>(60);
-        self.ppn.next = self.word.val().get_bits::<44>(0);
+        self.iohgatp_mode.next = self.word.val().get_bits::<4>(60);
+        self.mode.next = self.fsc.val().get_bits::<4>(60);
+        self.ppn.next = self.fsc.val().get_bits::<44>(0);
         // DCM-28: DPE needs PDTV.
         self.tc_bad.next = ((self.word.val() & self.tc_reserved.val()) != 0)
             | (self.word.val().get_bit(9) & !self.word.val().get_bit(5));
         // DCM-29, DCM-31: no second stage here.
-        self.iohgatp_bad.next = self.mode.val() != self.bare.val();
+        self.iohgatp_bad.next = self.iohgatp_mode.val() != self.bare.val();
         self.ta_bad.next = (self.word.val() & self.ta_reserved.val()) != 0;
         self.pscid.next = self.word.val().get_bits::<20>(12);
 
@@ -107,9 +114,9 @@ impl Logic for ContextCheck {
             self.paged.next = true;
             self.extra.next = 2.into();
         }
-        self.fsc_bad.next = ((self.word.val() & self.fsc_reserved.val()) != 0)
+        self.fsc_bad.next = ((self.fsc.val() & self.fsc_reserved.val()) != 0)
             | ((self.mode.val() != self.bare.val()) & (!self.paged.val() | self.pdtv.val()));
         self.far.next = (self.ppn.val() & self.far_mask.val()) != 0;
-        self.root.next = self.word.val().get_bits::<28>(0) & self.frame_mask.val();
+        self.root.next = self.fsc.val().get_bits::<28>(0) & self.frame_mask.val();
     }
 }

@@ -21,10 +21,11 @@ use crate::memory_port::MemoryPort;
 use crate::registers::Registers;
 use crate::types::*;
 use crate::walker::Walker;
+use crate::widen::unsigned_cast_to;
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
 
-/// The core. `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `D` device_id bits, `V` virtual
+/// The core. `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `W` walks (`B` slot bits), `D` device_id bits, `V` virtual
 /// page number bits, `2^Q` queued misses
 /// (`Q1` = `Q` + 1), queues of up to `2^X` entries, bursts of up to `E` commands, `2^F` records between walker and memory (`F1` = `F` + 1).
 #[derive(LogicBlock)]
@@ -33,6 +34,8 @@ pub struct Core<
     const I: usize,
     const C: usize,
     const S: usize,
+    const W: usize,
+    const B: usize,
     const D: usize,
     const V: usize,
     const Q: usize,
@@ -104,16 +107,16 @@ pub struct Core<
     pub mem_ar_addr: Signal<Out, Bits<56>>,
     /// Doublewords wanted, less one.
     pub mem_ar_len: Signal<Out, Bits<3>>,
-    /// Returned with the data: 0 walker, 1 command queue.
-    pub mem_ar_id: Signal<Out, Bit>,
+    /// Returned with the data: 0 to 7 a walk, 8 the command queue. One read in flight for each.
+    pub mem_ar_id: Signal<Out, Bits<4>>,
     /// 0 device directory, 1 page table, 2 command.
     pub mem_ar_purpose: Signal<Out, Bits<3>>,
-    /// Read data; always taken. In order for one id.
+    /// Read data; always taken. Reads of different ids may be answered in any order, also interleaved.
     pub mem_r_valid: Signal<In, Bit>,
     /// The doubleword.
     pub mem_r_data: Signal<In, Bits<64>>,
     /// Whose.
-    pub mem_r_id: Signal<In, Bit>,
+    pub mem_r_id: Signal<In, Bits<4>>,
     /// Last of the burst.
     pub mem_r_last: Signal<In, Bit>,
     /// 0 good, 1 access fault, 2 poisoned.
@@ -241,7 +244,7 @@ pub struct Core<
     pub ev_walk_pscid: Signal<Out, Bits<20>>,
 
     lookup: Lookup<N, I, C, S, D, V, Q, Q1>,
-    walker: Walker<I, S>,
+    walker: Walker<W, B, I, S>,
     commands: CommandQueue<X, E>,
     faults: FaultQueue<X, F, F1>,
     registers: Registers<X>,
@@ -255,6 +258,8 @@ impl<
     const I: usize,
     const C: usize,
     const S: usize,
+    const W: usize,
+    const B: usize,
     const D: usize,
     const V: usize,
     const Q: usize,
@@ -263,7 +268,7 @@ impl<
     const E: usize,
     const F: usize,
     const F1: usize,
-> Core<N, I, C, S, D, V, Q, Q1, X, E, F, F1>
+> Core<N, I, C, S, W, B, D, V, Q, Q1, X, E, F, F1>
 {
     /// The core of a configuration, whose sizes the type must repeat (see [`crate::Tiny`]).
     #[must_use]
@@ -381,6 +386,8 @@ impl<
     const I: usize,
     const C: usize,
     const S: usize,
+    const W: usize,
+    const B: usize,
     const D: usize,
     const V: usize,
     const Q: usize,
@@ -389,7 +396,7 @@ impl<
     const E: usize,
     const F: usize,
     const F1: usize,
-> Logic for Core<N, I, C, S, D, V, Q, Q1, X, E, F, F1>
+> Logic for Core<N, I, C, S, W, B, D, V, Q, Q1, X, E, F, F1>
 {
     #[hdl_gen]
     fn update(&mut self) {
@@ -442,7 +449,12 @@ impl<
         self.walker.mark_stale.next = self.lookup.mark_stale.val();
         self.walker.block_fill.next = self.lookup.block_fill.val();
         self.walker.res_ready.next = self.lookup.res_ready.val();
+        self.walker.pscid.next = self.lookup.walk_pscid.val();
+        self.walker.raced.next = self.lookup.walk_raced.val();
+        self.walker.head.next = self.lookup.walk_head.val();
         self.lookup.walk_idle.next = self.walker.idle.val();
+        self.lookup.walk_busy.next = self.walker.req_busy.val();
+        self.lookup.walk_head_busy.next = self.walker.head_busy.val();
         self.lookup.res_valid.next = self.walker.res_valid.val();
         self.lookup.res_fault.next = self.walker.res_fault.val();
         self.lookup.res_identity.next = self.walker.res_identity.val();
@@ -457,7 +469,6 @@ impl<
         self.lookup.tlb_fill_index.next = self.walker.tlb_fill_index.val();
         self.lookup.tlb_fill_global.next = self.walker.tlb_fill_global.val();
         self.lookup.tlb_fill_slot.next = self.walker.tlb_fill_slot.val();
-        self.lookup.tlb_drop.next = self.walker.tlb_drop.val();
         self.walker.ddt_root.next = self.registers.ddtp_frame.val();
 
         // Fault records.
@@ -533,7 +544,9 @@ impl<
         self.memory.walk_ddt.next = self.walker.ar_ddt.val();
         self.memory.walk_dc.next = self.walker.ar_dc.val();
         self.walker.ar_ready.next = self.memory.walk_ready.val();
+        self.memory.walk_id.next = unsigned_cast_to::<3, B>(self.walker.ar_slot.val());
         self.walker.r_valid.next = self.memory.walk_r_valid.val();
+        self.walker.r_slot.next = bit_cast::<B, 3>(self.memory.walk_r_id.val());
         self.memory.cmd_valid.next = self.commands.ar_valid.val();
         self.memory.cmd_frame.next = self.commands.ar_frame.val();
         self.memory.cmd_off.next = self.commands.ar_off.val();
@@ -625,6 +638,6 @@ impl<
         self.ev_ddt.next = self.walker.ev_ddt.val();
         self.ev_pte.next = self.walker.ev_pte.val();
         self.ev_walk_req.next = self.walker.res_req.val();
-        self.ev_walk_pscid.next = self.walker.ctx_fill_pscid.val();
+        self.ev_walk_pscid.next = self.walker.ev_pscid.val();
     }
 }

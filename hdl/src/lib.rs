@@ -6,7 +6,7 @@
 //! |---|---|
 //! | shapes | [`types`], [`widen`] and the crate `portcullis-regmap` |
 //! | leaves | [`cells`], [`fifo`]; combinational: [`canonical`], [`answer`], [`entry_check`], [`context_check`], [`record_of`] |
-//! | blocks | [`lookup`], [`miss_queue`], [`walker`], [`command_queue`], [`fault_queue`], [`drain`], [`memory_port`], [`register_port`], [`registers`] |
+//! | blocks | [`lookup`], [`miss_queue`], [`walker`] with its [`context_reader`], [`command_queue`], [`fault_queue`], [`drain`], [`memory_port`], [`register_port`], [`registers`] |
 //! | around the core | [`msi`], [`hpm`], [`hpm_counter`], [`debug`] |
 //! | core | [`core`]: the blocks and their wires |
 //! | configurations | [`tiny`], [`linux`]; [`ports`]: what they have in common |
@@ -24,6 +24,7 @@ pub mod canonical;
 pub mod cells;
 pub mod command_queue;
 pub mod context_check;
+pub mod context_reader;
 pub mod core;
 pub mod cosim;
 pub mod debug;

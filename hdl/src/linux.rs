@@ -7,7 +7,7 @@ use crate::msi::Msi;
 use portcullis_regmap::config::LINUX;
 use rust_hdl::prelude::*;
 
-/// Sizes: 16 IOTLB entries, 8 contexts, 24 device_id bits, 45 page number bits, 8 queued misses, queues of 8,192
+/// Sizes: 16 IOTLB entries, 8 contexts, 4 walks, 24 device_id bits, 45 page number bits, 8 queued misses, queues of 8,192
 /// entries, 4 records on their way.
 #[derive(LogicBlock)]
 pub struct Linux {
@@ -69,16 +69,16 @@ pub struct Linux {
     pub mem_ar_addr: Signal<Out, Bits<56>>,
     /// Doublewords wanted, less one.
     pub mem_ar_len: Signal<Out, Bits<3>>,
-    /// Returned with the data: 0 walker, 1 command queue.
-    pub mem_ar_id: Signal<Out, Bit>,
+    /// Returned with the data: 0 to 7 a walk, 8 the command queue. One read in flight for each.
+    pub mem_ar_id: Signal<Out, Bits<4>>,
     /// 0 device directory, 1 page table, 2 command.
     pub mem_ar_purpose: Signal<Out, Bits<3>>,
-    /// Read data; always taken. In order for one id.
+    /// Read data; always taken. Reads of different ids may be answered in any order, also interleaved.
     pub mem_r_valid: Signal<In, Bit>,
     /// The doubleword.
     pub mem_r_data: Signal<In, Bits<64>>,
     /// Whose.
-    pub mem_r_id: Signal<In, Bit>,
+    pub mem_r_id: Signal<In, Bits<4>>,
     /// Last of the burst.
     pub mem_r_last: Signal<In, Bit>,
     /// 0 good, 1 access fault, 2 poisoned.
@@ -119,7 +119,7 @@ pub struct Linux {
     pub ev_iotlb_miss: Signal<Out, Bit>,
     /// Event: a walk started.
     pub ev_walk: Signal<Out, Bit>,
-    core: Core<16, 4, 8, 3, 24, 45, 3, 4, 13, 4, 2, 3>,
+    core: Core<16, 4, 8, 3, 4, 2, 24, 45, 3, 4, 13, 4, 2, 3>,
     msi: Msi,
     hpm: Hpm,
     debug: Debug,

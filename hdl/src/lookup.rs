@@ -94,6 +94,12 @@ pub struct Lookup<
     pub walk_start: Signal<Out, Bit>,
     /// It can.
     pub walk_idle: Signal<In, Bit>,
+    /// `walk_req` must wait for a walk in flight.
+    pub walk_busy: Signal<In, Bit>,
+    /// The request that has waited longest ...
+    pub walk_head: Signal<Out, Req>,
+    /// ... must wait for a walk in flight.
+    pub walk_head_busy: Signal<In, Bit>,
     /// The request.
     pub walk_req: Signal<Out, Req>,
     /// ddtp.iommu_mode when it was looked up.
@@ -104,8 +110,12 @@ pub struct Lookup<
     pub walk_hit: Signal<Out, Bit>,
     /// ... in this slot ...
     pub walk_slot: Signal<Out, Bits<S>>,
-    /// ... with this content.
+    /// ... with this content ...
     pub walk_info: Signal<Out, Context>,
+    /// ... and this PSCID.
+    pub walk_pscid: Signal<Out, Bits<20>>,
+    /// A context has been stored in the cycle of its lookup.
+    pub walk_raced: Signal<Out, Bit>,
 
     /// The walker offers an answer.
     pub res_valid: Signal<In, Bit>,
@@ -138,8 +148,6 @@ pub struct Lookup<
     pub tlb_fill_global: Signal<In, Bit>,
     /// Slot of its context.
     pub tlb_fill_slot: Signal<In, Bits<S>>,
-    /// Drop entry `tlb_fill_index`: it is about to be overwritten.
-    pub tlb_drop: Signal<In, Bit>,
 
     /// Event: a new request leaves its first lookup ...
     pub ev_request: Signal<Out, Bit>,
@@ -184,6 +192,8 @@ pub struct Lookup<
     s2_plain: DFF<Bit>,
     s2_paged: DFF<Bit>,
     s2_raced: DFF<Bit>,
+    s2_moved: DFF<Bit>,
+    s2_pscid: DFF<Bits<20>>,
     s2_found: DFF<Bit>,
     s2_slot: DFF<Bits<S>>,
     s2_info: DFF<Context>,
@@ -253,12 +263,17 @@ impl<
             debug_done: Default::default(),
             walk_start: Default::default(),
             walk_idle: Default::default(),
+            walk_busy: Default::default(),
+            walk_head: Default::default(),
+            walk_head_busy: Default::default(),
             walk_req: Default::default(),
             walk_mode: Default::default(),
             walk_wide: Default::default(),
             walk_hit: Default::default(),
             walk_slot: Default::default(),
             walk_info: Default::default(),
+            walk_pscid: Default::default(),
+            walk_raced: Default::default(),
             res_valid: Default::default(),
             res_ready: Default::default(),
             res_fault: Default::default(),
@@ -274,7 +289,6 @@ impl<
             tlb_fill_index: Default::default(),
             tlb_fill_global: Default::default(),
             tlb_fill_slot: Default::default(),
-            tlb_drop: Default::default(),
             ev_request: Default::default(),
             ev_req: Default::default(),
             ev_context_hit: Default::default(),
@@ -307,6 +321,8 @@ impl<
             s2_plain: Default::default(),
             s2_paged: Default::default(),
             s2_raced: Default::default(),
+            s2_moved: Default::default(),
+            s2_pscid: Default::default(),
             s2_found: Default::default(),
             s2_slot: Default::default(),
             s2_info: Default::default(),
@@ -351,8 +367,8 @@ impl<
     fn update(&mut self) {
         dff_setup!(
             self, clock, s1_valid, s1_op, s1_replay, s1, s2_valid, s2_op, s2_replay, s2, s2_mode,
-            s2_wide, s2_plain, s2_paged, s2_raced, s2_found, s2_slot, s2_info, s2_index, s2_size,
-            held
+            s2_wide, s2_plain, s2_paged, s2_raced, s2_moved, s2_pscid, s2_found, s2_slot, s2_info,
+            s2_index, s2_size, held
         );
         clock!(self, clock, contexts, tags, data, misses);
         self.contexts.reset.next = self.reset.val();
@@ -425,6 +441,9 @@ impl<
         self.misses.miss_replayed.next = self.s2_replay.q.val();
         self.misses.miss_raced.next = self.s2_raced.q.val();
         self.misses.walk_idle.next = self.walk_idle.val();
+        self.misses.walk_busy.next = self.walk_busy.val();
+        self.misses.head_busy.next = self.walk_head_busy.val();
+        self.walk_head.next = self.misses.replay_req.val();
         self.misses.s1_valid.next = self.s1_valid.q.val();
         self.misses.s2_valid.next = self.s2_valid.q.val();
         self.walk_start.next = self.misses.start.val();
@@ -434,6 +453,8 @@ impl<
         self.walk_hit.next = self.s2_found.q.val();
         self.walk_slot.next = self.s2_slot.q.val();
         self.walk_info.next = self.s2_info.q.val();
+        self.walk_pscid.next = self.s2_pscid.q.val();
+        self.walk_raced.next = self.s2_moved.q.val();
         self.tags.kill.next = self.s2_misses.val() & self.s2_paged.q.val();
         self.tags.kill_index.next = self.s2_index.q.val();
         self.fence_done.next = self.s2_valid.q.val() & (self.s2_op.q.val() == PipeOp::Fence);
@@ -488,11 +509,15 @@ impl<
             self.s2_wide.d.next = self.s1_wide.val();
             self.s2_plain.d.next = (self.s1_bare.val() & self.s1_untranslated.val())
                 | (self.s1_usable.val() & !self.contexts.info.val().paged);
+            // A word that is being overwritten cannot be read: then it is a miss, and looks up again.
             self.s2_paged.d.next = self.s1_usable.val()
                 & self.contexts.info.val().paged
                 & self.canonical.canonical.val()
-                & self.tags.hit.val();
+                & self.tags.hit.val()
+                & !(self.tlb_fill.val() & (self.tags.index.val() == self.tlb_fill_index.val()));
             self.s2_raced.d.next = self.ctx_fill.val() | self.tlb_fill.val();
+            self.s2_moved.d.next = self.ctx_fill.val();
+            self.s2_pscid.d.next = self.contexts.held_pscid.val();
             self.s2_found.d.next = self.s1_found.val();
             self.s2_slot.d.next = self.contexts.slot.val();
             self.s2_info.d.next = self.contexts.info.val();
@@ -509,8 +534,6 @@ impl<
         self.contexts.fill_pscid.next = self.ctx_fill_pscid.val();
         self.contexts.fill_info.next = self.ctx_fill_info.val();
         self.tags.flush.next = self.contexts.gone.val();
-        self.tags.drop.next = self.tlb_drop.val();
-        self.tags.drop_index.next = self.tlb_fill_index.val();
         self.tags.fill.next = self.tlb_fill.val();
         self.tags.fill_index.next = self.tlb_fill_index.val();
         self.tags.fill_vpn4.next = self.res_req.val().vpn4;

@@ -1,7 +1,8 @@
 //! The memory port: brings the accesses of the walker and the queues to one read and one write channel.
 //!
-//! Reads: the walker goes before the command queue; a request that has been offered stays until it is taken. Data comes
-//! back with the requester's id (0 walker, 1 command queue), so that both can have a read in flight.
+//! Reads: the walker goes before the command queue, but not twice while that one waits; a request that has been offered
+//! stays until it is taken. Data comes back with the requester's id: 0 to 7 a walk, 8 the command queue. Each id has one
+//! read in flight at most; those of different ids may come back in any order, doubleword by doubleword.
 //! Writes: one burst at a time, from its first beat to its answer; the fence goes before MSIs and these before fault
 //! records, so that a storm of faults cannot hold up an IOFENCE.C.
 //! Timing: everything here is combinational; the registers only remember who was promised the port.
@@ -30,8 +31,12 @@ pub struct MemoryPort {
     pub walk_ddt: Signal<In, Bit>,
     /// It is a device context: four doublewords.
     pub walk_dc: Signal<In, Bit>,
-    /// Data for the walker.
+    /// For this walk.
+    pub walk_id: Signal<In, Bits<3>>,
+    /// Data for a walk ...
     pub walk_r_valid: Signal<Out, Bit>,
+    /// ... this one.
+    pub walk_r_id: Signal<Out, Bits<3>>,
 
     /// Command queue: read wanted.
     pub cmd_valid: Signal<In, Bit>,
@@ -97,14 +102,14 @@ pub struct MemoryPort {
     pub ar_addr: Signal<Out, Bits<56>>,
     /// Doublewords, less one.
     pub ar_len: Signal<Out, Bits<3>>,
-    /// 0 walker, 1 command queue.
-    pub ar_id: Signal<Out, Bit>,
+    /// 0 to 7 a walk, 8 the command queue.
+    pub ar_id: Signal<Out, Bits<4>>,
     /// 0 directory, 1 page table, 2 command.
     pub ar_purpose: Signal<Out, Bits<3>>,
     /// Read data.
     pub r_valid: Signal<In, Bit>,
     /// Whose.
-    pub r_id: Signal<In, Bit>,
+    pub r_id: Signal<In, Bits<4>>,
 
     /// Write beat.
     pub w_valid: Signal<Out, Bit>,
@@ -125,6 +130,7 @@ pub struct MemoryPort {
 
     read_held: DFF<Bit>,
     read_cmd: DFF<Bit>,
+    walk_last: DFF<Bit>,
     writing: DFF<Bit>,
     writer: DFF<Bits<2>>,
     answering: DFF<Bit>,
@@ -136,6 +142,7 @@ pub struct MemoryPort {
     ar: Signal<Local, MemAddr>,
     w: Signal<Local, MemAddr>,
     no_address: Constant<MemAddr>,
+    cmd_id: Constant<Bits<4>>,
     all_bytes: Constant<Bits<8>>,
     low_bytes: Constant<Bits<8>>,
     high_bytes: Constant<Bits<8>>,
@@ -153,7 +160,9 @@ impl Default for MemoryPort {
             walk_off: Default::default(),
             walk_ddt: Default::default(),
             walk_dc: Default::default(),
+            walk_id: Default::default(),
             walk_r_valid: Default::default(),
+            walk_r_id: Default::default(),
             cmd_valid: Default::default(),
             cmd_ready: Default::default(),
             cmd_frame: Default::default(),
@@ -198,6 +207,7 @@ impl Default for MemoryPort {
             b_valid: Default::default(),
             read_held: Default::default(),
             read_cmd: Default::default(),
+            walk_last: Default::default(),
             writing: Default::default(),
             writer: Default::default(),
             answering: Default::default(),
@@ -208,6 +218,7 @@ impl Default for MemoryPort {
             ar: Default::default(),
             w: Default::default(),
             no_address: Constant::new(MemAddr::default()),
+            cmd_id: Constant::new(crate::types::read_id::COMMAND.into()),
             all_bytes: Constant::new(0xffu64.into()),
             low_bytes: Constant::new(0x0fu64.into()),
             high_bytes: Constant::new(0xf0u64.into()),
@@ -219,10 +230,13 @@ impl Default for MemoryPort {
 impl Logic for MemoryPort {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, read_held, read_cmd, writing, writer, answering);
+        dff_setup!(
+            self, clock, read_held, read_cmd, walk_last, writing, writer, answering
+        );
 
         // Reads.
-        self.choose_cmd.next = !self.walk_valid.val();
+        self.choose_cmd.next =
+            !self.walk_valid.val() | (self.cmd_valid.val() & self.walk_last.q.val());
         if self.read_held.q.val() {
             self.choose_cmd.next = self.read_cmd.q.val();
         }
@@ -247,11 +261,18 @@ impl Logic for MemoryPort {
             self.ar_purpose.next = 2.into();
         }
         self.ar_addr.next = self.ar.val().into();
-        self.ar_id.next = self.choose_cmd.val();
+        self.ar_id.next = unsigned_cast_to::<4, 3>(self.walk_id.val());
+        if self.choose_cmd.val() {
+            self.ar_id.next = self.cmd_id.val();
+        }
+        if self.ar_valid.val() & self.ar_ready.val() {
+            self.walk_last.d.next = !self.choose_cmd.val();
+        }
         self.read_held.d.next = self.ar_valid.val() & !self.ar_ready.val();
         self.read_cmd.d.next = self.choose_cmd.val();
-        self.walk_r_valid.next = self.r_valid.val() & !self.r_id.val();
-        self.cmd_r_valid.next = self.r_valid.val() & self.r_id.val();
+        self.walk_r_valid.next = self.r_valid.val() & (self.r_id.val() != self.cmd_id.val());
+        self.walk_r_id.next = self.r_id.val().get_bits::<3>(0);
+        self.cmd_r_valid.next = self.r_valid.val() & (self.r_id.val() == self.cmd_id.val());
 
         // Writes. Writer 0 is the fence, 1 an MSI, 2 the fault queue.
         self.choose.next = 2.into();
@@ -323,6 +344,7 @@ impl Logic for MemoryPort {
 
         if self.reset.val() {
             self.read_held.d.next = false;
+            self.walk_last.d.next = false;
             self.writing.d.next = false;
             self.answering.d.next = false;
         }

@@ -1,9 +1,17 @@
 //! The miss queue: who is walked next.
 //!
-//! A request that the hit path could not plainly allow comes here in stage 2. If the walker is idle and nothing waits, it
-//! is walked at once (`start`); else it waits. When the walker becomes idle the oldest one goes through the pipeline
-//! again (`replay`), for the walk before it may have brought its page; only then is it walked. A page is therefore
-//! never walked into two entries. Room is reserved on acceptance (`credit`), so stage 2 never waits for the queue.
+//! A request that the hit path could not plainly allow comes here in stage 2. If the walker has room and nothing waits, it
+//! is walked at once (`start`); else it waits. When the walker has room the oldest one goes through the pipeline
+//! again (`replay`), for a walk before it may have brought its page; only then is it walked.
+//!
+//! A request of a page that is being walked waits until that walk has ended, and finds the page then: one walk serves
+//! them all, and no 4 KiB page is walked into two entries. Likewise one walk fetches a context for all requests of its
+//! device (`walk_busy`, `head_busy`).
+//!
+//! Fairness: first in, first out, whoever asks. A device whose requests all miss delays another's by the walks before it,
+//! never for ever.
+//!
+//! Room is reserved on acceptance (`credit`), so stage 2 never waits for the queue.
 //!
 //! Timing: everything but the queue itself is combinational; a miss stays one cycle in stage 2.
 
@@ -31,6 +39,10 @@ pub struct MissQueue<const Q: usize, const Q1: usize> {
     pub start: Signal<Out, Bit>,
     /// The walker can take a request.
     pub walk_idle: Signal<In, Bit>,
+    /// The one that misses must wait for a walk in flight.
+    pub walk_busy: Signal<In, Bit>,
+    /// The oldest one in the queue (`replay_req`) must.
+    pub head_busy: Signal<In, Bit>,
 
     /// The oldest miss wants to be looked up again.
     pub replay: Signal<Out, Bit>,
@@ -66,6 +78,8 @@ impl<const Q: usize, const Q1: usize> Default for MissQueue<Q, Q1> {
             miss_raced: Default::default(),
             start: Default::default(),
             walk_idle: Default::default(),
+            walk_busy: Default::default(),
+            head_busy: Default::default(),
             replay: Default::default(),
             replay_req: Default::default(),
             replay_taken: Default::default(),
@@ -93,12 +107,16 @@ impl<const Q: usize, const Q1: usize> Logic for MissQueue<Q, Q1> {
         // A miss whose lookup a fill may have overtaken looks up again, in its turn.
         self.start.next = self.miss.val()
             & self.walk_idle.val()
+            & !self.walk_busy.val()
             & (self.miss_replayed.val()
                 | (!self.queued.val() & !self.replaying.q.val() & !self.miss_raced.val()));
         self.misses.push.next = self.miss.val() & !self.start.val();
         self.misses.data_in.next = self.miss_req.val();
 
-        self.replay.next = self.walk_idle.val() & self.queued.val() & !self.replaying.q.val();
+        self.replay.next = self.walk_idle.val()
+            & self.queued.val()
+            & !self.head_busy.val()
+            & !self.replaying.q.val();
         self.replay_req.next = self.misses.data_out.val();
         self.misses.pop.next = self.replay_taken.val();
         if self.replay_leaves.val() {

@@ -63,16 +63,16 @@ pub struct Ports<'a> {
     pub mem_ar_addr: &'a mut Signal<Out, Bits<56>>,
     /// Doublewords wanted, less one.
     pub mem_ar_len: &'a mut Signal<Out, Bits<3>>,
-    /// Returned with the data: 0 walker, 1 command queue.
-    pub mem_ar_id: &'a mut Signal<Out, Bit>,
+    /// Returned with the data: 0 to 7 a walk, 8 the command queue. One read in flight for each.
+    pub mem_ar_id: &'a mut Signal<Out, Bits<4>>,
     /// 0 device directory, 1 page table, 2 command.
     pub mem_ar_purpose: &'a mut Signal<Out, Bits<3>>,
-    /// Read data; always taken. In order for one id.
+    /// Read data; always taken. Reads of different ids may be answered in any order, also interleaved.
     pub mem_r_valid: &'a mut Signal<In, Bit>,
     /// The doubleword.
     pub mem_r_data: &'a mut Signal<In, Bits<64>>,
     /// Whose.
-    pub mem_r_id: &'a mut Signal<In, Bit>,
+    pub mem_r_id: &'a mut Signal<In, Bits<4>>,
     /// Last of the burst.
     pub mem_r_last: &'a mut Signal<In, Bit>,
     /// 0 good, 1 access fault, 2 poisoned.

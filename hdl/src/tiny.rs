@@ -5,7 +5,7 @@ use crate::types::{Record, Req};
 use portcullis_regmap::config::TINY;
 use rust_hdl::prelude::*;
 
-/// Sizes: 8 IOTLB entries, 4 contexts, 7 device_id bits, 27 page number bits, 4 queued misses, queues of 256 entries,
+/// Sizes: 8 IOTLB entries, 4 contexts, 1 walk, 7 device_id bits, 27 page number bits, 4 queued misses, queues of 256 entries,
 /// 2 records on their way.
 #[derive(LogicBlock)]
 pub struct Tiny {
@@ -67,16 +67,16 @@ pub struct Tiny {
     pub mem_ar_addr: Signal<Out, Bits<56>>,
     /// Doublewords wanted, less one.
     pub mem_ar_len: Signal<Out, Bits<3>>,
-    /// Returned with the data: 0 walker, 1 command queue.
-    pub mem_ar_id: Signal<Out, Bit>,
+    /// Returned with the data: 0 to 7 a walk, 8 the command queue. One read in flight for each.
+    pub mem_ar_id: Signal<Out, Bits<4>>,
     /// 0 device directory, 1 page table, 2 command.
     pub mem_ar_purpose: Signal<Out, Bits<3>>,
-    /// Read data; always taken. In order for one id.
+    /// Read data; always taken. Reads of different ids may be answered in any order, also interleaved.
     pub mem_r_valid: Signal<In, Bit>,
     /// The doubleword.
     pub mem_r_data: Signal<In, Bits<64>>,
     /// Whose.
-    pub mem_r_id: Signal<In, Bit>,
+    pub mem_r_id: Signal<In, Bits<4>>,
     /// Last of the burst.
     pub mem_r_last: Signal<In, Bit>,
     /// 0 good, 1 access fault, 2 poisoned.
@@ -117,7 +117,7 @@ pub struct Tiny {
     pub ev_iotlb_miss: Signal<Out, Bit>,
     /// Event: a walk started.
     pub ev_walk: Signal<Out, Bit>,
-    core: Core<8, 3, 4, 2, 7, 27, 2, 3, 8, 1, 1, 2>,
+    core: Core<8, 3, 4, 2, 1, 1, 7, 27, 2, 3, 8, 1, 1, 2>,
     no_record: Constant<Record>,
     no_req: Constant<Req>,
 }

@@ -66,6 +66,70 @@ pub struct Context {
     pub root: Bits<28>,
 }
 
+/// What is known of a device context while it arrives.
+#[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
+pub struct Partial {
+    /// One was refused.
+    pub refused: Bit,
+    /// One was poisoned.
+    pub poisoned: Bit,
+    /// tc.V.
+    pub valid: Bit,
+    /// Misconfigured.
+    pub bad: Bit,
+    /// tc.DTF.
+    pub dtf: Bit,
+    /// tc.PDTV.
+    pub pdtv: Bit,
+    /// ta.PSCID.
+    pub pscid: Bits<20>,
+}
+
+/// What a walk begins with: what the lookup found.
+#[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
+pub struct Started {
+    /// ddtp.iommu_mode at the lookup: 0 Off, 1 Bare, 2 1LVL, 3 2LVL, 4 3LVL.
+    pub mode: Bits<3>,
+    /// ddtp.PPN.
+    pub root: Bits<28>,
+    /// The device_id is too wide.
+    pub wide: Bit,
+    /// The context is known ...
+    pub found: Bit,
+    /// ... with this PSCID ...
+    pub pscid: Bits<20>,
+    /// ... as this.
+    pub info: Context,
+}
+
+/// What a walk carries from one memory read to the next.
+#[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
+pub struct Walk {
+    /// Level of the page-table entry asked for, 0 the last.
+    pub level: Bits<3>,
+    /// Level of the directory entry asked for, 0 the context.
+    pub dir_level: Bits<2>,
+    /// A pointer on the way was global.
+    pub globally: Bit,
+    /// The context is known ...
+    pub have: Bit,
+    /// ... its DTF ...
+    pub dtf: Bit,
+    /// ... its PSCID.
+    pub pscid: Bits<20>,
+    /// Of the fault to be reported.
+    pub cause: Bits<9>,
+}
+
+/// A doubleword that was read, and its status.
+#[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
+pub struct Raw {
+    /// The doubleword.
+    pub data: Bits<64>,
+    /// 0 good, 1 access fault, 2 poisoned.
+    pub status: Bits<2>,
+}
+
 /// A leaf as the IOTLB holds it. `w` is W and D, so that a store to a clean page walks again (AD-11).
 /// A=1 and U=1 hold for every cached leaf.
 #[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
@@ -311,4 +375,10 @@ pub mod purpose {
     pub const FENCE: u64 = 4;
     /// Interrupt message.
     pub const MSI: u64 = 5;
+}
+
+/// Who a memory read is for: `mem_ar_id` and `mem_r_id`. Ids below [`read_id::COMMAND`] are walks.
+pub mod read_id {
+    /// Command queue.
+    pub const COMMAND: u64 = 8;
 }

@@ -4,20 +4,27 @@
 //! the first stage, answers, and fills the caches. Every fault of the design is found and recorded here, in the order
 //! of FLT-01.
 //!
+//! Up to `W` walks are in flight, each waiting for a read of its own; a walk is its slot's words in small memories. There is one set of logic, which serves one walk in a cycle: the memory port brings one doubleword a cycle, so more
+//! would have nothing to do. [`WalkSlots`] says whose turn it is.
+//!
 //! ```text
 //! cycle   0      1             L+1    L+2           (L cycles from read request to first data)
-//!         start  Begin: read   data   Pte: check ─► next read in this very cycle, or the answer
+//!         start  read          data   judge ─► next read in this very cycle, or the answer
 //! ```
 //!
 //! A level costs L+1 cycles; a 4 KiB page with its context known is answered 3L+4 cycles after `start`, a cold one
-//! 4L+9 after it. The registers of the request hold still until the answer is taken.
+//! 4L+8 after it. While the logic offers a read or an answer that is not taken it serves no other walk.
 //!
-//! Invalidation: `mark_stale` says that a maintenance operation has passed since this walk began to read. The walk
-//! still answers its request (that is what the fence behind the invalidation waits for, through `stale`), but fills
-//! nothing. It is not restarted, so a stream of invalidations cannot keep a request from its answer.
+//! Invalidation: `mark_stale` says that a maintenance operation has passed since these walks began to read. They
+//! still answer (that is what the fence behind the invalidation waits for, through `stale`), but fill
+//! nothing. They are not restarted, so a stream of invalidations cannot keep a request from its answer. The same
+//! holds for walks whose context loses its slot in the context cache: what they find can no longer be tagged.
+//!
+//! Faults of one device are recorded in the order in which its walks began.
 
 use crate::canonical::Canonical;
-use crate::context_check::ContextCheck;
+use crate::cells::{SlotMem, WalkSlots};
+use crate::context_reader::ContextReader;
 use crate::entry_check::EntryCheck;
 use crate::record_of::RecordOf;
 use crate::types::*;
@@ -25,45 +32,41 @@ use crate::widen::unsigned_cast_to;
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
 
-/// States of the walker.
+/// What a walk does when it is served again.
 #[derive(LogicState, Debug, Copy, Clone, PartialEq)]
-pub enum WalkState {
-    /// Waits for a request.
-    Idle,
-    /// Judges what needs no memory, then asks for the context or the root entry.
-    Begin,
-    /// Takes the doublewords of the context; the first three are judged one cycle after they came.
+pub enum WalkStep {
+    /// Judges its context, and begins with the page table.
     Dc,
-    /// Judges the last doubleword and the context as a whole.
-    DcEnd,
-    /// Waits for a non-leaf directory entry.
-    DdtWait,
-    /// Judges it and asks for the next level.
+    /// Judges a non-leaf directory entry and asks for the next level.
     Ddt,
-    /// Waits for a page-table entry.
-    PteWait,
-    /// Judges it: next level, answer or fault.
+    /// Judges a page-table entry: next level, answer or fault.
     Pte,
     /// Answers with a fault and hands over its record.
     Fault,
 }
 
-/// `I` IOTLB index bits, `S` context slot bits.
+/// `W` walks, whose slots have `B` bits; `I` IOTLB index bits, `S` context slot bits.
 #[derive(LogicBlock)]
-pub struct Walker<const I: usize, const S: usize> {
+pub struct Walker<const W: usize, const B: usize, const I: usize, const S: usize> {
     /// Clock.
     pub clock: Signal<In, Clock>,
-    /// Back to Idle.
+    /// Forgets all walks.
     pub reset: Signal<In, Bit>,
     /// ddtp.PPN.
     pub ddt_root: Signal<In, Bits<28>>,
 
     /// Take a request; only while `idle`.
     pub start: Signal<In, Bit>,
-    /// It can be taken.
+    /// One can be taken.
     pub idle: Signal<Out, Bit>,
     /// The request.
     pub req: Signal<In, Req>,
+    /// It must wait for a walk in flight: of the same page, or that fetches the context of the same device.
+    pub req_busy: Signal<Out, Bit>,
+    /// A request that waits.
+    pub head: Signal<In, Req>,
+    /// See `req_busy`.
+    pub head_busy: Signal<Out, Bit>,
     /// ddtp.iommu_mode at its lookup: 0 Off, 1 Bare, 2 1LVL, 3 2LVL, 4 3LVL.
     pub mode: Signal<In, Bits<3>>,
     /// The device_id is too wide.
@@ -72,14 +75,18 @@ pub struct Walker<const I: usize, const S: usize> {
     pub found: Signal<In, Bit>,
     /// ... in this slot ...
     pub slot: Signal<In, Bits<S>>,
+    /// ... with this PSCID ...
+    pub pscid: Signal<In, Bits<20>>,
     /// ... as this.
     pub info: Signal<In, Context>,
+    /// The caches may have changed since its lookup.
+    pub raced: Signal<In, Bit>,
 
     /// A maintenance operation leaves the pipeline.
     pub mark_stale: Signal<In, Bit>,
     /// One is in the pipeline.
     pub block_fill: Signal<In, Bit>,
-    /// The walk in flight began before a maintenance operation that has left the pipeline.
+    /// A walk in flight began before a maintenance operation that has left the pipeline.
     pub stale: Signal<Out, Bit>,
 
     /// Memory read wanted ...
@@ -94,8 +101,12 @@ pub struct Walker<const I: usize, const S: usize> {
     pub ar_ddt: Signal<Out, Bit>,
     /// It is a device context: four doublewords instead of one.
     pub ar_dc: Signal<Out, Bit>,
-    /// Read data for the walker.
+    /// For the walk in this slot.
+    pub ar_slot: Signal<Out, Bits<B>>,
+    /// Read data for a walk ...
     pub r_valid: Signal<In, Bit>,
+    /// ... in this slot.
+    pub r_slot: Signal<In, Bits<B>>,
     /// The doubleword.
     pub r_data: Signal<In, Bits<64>>,
     /// Its status.
@@ -134,8 +145,6 @@ pub struct Walker<const I: usize, const S: usize> {
     pub tlb_fill_global: Signal<Out, Bit>,
     /// For this context.
     pub tlb_fill_slot: Signal<Out, Bits<S>>,
-    /// Drop that entry now.
-    pub tlb_drop: Signal<Out, Bit>,
 
     /// A record is handed over.
     pub record_valid: Signal<Out, Bit>,
@@ -150,50 +159,49 @@ pub struct Walker<const I: usize, const S: usize> {
     pub ev_pte: Signal<Out, Bit>,
     /// Event: a page-table walk begins.
     pub ev_miss: Signal<Out, Bit>,
+    /// PSCID of the walk that an event is about; its request is `res_req`.
+    pub ev_pscid: Signal<Out, Bits<20>>,
 
+    slots: WalkSlots<W, B, S>,
+    reader: ContextReader<W, B>,
     canonical: Canonical,
-    check: ContextCheck,
     entry: EntryCheck,
     record_of: RecordOf,
-    state: DFF<WalkState>,
-    request: DFF<Req>,
-    ddtp_mode: DFF<Bits<3>>,
-    dir_level: DFF<Bits<2>>,
-    dir_frame: DFF<Bits<28>>,
-    is_wide: DFF<Bit>,
-    have: DFF<Bit>,
-    fresh: DFF<Bit>,
-    ctx: DFF<Context>,
-    pscid: DFF<Bits<20>>,
-    ctx_slot: DFF<Bits<S>>,
+    requests: SlotMem<Req, W, B>,
+    beginnings: SlotMem<Started, W, B>,
+    walks: SlotMem<Walk, W, B>,
+    steps: SlotMem<WalkStep, W, B>,
+    words: SlotMem<Raw, W, B>,
     ctx_victim: DFF<Bits<S>>,
     tlb_victim: DFF<Bits<I>>,
-    level: DFF<Bits<3>>,
-    globally: DFF<Bit>,
-    old: DFF<Bit>,
-    raw: DFF<Bits<64>>,
-    raw_status: DFF<Bits<2>>,
-    beat: DFF<Bits<2>>,
-    fetched: DFF<Bit>,
-    refused: DFF<Bit>,
-    poisoned: DFF<Bit>,
-    dc_valid: DFF<Bit>,
-    dc_bad: DFF<Bit>,
-    cause: DFF<Bits<9>>,
+
+    // The walk served.
+    request: Signal<Local, Req>,
+    begun: Signal<Local, Started>,
+    walk: Signal<Local, Walk>,
+    raw: Signal<Local, Raw>,
+    ctx: Signal<Local, Context>,
+    fetched: Signal<Local, Bit>,
+    in_table: Signal<Local, Bit>,
+    deny: Signal<Local, Bit>,
+    ends: Signal<Local, Bit>,
+    moves: Signal<Local, Bit>,
+    reads: Signal<Local, Bit>,
+    may_fill: Signal<Local, Bit>,
+    recorded: Signal<Local, Bit>,
 
     page_fault: Signal<Local, Bits<9>>,
     access_fault: Signal<Local, Bits<9>>,
+    new_did: Signal<Local, Bits<24>>,
+    head_did: Signal<Local, Bits<24>>,
     did: Signal<Local, Bits<24>>,
     ddi0: Signal<Local, Bits<7>>,
     ddi1: Signal<Local, Bits<9>>,
     ddi2: Signal<Local, Bits<8>>,
-    dc_off: Signal<Local, Bits<12>>,
+    dir_level: Signal<Local, Bits<2>>,
+    dir_asks: Signal<Local, Bit>,
     access: Signal<Local, Bits<2>>,
-    now_refused: Signal<Local, Bit>,
-    now_poisoned: Signal<Local, Bit>,
     next_vpn: Signal<Local, Bits<9>>,
-    may_fill: Signal<Local, Bit>,
-    recorded: Signal<Local, Bit>,
 
     has_levels: Constant<Bit>,
     cause_ddt_access: Constant<Bits<9>>,
@@ -205,7 +213,7 @@ pub struct Walker<const I: usize, const S: usize> {
     cause_pt_poison: Constant<Bits<9>>,
 }
 
-impl<const I: usize, const S: usize> Walker<I, S> {
+impl<const W: usize, const B: usize, const I: usize, const S: usize> Walker<W, B, I, S> {
     /// The walker of a configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
@@ -216,11 +224,16 @@ impl<const I: usize, const S: usize> Walker<I, S> {
             start: Default::default(),
             idle: Default::default(),
             req: Default::default(),
+            req_busy: Default::default(),
+            head: Default::default(),
+            head_busy: Default::default(),
             mode: Default::default(),
             wide: Default::default(),
             found: Default::default(),
             slot: Default::default(),
+            pscid: Default::default(),
             info: Default::default(),
+            raced: Default::default(),
             mark_stale: Default::default(),
             block_fill: Default::default(),
             stale: Default::default(),
@@ -230,7 +243,9 @@ impl<const I: usize, const S: usize> Walker<I, S> {
             ar_off: Default::default(),
             ar_ddt: Default::default(),
             ar_dc: Default::default(),
+            ar_slot: Default::default(),
             r_valid: Default::default(),
+            r_slot: Default::default(),
             r_data: Default::default(),
             r_status: Default::default(),
             r_last: Default::default(),
@@ -249,55 +264,50 @@ impl<const I: usize, const S: usize> Walker<I, S> {
             tlb_fill_index: Default::default(),
             tlb_fill_global: Default::default(),
             tlb_fill_slot: Default::default(),
-            tlb_drop: Default::default(),
             record_valid: Default::default(),
             record_ready: Default::default(),
             record: Default::default(),
             ev_ddt: Default::default(),
             ev_pte: Default::default(),
             ev_miss: Default::default(),
-            canonical: Default::default(),
-            check: ContextCheck::new(config),
+            ev_pscid: Default::default(),
+            reader: ContextReader::new(config),
             entry: EntryCheck::new(config),
+            slots: Default::default(),
+            canonical: Default::default(),
             record_of: Default::default(),
-            state: Default::default(),
-            request: Default::default(),
-            ddtp_mode: Default::default(),
-            dir_level: Default::default(),
-            dir_frame: Default::default(),
-            is_wide: Default::default(),
-            have: Default::default(),
-            fresh: Default::default(),
-            ctx: Default::default(),
-            pscid: Default::default(),
-            ctx_slot: Default::default(),
+            requests: Default::default(),
+            beginnings: Default::default(),
+            walks: Default::default(),
+            steps: Default::default(),
+            words: Default::default(),
             ctx_victim: Default::default(),
             tlb_victim: Default::default(),
-            level: Default::default(),
-            globally: Default::default(),
-            old: Default::default(),
+            request: Default::default(),
+            begun: Default::default(),
+            walk: Default::default(),
             raw: Default::default(),
-            raw_status: Default::default(),
-            beat: Default::default(),
+            ctx: Default::default(),
             fetched: Default::default(),
-            refused: Default::default(),
-            poisoned: Default::default(),
-            dc_valid: Default::default(),
-            dc_bad: Default::default(),
-            cause: Default::default(),
+            in_table: Default::default(),
+            deny: Default::default(),
+            ends: Default::default(),
+            moves: Default::default(),
+            reads: Default::default(),
+            may_fill: Default::default(),
+            recorded: Default::default(),
             page_fault: Default::default(),
             access_fault: Default::default(),
+            new_did: Default::default(),
+            head_did: Default::default(),
             did: Default::default(),
             ddi0: Default::default(),
             ddi1: Default::default(),
             ddi2: Default::default(),
-            dc_off: Default::default(),
+            dir_level: Default::default(),
+            dir_asks: Default::default(),
             access: Default::default(),
-            now_refused: Default::default(),
-            now_poisoned: Default::default(),
             next_vpn: Default::default(),
-            may_fill: Default::default(),
-            recorded: Default::default(),
             has_levels: Constant::new(config.accepts_mode(3)),
             cause_ddt_access: Constant::new(257u64.into()),
             cause_ddt_poison: Constant::new(268u64.into()),
@@ -310,337 +320,336 @@ impl<const I: usize, const S: usize> Walker<I, S> {
     }
 }
 
-impl<const I: usize, const S: usize> Logic for Walker<I, S> {
+impl<const W: usize, const B: usize, const I: usize, const S: usize> Logic for Walker<W, B, I, S> {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(
-            self, clock, state, request, ddtp_mode, dir_level, dir_frame, is_wide, have, fresh,
-            ctx, pscid, ctx_slot, ctx_victim, tlb_victim, level, globally, old, raw, raw_status,
-            beat, fetched, refused, poisoned, dc_valid, dc_bad, cause
+        dff_setup!(self, clock, ctx_victim, tlb_victim);
+        clock!(
+            self, clock, slots, reader, requests, beginnings, walks, steps, words
         );
+        self.slots.reset.next = self.reset.val();
+        self.reader.reset.next = self.reset.val();
+
+        // A new walk.
+        self.new_did.next = self.req.val().did;
+        self.head_did.next = self.head.val().did;
+        self.slots.ask_did.next = self.new_did.val().get_bits::<16>(0);
+        self.slots.ask_page.next = (unsigned_cast_to::<18, 9>(self.req.val().vpn1) << 9)
+            | unsigned_cast_to::<18, 9>(self.req.val().vpn0);
+        self.slots.head_did.next = self.head_did.val().get_bits::<16>(0);
+        self.slots.head_page.next = (unsigned_cast_to::<18, 9>(self.head.val().vpn1) << 9)
+            | unsigned_cast_to::<18, 9>(self.head.val().vpn0);
+        self.req_busy.next = self.slots.ask_busy.val();
+        self.head_busy.next = self.slots.head_busy.val();
+        self.idle.next = self.slots.idle.val();
+        self.slots.start.next = self.start.val();
+        self.slots.start_fetch.next = !self.found.val();
+        self.slots.start_context.next = self.slot.val();
+        self.requests.we.next = self.start.val();
+        self.requests.wa.next = self.slots.free.val();
+        self.requests.wd.next = self.req.val();
+        self.beginnings.we.next = self.start.val();
+        self.beginnings.wa.next = self.slots.free.val();
+        self.beginnings.wd.next.mode = self.mode.val();
+        self.beginnings.wd.next.root = self.ddt_root.val();
+        self.beginnings.wd.next.wide = self.wide.val();
+        self.beginnings.wd.next.found = self.found.val();
+        self.beginnings.wd.next.pscid = self.pscid.val();
+        self.beginnings.wd.next.info = self.info.val();
+
+        // What has come from memory.
+        self.words.we.next = self.r_valid.val();
+        self.words.wa.next = self.r_slot.val();
+        self.words.wd.next.data = self.r_data.val();
+        self.words.wd.next.status = self.r_status.val();
+        self.slots.arrive.next = self.r_valid.val() & self.r_last.val();
+        self.slots.arrive_slot.next = self.r_slot.val();
+        self.reader.r_valid.next = self.r_valid.val();
+        self.reader.r_slot.next = self.r_slot.val();
+        self.reader.r_data.next = self.r_data.val();
+        self.reader.r_status.next = self.r_status.val();
+        self.reader.r_last.next = self.r_last.val();
+
+        // The walk served.
+        self.ar_slot.next = self.slots.sel.val();
+        self.requests.ra.next = self.slots.sel.val();
+        self.beginnings.ra.next = self.slots.sel.val();
+        self.walks.ra.next = self.slots.sel.val();
+        self.steps.ra.next = self.slots.sel.val();
+        self.words.ra.next = self.slots.sel.val();
+        self.reader.sel.next = self.slots.sel.val();
+        self.request.next = self.requests.rd.val();
+        self.begun.next = self.beginnings.rd.val();
+        self.walk.next = self.walks.rd.val();
+        self.raw.next = self.words.rd.val();
+        self.reader.last.next = self.raw.val().data;
+        self.reader.last_status.next = self.raw.val().status;
+        self.fetched.next = !self.slots.sel_new.val() & (self.steps.rd.val() == WalkStep::Dc);
+        self.ctx.next = self.begun.val().info;
+        if self.fetched.val() {
+            self.ctx.next = self.reader.ctx.val();
+        }
 
         // What the request alone decides.
-        self.canonical.req.next = self.request.q.val();
-        self.canonical.extra.next = self.ctx.q.val().extra;
-        self.access.next = self.request.q.val().access;
+        self.canonical.req.next = self.request.val();
+        self.canonical.extra.next = self.ctx.val().extra;
+        self.access.next = self.request.val().access;
         self.page_fault.next = 13.into();
         self.access_fault.next = 5.into();
         if self.access.val().get_bit(0) {
             self.page_fault.next = 15.into();
             self.access_fault.next = 7.into();
         }
-        if self.request.q.val().access == 2 {
+        if self.request.val().access == 2 {
             self.page_fault.next = 12.into();
             self.access_fault.next = 1.into();
         }
-        self.did.next = self.request.q.val().did;
+        self.did.next = self.request.val().did;
         self.ddi0.next = self.did.val().get_bits::<7>(0);
         self.ddi1.next = self.did.val().get_bits::<9>(7);
         self.ddi2.next = self.did.val().get_bits::<8>(16);
-        self.dc_off.next = unsigned_cast_to::<12, 7>(self.ddi0.val()) << 5;
 
-        // What the doubleword in `raw` means in each place where it may have been read.
-        self.check.word.next = self.raw.q.val();
-        self.check.pdtv.next = self.ctx.q.val().pdtv;
-        self.entry.word.next = self.raw.q.val();
-        self.entry.level.next = self.level.q.val();
-        self.entry.access.next = self.request.q.val().access;
-        self.now_refused.next = self.refused.q.val() | (self.raw_status.q.val() == 1);
-        self.now_poisoned.next = self.poisoned.q.val() | (self.raw_status.q.val() == 2);
-        self.next_vpn.next = self.request.q.val().vpn0;
-        if self.level.q.val() == 2 {
-            self.next_vpn.next = self.request.q.val().vpn1;
+        // What the doubleword read means as an entry.
+        self.entry.word.next = self.raw.val().data;
+        self.entry.level.next = self.walk.val().level;
+        self.entry.access.next = self.request.val().access;
+        self.next_vpn.next = self.request.val().vpn0;
+        if self.walk.val().level == 2 {
+            self.next_vpn.next = self.request.val().vpn1;
         }
-        if self.level.q.val() == 3 {
-            self.next_vpn.next = self.request.q.val().vpn2;
+        if self.walk.val().level == 3 {
+            self.next_vpn.next = self.request.val().vpn2;
         }
-        if self.level.q.val() == 4 {
-            self.next_vpn.next = self.request.q.val().vpn3;
+        if self.walk.val().level == 4 {
+            self.next_vpn.next = self.request.val().vpn3;
         }
 
         // Outputs at rest.
-        self.idle.next = false;
-        self.stale.next = self.old.q.val();
+        self.stale.next = self.slots.stale.val();
         self.ar_valid.next = false;
         self.ar_ddt.next = false;
-        self.ar_frame.next = self.ctx.q.val().root;
+        self.ar_frame.next = self.ctx.val().root;
         self.ar_dc.next = false;
         self.ar_off.next = unsigned_cast_to::<12, 9>(self.canonical.root_vpn.val()) << 3;
-        self.ev_ddt.next = false;
-        self.ev_pte.next = false;
-        self.ev_miss.next = false;
         self.res_valid.next = false;
         self.res_fault.next = false;
         self.res_identity.next = false;
-        self.res_req.next = self.request.q.val();
+        self.res_req.next = self.request.val();
         self.res_leaf.next = self.entry.leaf.val();
         self.res_size.next = self.entry.size.val();
-        self.may_fill.next = !self.old.q.val() & !self.mark_stale.val() & !self.block_fill.val();
-        self.ctx_fill.next = false;
-        self.ctx_fill_slot.next = self.ctx_victim.q.val();
-        self.ctx_fill_pscid.next = self.pscid.q.val();
-        self.ctx_fill_info.next = self.ctx.q.val();
         self.tlb_fill.next = false;
         self.tlb_fill_index.next = self.tlb_victim.q.val();
-        self.tlb_fill_global.next = self.globally.q.val() | self.entry.is_global.val();
-        self.tlb_fill_slot.next = self.ctx_slot.q.val();
-        self.tlb_drop.next = false;
+        self.tlb_fill_global.next = self.walk.val().globally | self.entry.is_global.val();
+        self.tlb_fill_slot.next = self.slots.sel_context.val();
         self.record_valid.next = false;
+        self.may_fill.next =
+            !self.slots.sel_old.val() & !self.mark_stale.val() & !self.block_fill.val();
 
-        self.record_of.req.next = self.request.q.val();
-        self.record_of.cause.next = self.cause.q.val();
-        self.record.next = self.record_of.record.val();
         // FLT-03, FLT-04: the causes that DTF cannot suppress are those found before there is a context.
-        self.recorded.next = !(self.have.q.val() & self.ctx.q.val().dtf);
+        self.recorded.next = !(self.walk.val().have & self.walk.val().dtf);
 
-        // Marked from the cycle after, in which the fence begins to look.
-        if self.mark_stale.val() {
-            self.old.d.next = true;
-        }
+        // What the walk will be: as it is, unless said otherwise.
+        self.walks.wd.next = self.walk.val();
+        self.walks.wd.next.cause = self.cause_type.val();
+        self.steps.wd.next = WalkStep::Fault;
+        self.in_table.next = false;
+        self.deny.next = false;
+        self.dir_asks.next = false;
+        self.dir_level.next = self.walk.val().dir_level - 1;
 
-        match self.state.q.val() {
-            WalkState::Idle => {
-                self.idle.next = true;
-                self.request.d.next = self.req.val();
-                self.ddtp_mode.d.next = self.mode.val();
-                self.dir_frame.d.next = self.ddt_root.val();
-                self.dir_level.d.next = 0.into();
-                if (self.mode.val() == 3) & self.has_levels.val() {
-                    self.dir_level.d.next = 1.into();
-                }
-                if (self.mode.val() == 4) & self.has_levels.val() {
-                    self.dir_level.d.next = 2.into();
-                }
-                self.is_wide.d.next = self.wide.val();
-                self.have.d.next = self.found.val();
-                self.ctx_slot.d.next = self.slot.val();
-                self.ctx.d.next = self.info.val();
-                self.fresh.d.next = false;
-                self.old.d.next = false;
-                self.globally.d.next = false;
-                self.fetched.d.next = false;
-                self.beat.d.next = 0.into();
-                self.refused.d.next = false;
-                self.poisoned.d.next = false;
-                self.dc_bad.d.next = false;
-                self.level.d.next = unsigned_cast_to::<3, 2>(self.info.val().extra) + 2;
-                if self.start.val() {
-                    self.state.d.next = WalkState::Begin;
-                }
+        if self.slots.sel_new.val() {
+            self.walks.wd.next.globally = false;
+            self.walks.wd.next.have = self.begun.val().found;
+            self.walks.wd.next.pscid = self.begun.val().pscid;
+            self.ar_frame.next = self.begun.val().root;
+            self.dir_level.next = 0.into();
+            if (self.begun.val().mode == 3) & self.has_levels.val() {
+                self.dir_level.next = 1.into();
             }
-            WalkState::Begin => {
-                if self.fresh.q.val() {
-                    self.fresh.d.next = false;
-                    if self.may_fill.val() {
-                        self.ctx_fill.next = true;
-                        self.ctx_victim.d.next = self.ctx_victim.q.val() + 1;
+            if (self.begun.val().mode == 4) & self.has_levels.val() {
+                self.dir_level.next = 2.into();
+            }
+            if self.begun.val().mode == 0 {
+                self.deny.next = self.slots.serve.val();
+                self.walks.wd.next.cause = self.cause_off.val();
+            } else if (self.begun.val().mode == 1) | self.begun.val().wide {
+                self.deny.next = self.slots.serve.val();
+            } else if self.begun.val().found {
+                self.in_table.next = self.slots.serve.val();
+            } else {
+                self.dir_asks.next = self.slots.serve.val();
+            }
+        } else {
+            match self.steps.rd.val() {
+                WalkStep::Dc => {
+                    self.walks.wd.next.pscid = self.reader.pscid.val();
+                    if self.reader.refused.val() {
+                        self.deny.next = self.slots.serve.val();
+                        self.walks.wd.next.cause = self.cause_ddt_access.val();
+                    } else if self.reader.poisoned.val() {
+                        self.deny.next = self.slots.serve.val();
+                        self.walks.wd.next.cause = self.cause_ddt_poison.val();
+                    } else if !self.reader.valid.val() {
+                        self.deny.next = self.slots.serve.val();
+                        self.walks.wd.next.cause = self.cause_ddt_invalid.val();
+                    } else if self.reader.bad.val() {
+                        self.deny.next = self.slots.serve.val();
+                        self.walks.wd.next.cause = self.cause_ddt_bad.val();
                     } else {
-                        // No slot holds this context, so no leaf may be filled for it either.
-                        self.old.d.next = true;
+                        self.walks.wd.next.have = true;
+                        self.in_table.next = self.slots.serve.val();
                     }
                 }
-                self.state.d.next = WalkState::Fault;
-                self.cause.d.next = self.cause_type.val();
-                if self.ddtp_mode.q.val() == 0 {
-                    self.cause.d.next = self.cause_off.val();
-                } else if (self.ddtp_mode.q.val() != 1) & !self.is_wide.q.val() {
-                    if !self.have.q.val() {
-                        self.ar_valid.next = true;
-                        self.ar_ddt.next = true;
-                        self.ar_frame.next = self.dir_frame.q.val();
-                        self.ar_dc.next = self.dir_level.q.val() == 0;
-                        self.ar_off.next = self.dc_off.val();
-                        if self.dir_level.q.val() == 1 {
-                            self.ar_off.next = unsigned_cast_to::<12, 9>(self.ddi1.val()) << 3;
-                        }
-                        if self.dir_level.q.val() == 2 {
-                            self.ar_off.next = unsigned_cast_to::<12, 8>(self.ddi2.val()) << 3;
-                        }
-                        self.state.d.next = WalkState::Begin;
-                        if self.ar_ready.val() {
-                            self.ev_ddt.next = true;
-                            self.state.d.next = WalkState::DdtWait;
-                            if self.dir_level.q.val() == 0 {
-                                self.state.d.next = WalkState::Dc;
-                            }
-                        }
-                    } else if (self.request.q.val().kind == 0)
-                        & (!self.request.q.val().pv | self.ctx.q.val().pdtv)
-                    {
-                        if !self.ctx.q.val().paged {
-                            self.res_valid.next = true;
-                            self.res_identity.next = true;
-                            self.state.d.next = WalkState::Begin;
-                            if self.res_ready.val() {
-                                self.state.d.next = WalkState::Idle;
-                            }
-                        } else if !self.canonical.canonical.val() {
-                            self.cause.d.next = self.page_fault.val();
-                        } else if self.ctx.q.val().far {
-                            self.cause.d.next = self.access_fault.val();
-                        } else {
-                            self.ar_valid.next = true;
-                            self.state.d.next = WalkState::Begin;
-                            if self.ar_ready.val() {
-                                // The victim goes before its data is overwritten, so that no hit reads
-                                // the word being written.
-                                self.tlb_drop.next = true;
-                                self.ev_pte.next = true;
-                                self.ev_miss.next = true;
-                                self.state.d.next = WalkState::PteWait;
-                            }
-                        }
-                    }
-                }
-            }
-            WalkState::Dc => {
-                self.fetched.d.next = false;
-                if self.r_valid.val() {
-                    self.raw.d.next = self.r_data.val();
-                    self.raw_status.d.next = self.r_status.val();
-                    self.fetched.d.next = true;
-                    if self.r_last.val() {
-                        self.state.d.next = WalkState::DcEnd;
-                    }
-                }
-                if self.fetched.q.val() {
-                    self.beat.d.next = self.beat.q.val() + 1;
-                    self.refused.d.next = self.now_refused.val();
-                    self.poisoned.d.next = self.now_poisoned.val();
-                    if self.beat.q.val() == 0 {
-                        self.dc_valid.d.next = self.raw.q.val().get_bit(0);
-                        self.dc_bad.d.next = self.check.tc_bad.val();
-                        self.ctx.d.next.dtf = self.raw.q.val().get_bit(4);
-                        self.ctx.d.next.pdtv = self.raw.q.val().get_bit(5);
-                    }
-                    if self.beat.q.val() == 1 {
-                        // DCM-29, DCM-31: no second stage here.
-                        self.dc_bad.d.next = self.dc_bad.q.val() | self.check.iohgatp_bad.val();
-                    }
-                    if self.beat.q.val() == 2 {
-                        self.dc_bad.d.next = self.dc_bad.q.val() | self.check.ta_bad.val();
-                        self.pscid.d.next = self.check.pscid.val();
-                    }
-                }
-            }
-            WalkState::DcEnd => {
-                self.state.d.next = WalkState::Fault;
-                if self.now_refused.val() {
-                    self.cause.d.next = self.cause_ddt_access.val();
-                } else if self.now_poisoned.val() {
-                    self.cause.d.next = self.cause_ddt_poison.val();
-                } else if !self.dc_valid.q.val() {
-                    self.cause.d.next = self.cause_ddt_invalid.val();
-                } else if self.dc_bad.q.val() | self.check.fsc_bad.val() {
-                    self.cause.d.next = self.cause_ddt_bad.val();
-                } else {
-                    self.have.d.next = true;
-                    self.fresh.d.next = true;
-                    self.ctx_slot.d.next = self.ctx_victim.q.val();
-                    self.ctx.d.next.paged = self.check.paged.val();
-                    self.ctx.d.next.extra = self.check.extra.val();
-                    self.level.d.next = unsigned_cast_to::<3, 2>(self.check.extra.val()) + 2;
-                    self.ctx.d.next.far = self.check.far.val();
-                    self.ctx.d.next.root = self.check.root.val();
-                    self.state.d.next = WalkState::Begin;
-                }
-            }
-            WalkState::DdtWait => {
-                if self.r_valid.val() {
-                    self.raw.d.next = self.r_data.val();
-                    self.raw_status.d.next = self.r_status.val();
-                    self.state.d.next = WalkState::Ddt;
-                }
-            }
-            WalkState::Ddt => {
-                self.state.d.next = WalkState::Fault;
-                if self.raw_status.q.val() == 1 {
-                    self.cause.d.next = self.cause_ddt_access.val();
-                } else if self.raw_status.q.val() == 2 {
-                    self.cause.d.next = self.cause_ddt_poison.val();
-                } else if !self.entry.valid.val() {
-                    self.cause.d.next = self.cause_ddt_invalid.val();
-                } else if self.entry.directory_bad.val() {
-                    self.cause.d.next = self.cause_ddt_bad.val();
-                } else if self.entry.far.val() {
-                    self.cause.d.next = self.cause_ddt_access.val();
-                } else {
-                    self.ar_valid.next = true;
-                    self.ar_ddt.next = true;
+                WalkStep::Ddt => {
                     self.ar_frame.next = self.entry.frame.val();
-                    self.ar_dc.next = self.dir_level.q.val() == 1;
-                    self.ar_off.next = self.dc_off.val();
-                    if self.dir_level.q.val() == 2 {
-                        self.ar_off.next = unsigned_cast_to::<12, 9>(self.ddi1.val()) << 3;
-                    }
-                    self.state.d.next = WalkState::Ddt;
-                    if self.ar_ready.val() {
-                        self.ev_ddt.next = true;
-                        self.dir_level.d.next = self.dir_level.q.val() - 1;
-                        self.state.d.next = WalkState::DdtWait;
-                        if self.dir_level.q.val() == 1 {
-                            self.state.d.next = WalkState::Dc;
-                        }
-                    }
-                }
-            }
-            WalkState::PteWait => {
-                if self.r_valid.val() {
-                    self.raw.d.next = self.r_data.val();
-                    self.raw_status.d.next = self.r_status.val();
-                    self.state.d.next = WalkState::Pte;
-                }
-            }
-            WalkState::Pte => {
-                self.state.d.next = WalkState::Fault;
-                self.cause.d.next = self.page_fault.val();
-                if self.raw_status.q.val() == 1 {
-                    self.cause.d.next = self.access_fault.val();
-                } else if self.raw_status.q.val() == 2 {
-                    self.cause.d.next = self.cause_pt_poison.val();
-                } else if self.entry.leaf_good.val() {
-                    self.res_valid.next = true;
-                    self.state.d.next = WalkState::Pte;
-                    if self.res_ready.val() {
-                        self.state.d.next = WalkState::Idle;
-                        if self.may_fill.val() {
-                            self.tlb_fill.next = true;
-                            self.tlb_victim.d.next = self.tlb_victim.q.val() + 1;
-                        }
-                    }
-                } else if self.entry.table_good.val() {
-                    if self.entry.far.val() {
-                        self.cause.d.next = self.access_fault.val();
+                    self.deny.next = self.slots.serve.val();
+                    if self.raw.val().status == 1 {
+                        self.walks.wd.next.cause = self.cause_ddt_access.val();
+                    } else if self.raw.val().status == 2 {
+                        self.walks.wd.next.cause = self.cause_ddt_poison.val();
+                    } else if !self.entry.valid.val() {
+                        self.walks.wd.next.cause = self.cause_ddt_invalid.val();
+                    } else if self.entry.directory_bad.val() {
+                        self.walks.wd.next.cause = self.cause_ddt_bad.val();
+                    } else if self.entry.far.val() {
+                        self.walks.wd.next.cause = self.cause_ddt_access.val();
                     } else {
-                        self.ar_valid.next = true;
+                        self.deny.next = false;
+                        self.dir_asks.next = self.slots.serve.val();
+                    }
+                }
+                WalkStep::Pte => {
+                    self.walks.wd.next.cause = self.page_fault.val();
+                    if self.raw.val().status == 1 {
+                        self.deny.next = self.slots.serve.val();
+                        self.walks.wd.next.cause = self.access_fault.val();
+                    } else if self.raw.val().status == 2 {
+                        self.deny.next = self.slots.serve.val();
+                        self.walks.wd.next.cause = self.cause_pt_poison.val();
+                    } else if self.entry.leaf_good.val() {
+                        self.res_valid.next = self.slots.serve.val();
+                        self.tlb_fill.next =
+                            self.slots.serve.val() & self.res_ready.val() & self.may_fill.val();
+                    } else if self.entry.table_good.val() & !self.entry.far.val() {
+                        self.ar_valid.next = self.slots.serve.val();
                         self.ar_frame.next = self.entry.frame.val();
                         self.ar_off.next = unsigned_cast_to::<12, 9>(self.next_vpn.val()) << 3;
-                        self.state.d.next = WalkState::Pte;
-                        if self.ar_ready.val() {
-                            self.ev_pte.next = true;
-                            self.globally.d.next =
-                                self.globally.q.val() | self.entry.is_global.val();
-                            self.level.d.next = self.level.q.val() - 1;
-                            self.state.d.next = WalkState::PteWait;
+                        self.walks.wd.next.globally =
+                            self.walk.val().globally | self.entry.is_global.val();
+                        self.walks.wd.next.level = self.walk.val().level - 1;
+                        self.steps.wd.next = WalkStep::Pte;
+                    } else {
+                        self.deny.next = self.slots.serve.val();
+                        if self.entry.table_good.val() {
+                            self.walks.wd.next.cause = self.access_fault.val();
                         }
                     }
                 }
-            }
-            WalkState::Fault => {
-                self.res_fault.next = true;
-                self.res_valid.next = self.record_ready.val() | !self.recorded.val();
-                if self.res_ready.val() & (self.record_ready.val() | !self.recorded.val()) {
-                    self.record_valid.next = self.recorded.val();
-                    self.state.d.next = WalkState::Idle;
+                WalkStep::Fault => {
+                    self.res_fault.next = self.slots.serve.val();
+                    self.res_valid.next = self.slots.serve.val()
+                        & self.slots.sel_first.val()
+                        & (self.record_ready.val() | !self.recorded.val());
+                    self.record_valid.next =
+                        self.res_valid.val() & self.res_ready.val() & self.recorded.val();
                 }
+                _ => {}
             }
-            _ => {
-                self.state.d.next = WalkState::Idle;
+        }
+
+        if self.dir_asks.val() {
+            self.ar_valid.next = true;
+            self.ar_ddt.next = true;
+            self.walks.wd.next.dir_level = self.dir_level.val();
+            self.steps.wd.next = WalkStep::Ddt;
+            if self.dir_level.val() == 0 {
+                self.ar_dc.next = true;
+                self.ar_off.next = unsigned_cast_to::<12, 7>(self.ddi0.val()) << 5;
+                self.steps.wd.next = WalkStep::Dc;
             }
+            if self.dir_level.val() == 1 {
+                self.ar_off.next = unsigned_cast_to::<12, 9>(self.ddi1.val()) << 3;
+            }
+            if self.dir_level.val() == 2 {
+                self.ar_off.next = unsigned_cast_to::<12, 8>(self.ddi2.val()) << 3;
+            }
+        }
+
+        // The context is known: the page table, if there is one.
+        if self.in_table.val() {
+            self.ar_frame.next = self.ctx.val().root;
+            self.walks.wd.next.dtf = self.ctx.val().dtf;
+            self.walks.wd.next.level = unsigned_cast_to::<3, 2>(self.ctx.val().extra) + 2;
+            if (self.request.val().kind != 0) | (self.request.val().pv & !self.ctx.val().pdtv) {
+                self.deny.next = true;
+                self.walks.wd.next.cause = self.cause_type.val();
+            } else if !self.ctx.val().paged {
+                self.res_valid.next = true;
+                self.res_identity.next = true;
+            } else if !self.canonical.canonical.val() {
+                self.deny.next = true;
+                self.walks.wd.next.cause = self.page_fault.val();
+            } else if self.ctx.val().far {
+                self.deny.next = true;
+                self.walks.wd.next.cause = self.access_fault.val();
+            } else {
+                self.ar_valid.next = true;
+                self.steps.wd.next = WalkStep::Pte;
+            }
+        }
+
+        // How the service ends.
+        self.reads.next = self.ar_valid.val() & self.ar_ready.val();
+        self.ends.next = self.res_valid.val() & self.res_ready.val();
+        self.moves.next = self.deny.val() | self.reads.val() | self.ends.val();
+        self.walks.we.next = self.deny.val() | self.reads.val();
+        self.walks.wa.next = self.slots.sel.val();
+        self.steps.we.next = self.deny.val() | self.reads.val();
+        self.steps.wa.next = self.slots.sel.val();
+        self.slots.finish.next = self.ends.val();
+        self.slots.wait_read.next = self.reads.val();
+        self.slots.judged.next = self.moves.val();
+        self.slots.hold.next = (self.ar_valid.val() & !self.ar_ready.val())
+            | (self.res_valid.val() & !self.res_ready.val());
+
+        // A context that was fetched gets its slot when the walk goes on. Without one no leaf may be filled either.
+        self.ctx_fill.next =
+            self.fetched.val() & self.in_table.val() & self.moves.val() & self.may_fill.val();
+        self.ctx_fill_slot.next = self.ctx_victim.q.val();
+        self.ctx_fill_pscid.next = self.reader.pscid.val();
+        self.ctx_fill_info.next = self.reader.ctx.val();
+        self.slots.got_context.next =
+            self.fetched.val() & self.slots.serve.val() & self.moves.val();
+        self.slots.new_context.next = self.ctx_victim.q.val();
+        self.slots.own_old.next = !self.may_fill.val();
+        self.slots.evict.next = self.ctx_fill.val();
+        if self.ctx_fill.val() {
+            self.ctx_victim.d.next = self.ctx_victim.q.val() + 1;
+        }
+        if self.tlb_fill.val() {
+            self.tlb_victim.d.next = self.tlb_victim.q.val() + 1;
+        }
+        // A lookup that a fill has overtaken may not fill: its slot may be another's by now.
+        self.slots.start_old.next = self.raced.val() | self.ctx_fill.val();
+        // Marked from the cycle after, in which the fence begins to look.
+        self.slots.mark_stale.next = self.mark_stale.val();
+
+        self.record_of.req.next = self.request.val();
+        self.record_of.cause.next = self.walk.val().cause;
+        self.record.next = self.record_of.record.val();
+
+        self.ev_ddt.next = self.reads.val() & self.ar_ddt.val();
+        self.ev_pte.next = self.reads.val() & !self.ar_ddt.val();
+        self.ev_miss.next = self.reads.val() & self.in_table.val();
+        self.ev_pscid.next = self.walk.val().pscid;
+        if self.slots.sel_new.val() {
+            self.ev_pscid.next = self.begun.val().pscid;
+        }
+        if self.fetched.val() {
+            self.ev_pscid.next = self.reader.pscid.val();
         }
 
         if self.reset.val() {
-            self.state.d.next = WalkState::Idle;
             self.ctx_victim.d.next = 0.into();
             self.tlb_victim.d.next = 0.into();
         }

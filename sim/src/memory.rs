@@ -3,7 +3,8 @@
 //! Timing, counted in cycles between the two signals being high:
 //! * a read request accepted in cycle `n` has its data sampled in `n` (as in the peer's measurement: a slow memory
 //!   returns old data, which is the harder case for invalidations) and delivers its first beat in `n + latency`,
-//!   then one beat per cycle; reads are answered in the order of acceptance, several may be outstanding;
+//!   then one beat per cycle. Several may be outstanding. They are answered in the order of acceptance, but one that is
+//!   not due lets those of other ids pass (only `jitter` makes that happen); the beats of a burst stay together;
 //! * a write burst whose last beat is accepted in cycle `n` is answered, and becomes visible to reads, in
 //!   `n + latency`;
 //! * two read requests are accepted at least `interval` cycles apart;
@@ -306,9 +307,8 @@ impl Memory {
             self.writes.pop_front();
             out.b = Some(self.perform(burst.beats));
         }
-        if let Some(burst) = self.reads.front_mut()
-            && burst.due <= cycle
-        {
+        if let Some(at) = self.next_read(cycle) {
+            let burst = &mut self.reads[at];
             let beat = usize::from(burst.sent);
             burst.sent += 1;
             let last = burst.sent == burst.beats;
@@ -319,10 +319,22 @@ impl Memory {
                 status: burst.status[beat],
             });
             if last {
-                self.reads.pop_front();
+                self.reads.remove(at);
             }
         }
         out
+    }
+
+    /// The read that sends a beat in `cycle`: the one that has begun, or the oldest that is due and the oldest of its id.
+    fn next_read(&self, cycle: u64) -> Option<usize> {
+        if let Some(begun) = self.reads.iter().position(|burst| burst.sent > 0) {
+            return Some(begun);
+        }
+        (0..self.reads.len()).find(|at| {
+            let burst = &self.reads[*at];
+            let overtakes = self.reads.iter().take(*at).any(|old| old.id == burst.id);
+            burst.due <= cycle && !overtakes
+        })
     }
 
     /// Takes what the core sends in `cycle`, as announced by the ready signals of [`Memory::drive`].

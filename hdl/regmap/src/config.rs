@@ -36,8 +36,8 @@ pub struct Config {
     pub context_entries: u16,
     /// Requests that may wait for a walk while others pass. Each costs the storage of a request, about 80 bits.
     pub miss_queue: u8,
-    /// Page-table walks in flight at the same time. Each costs a walker's state, about 150 bits, and a share of the
-    /// memory port's arbiter.
+    /// Page-table walks in flight at the same time: 1, 2, 4 or 8. Each costs a walk's state, about 350 bits of storage, and a
+    /// comparator; the logic that judges is there once.
     pub walkers: u8,
     /// Writable bits of each icvec field: 2^n interrupt vectors. Costs the wires or message-table entries of the
     /// vectors.
@@ -120,7 +120,7 @@ pub const LINUX: Config = Config {
     iotlb_entries: 16,
     context_entries: 8,
     miss_queue: 8,
-    walkers: 1,
+    walkers: 4,
     icvec_bits: 2,
 };
 

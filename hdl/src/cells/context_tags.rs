@@ -26,6 +26,8 @@ pub struct ContextTags<const N: usize, const I: usize, const D: usize> {
     pub slots: Signal<Out, Bits<N>>,
     /// ... with this content (0 without a hit).
     pub info: Signal<Out, Context>,
+    /// ... and this PSCID (0 without a hit).
+    pub held_pscid: Signal<Out, Bits<20>>,
     /// PSCID asked for.
     pub pscid: Signal<In, Bits<20>>,
     /// Valid slots that hold it.
@@ -67,6 +69,7 @@ impl<const N: usize, const I: usize, const D: usize> Default for ContextTags<N, 
             slot: Default::default(),
             slots: Default::default(),
             info: Default::default(),
+            held_pscid: Default::default(),
             pscid: Default::default(),
             same_pscid: Default::default(),
             gone: Default::default(),
@@ -111,10 +114,11 @@ impl<const N: usize, const I: usize, const D: usize> Logic for ContextTags<N, I,
         }
         let pscid = self.pscid.val();
         let (mut hit, mut slot, mut slots, mut same) = (false, 0, 0u64, 0u64);
-        let mut info = Context::default();
+        let (mut info, mut held) = (Context::default(), Bits::default());
         for (i, e) in self._entries.iter().enumerate() {
             if e.valid && e.did == key {
                 (hit, slot, slots, info) = (true, i as u64, 1 << i, e.info);
+                held = e.pscid;
             }
             same |= u64::from(e.valid && e.pscid == pscid) << i;
         }
@@ -122,6 +126,7 @@ impl<const N: usize, const I: usize, const D: usize> Logic for ContextTags<N, I,
         self.slot.next = slot.into();
         self.slots.next = slots.into();
         self.info.next = info;
+        self.held_pscid.next = held;
         self.same_pscid.next = same.into();
         let mut gone = 0;
         if self.kill_all.val() {
@@ -140,6 +145,7 @@ impl<const N: usize, const I: usize, const D: usize> Logic for ContextTags<N, I,
         self.slot.connect();
         self.slots.connect();
         self.info.connect();
+        self.held_pscid.connect();
         self.same_pscid.connect();
         self.gone.connect();
     }
@@ -171,11 +177,13 @@ end
 always @(*) begin
   slot = 0;
   info = 0;
+  held_pscid = 0;
   for (k = 0; k < {N}; k = k + 1) begin
     slots[k] = valid[k] & (tag_did[k] == did[{d1}:0]);
     same_pscid[k] = valid[k] & (tag_pscid[k] == pscid);
     slot = slot | ({{{I}{{slots[k]}}}} & k[{i1}:0]);
     info = info | ({{{w}{{slots[k]}}}} & data[k]);
+    held_pscid = held_pscid | ({{20{{slots[k]}}}} & tag_pscid[k]);
     gone[k] = kill_all | (kill & slots[k]) | (fill & (fill_slot == k[{i1}:0]));
   end
   hit = |slots;

@@ -5,7 +5,7 @@
 //! (`flush`), so a slot always stands for the PSCID that its context holds, and invalidations by PSCID turn into a
 //! set of slots.
 //!
-//! Timing: `hit`, `index` and `size` answer `vpn*` and `slots` combinationally. `inval`, `kill`, `drop`, `flush`,
+//! Timing: `hit`, `index` and `size` answer `vpn*` and `slots` combinationally. `inval`, `kill`, `flush`,
 //! `fill` and `reset` act at the clock edge; `fill` wins over the others for its own index.
 //!
 //! Software may leave pages of different sizes over one address in the cache (promotion without invalidation, SW-16). Of
@@ -52,10 +52,6 @@ pub struct IotlbTags<const N: usize, const I: usize, const C: usize, const S: us
     pub kill: Signal<In, Bit>,
     /// See `kill`.
     pub kill_index: Signal<In, Bits<I>>,
-    /// Drop entry `drop_index`.
-    pub drop: Signal<In, Bit>,
-    /// See `drop`.
-    pub drop_index: Signal<In, Bits<I>>,
     /// Drop every entry of these slots.
     pub flush: Signal<In, Bits<C>>,
     /// Store an entry.
@@ -118,8 +114,6 @@ impl<const N: usize, const I: usize, const C: usize, const S: usize, const V: us
             inval_pv: Default::default(),
             kill: Default::default(),
             kill_index: Default::default(),
-            drop: Default::default(),
-            drop_index: Default::default(),
             flush: Default::default(),
             fill: Default::default(),
             fill_index: Default::default(),
@@ -167,7 +161,6 @@ impl<const N: usize, const I: usize, const C: usize, const S: usize, const V: us
                     || self.reset.val()
                     || of(flush, e)
                     || (self.kill.val() && self.kill_index.val().index() == i)
-                    || (self.drop.val() && self.drop_index.val().index() == i)
                 {
                     e.valid = false;
                 }
@@ -233,8 +226,7 @@ always @(posedge clock) begin
                           & (same_0[k] | (inval_coarse != 2'd0))))
           & (~inval_pv | (asked[k] & ~tag_global[k])))
         | flush[tag_slot[k]]
-        | (kill & (kill_index == k[{i1}:0]))
-        | (drop & (drop_index == k[{i1}:0]))) valid[k] <= 1'b0;
+        | (kill & (kill_index == k[{i1}:0]))) valid[k] <= 1'b0;
   if (fill) begin
     valid[fill_index] <= 1'b1;
     tag_global[fill_index] <= fill_global;

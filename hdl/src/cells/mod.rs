@@ -5,10 +5,14 @@ pub mod command_buffer;
 pub mod context_tags;
 pub mod fifo_mem;
 pub mod iotlb_tags;
+pub mod slot_mem;
 pub mod sync_ram;
+pub mod walk_slots;
 
 pub use command_buffer::CommandBuffer;
 pub use context_tags::ContextTags;
 pub use fifo_mem::FifoMem;
 pub use iotlb_tags::IotlbTags;
+pub use slot_mem::SlotMem;
 pub use sync_ram::SyncRam;
+pub use walk_slots::WalkSlots;

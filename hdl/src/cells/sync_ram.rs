@@ -1,7 +1,7 @@
 //! Block RAM with one read and one write port on one clock.
 //!
 //! `rd` holds the word at `ra` of the last cycle with `re`. A word read in the cycle that writes it is undefined in
-//! the chip, so the user must not use it: the IOTLB drops the victim's tag before it is filled.
+//! the chip, so the user must not use it: a lookup of the IOTLB that meets a fill of the same word counts as a miss.
 
 use rust_hdl::prelude::*;
 

@@ -3,7 +3,7 @@
 
 use super::Case;
 use super::words::Words;
-use crate::cells::{CommandBuffer, ContextTags, FifoMem, IotlbTags, SyncRam};
+use crate::cells::{CommandBuffer, ContextTags, FifoMem, IotlbTags, SlotMem, SyncRam, WalkSlots};
 use crate::command_queue::CommandQueue;
 use crate::cosim_case as case;
 use crate::debug::Debug;
@@ -27,6 +27,54 @@ pub fn cases() -> Vec<Case> {
     all
 }
 
+/// Walks that begin, wait and end in any order.
+macro_rules! walk_slots {
+    ($name:literal, $new:expr) => {
+        case!(
+            $name,
+            $new,
+            [
+                reset,
+                ask_did,
+                ask_page,
+                head_did,
+                head_page,
+                start,
+                start_fetch,
+                start_context,
+                start_old,
+                arrive,
+                arrive_slot,
+                judged,
+                finish,
+                wait_read,
+                hold,
+                got_context,
+                new_context,
+                own_old,
+                evict,
+                mark_stale
+            ],
+            |u, rng| {
+                // Few devices and pages, so that they meet; a walk ends in one way only.
+                u.ask_did.next = rng.below(3).into();
+                u.head_did.next = rng.below(3).into();
+                u.ask_page.next = rng.below(3).into();
+                u.head_page.next = rng.below(3).into();
+                u.start.next &= u.idle.val();
+                u.start_context.next = rng.below(3).into();
+                u.new_context.next = rng.below(3).into();
+                u.mark_stale.next = rng.one_in(32);
+                u.evict.next = rng.one_in(8);
+                let end = rng.below(4);
+                u.finish.next = end == 0;
+                u.wait_read.next = end == 1;
+                u.hold.next = end == 2;
+            }
+        )
+    };
+}
+
 fn memories() -> Vec<Case> {
     vec![
         case!(
@@ -41,6 +89,16 @@ fn memories() -> Vec<Case> {
             [we, wa, second, wd, ra]
         ),
         case!("fifo_mem", FifoMem::<Req, 2>::default(), [ra, we, wa, wd]),
+        case!(
+            "slot_mem",
+            SlotMem::<Leaf, 4, 2>::default(),
+            [ra, we, wa, wd]
+        ),
+        case!(
+            "slot_mem_of_one",
+            SlotMem::<Leaf, 1, 1>::default(),
+            [ra, we, wa, wd]
+        ),
         case!(
             "context_tags",
             ContextTags::<4, 2, 7>::default(),
@@ -75,8 +133,6 @@ fn memories() -> Vec<Case> {
                 inval_pv,
                 kill,
                 kill_index,
-                drop,
-                drop_index,
                 flush,
                 fill,
                 fill_index,
@@ -99,12 +155,13 @@ fn memories() -> Vec<Case> {
                 u.fill_vpn0.next = (rng.below(32)).into();
                 u.inval.next = rng.one_in(16);
                 u.kill.next = rng.one_in(16);
-                u.drop.next = rng.one_in(16);
                 if !rng.one_in(32) {
                     u.flush.next = 0.into();
                 }
             }
         ),
+        walk_slots!("walk_slots", WalkSlots::<4, 2, 3>::default()),
+        walk_slots!("walk_slots_of_one", WalkSlots::<1, 1, 2>::default()),
     ]
 }
 
@@ -122,7 +179,7 @@ fn blocks() -> Vec<Case> {
         ),
         case!(
             "walker",
-            Walker::<4, 3>::new(&LINUX),
+            Walker::<4, 2, 4, 3>::new(&LINUX),
             [
                 reset,
                 ddt_root,
@@ -132,11 +189,15 @@ fn blocks() -> Vec<Case> {
                 wide,
                 found,
                 slot,
+                pscid,
                 info,
+                raced,
+                head,
                 mark_stale,
                 block_fill,
                 ar_ready,
                 r_valid,
+                r_slot,
                 r_data,
                 r_status,
                 r_last,
@@ -145,6 +206,8 @@ fn blocks() -> Vec<Case> {
             ],
             |u, rng| {
                 u.start.next &= u.idle.val();
+                u.mark_stale.next = rng.one_in(16);
+                u.block_fill.next = u.mark_stale.next || rng.one_in(16);
                 u.r_data.next = match rng.below(8) {
                     0..=3 => super::top::entry(rng),
                     4 => super::top::directory_word(rng),
@@ -225,6 +288,7 @@ fn blocks() -> Vec<Case> {
                 walk_off,
                 walk_ddt,
                 walk_dc,
+                walk_id,
                 cmd_valid,
                 cmd_frame,
                 cmd_off,

@@ -195,7 +195,7 @@ impl Access {
 }
 
 struct Burst {
-    id: bool,
+    id: u64,
     purpose: u64,
     beat: u64,
     beats: u64,
@@ -331,13 +331,15 @@ impl World {
         u.req_iova.next = iova(rng).into();
     }
 
-    /// One doubleword of the oldest burst, or none.
+    /// One doubleword of any burst, or none.
     fn beat(&mut self, u: &mut Ports<'_>) {
         let rng = &mut self.rng;
         u.mem_r_valid.next = false;
-        let Some(b) = self.bursts.front_mut().filter(|_| rng.one_in(2)) else {
+        if self.bursts.is_empty() || rng.one_in(2) {
             return;
-        };
+        }
+        let chosen = rng.below(self.bursts.len() as u64) as usize;
+        let b = &mut self.bursts[chosen];
         let data = match b.purpose {
             0 if b.beats == 1 => directory_word(rng),
             0 => context_word(rng, (b.start + b.beat) & 3),
@@ -350,12 +352,12 @@ impl World {
         };
         u.mem_r_valid.next = true;
         u.mem_r_data.next = data.into();
-        u.mem_r_id.next = b.id;
+        u.mem_r_id.next = b.id.into();
         u.mem_r_last.next = b.beat + 1 == b.beats;
         u.mem_r_status.next = if rng.one_in(24) { rng.below(3) } else { 0 }.into();
         b.beat += 1;
         if b.beat == b.beats {
-            self.bursts.pop_front();
+            self.bursts.remove(chosen);
         }
     }
 
@@ -376,7 +378,7 @@ impl World {
         }
         if u.mem_ar_valid.val() && u.mem_ar_ready.val() {
             self.bursts.push_back(Burst {
-                id: u.mem_ar_id.val(),
+                id: u.mem_ar_id.val().index() as u64,
                 purpose: u.mem_ar_purpose.val().index() as u64,
                 beat: 0,
                 beats: u.mem_ar_len.val().index() as u64 + 1,

@@ -133,7 +133,7 @@ impl<T: Top> Rtl<T> {
         t.mem_r_valid.next = r.is_some();
         let Some(r) = r else { return };
         t.mem_r_data.next = r.data.into();
-        t.mem_r_id.next = r.id != 0;
+        t.mem_r_id.next = u64::from(r.id & 0xf).into();
         t.mem_r_last.next = r.last;
         t.mem_r_status.next = code(r.status).into();
     }
@@ -149,7 +149,7 @@ impl<T: Top> Rtl<T> {
         let ar = t.mem_ar_valid.val().then(|| ReadRequest {
             addr: t.mem_ar_addr.val().into(),
             beats: t.mem_ar_len.val().index() as u8 + 1,
-            id: u8::from(t.mem_ar_id.val()),
+            id: t.mem_ar_id.val().index() as u8,
             purpose: meaning(t.mem_ar_purpose.val().index() as u64),
         });
         let w = t.mem_w_valid.val().then(|| WriteBeat {

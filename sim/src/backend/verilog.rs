@@ -100,7 +100,7 @@ impl Verilog {
         pins.mem_r_valid = inputs.r.is_some().into();
         if let Some(r) = inputs.r {
             pins.mem_r_data = r.data;
-            pins.mem_r_id = (r.id != 0).into();
+            pins.mem_r_id = r.id.into();
             pins.mem_r_last = r.last.into();
             pins.mem_r_status = code(r.status) as u32;
         }
