@@ -384,7 +384,7 @@ impl<const X: usize, const E: usize> Logic for CommandQueue<X, E> {
         self.op_arg.next.vpn3 = self.address.val().vpn3;
         self.op_arg.next.vpn4 = self.address.val().vpn4;
         self.op_arg.next.hi = 0.into();
-        self.op_arg.next.tag = 0.into();
+        self.op_arg.next.tag = unsigned_cast_to::<6, 1>(self.w0.val().get_bit(34).into());
         self.op_arg.next.did = self.w0.val().get_bits::<24>(40);
         self.op_arg.next.pv = self.w0.val().get_bit(32);
         self.op_arg.next.pid = self.w0.val().get_bits::<20>(12);

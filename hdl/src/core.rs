@@ -25,7 +25,7 @@ use crate::widen::unsigned_cast_to;
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
 
-/// The core. `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `W` walks (`B` slot bits), `D` device_id bits, `V` virtual
+/// The core. `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `W` walks (`B` slot bits), `P` = `2^PA` table pointers, `D` device_id bits, `V` virtual
 /// page number bits, `2^Q` queued misses
 /// (`Q1` = `Q` + 1), queues of up to `2^X` entries, bursts of up to `E` commands, `2^F` records between walker and memory (`F1` = `F` + 1).
 #[derive(LogicBlock)]
@@ -36,6 +36,8 @@ pub struct Core<
     const S: usize,
     const W: usize,
     const B: usize,
+    const P: usize,
+    const PA: usize,
     const D: usize,
     const V: usize,
     const Q: usize,
@@ -244,7 +246,7 @@ pub struct Core<
     pub ev_walk_pscid: Signal<Out, Bits<20>>,
 
     lookup: Lookup<N, I, C, S, D, V, Q, Q1>,
-    walker: Walker<W, B, I, S>,
+    walker: Walker<W, B, I, C, S, P, PA>,
     commands: CommandQueue<X, E>,
     faults: FaultQueue<X, F, F1>,
     registers: Registers<X>,
@@ -260,6 +262,8 @@ impl<
     const S: usize,
     const W: usize,
     const B: usize,
+    const P: usize,
+    const PA: usize,
     const D: usize,
     const V: usize,
     const Q: usize,
@@ -268,7 +272,7 @@ impl<
     const E: usize,
     const F: usize,
     const F1: usize,
-> Core<N, I, C, S, W, B, D, V, Q, Q1, X, E, F, F1>
+> Core<N, I, C, S, W, B, P, PA, D, V, Q, Q1, X, E, F, F1>
 {
     /// The core of a configuration, whose sizes the type must repeat (see [`crate::Tiny`]).
     #[must_use]
@@ -388,6 +392,8 @@ impl<
     const S: usize,
     const W: usize,
     const B: usize,
+    const P: usize,
+    const PA: usize,
     const D: usize,
     const V: usize,
     const Q: usize,
@@ -396,7 +402,7 @@ impl<
     const E: usize,
     const F: usize,
     const F1: usize,
-> Logic for Core<N, I, C, S, W, B, D, V, Q, Q1, X, E, F, F1>
+> Logic for Core<N, I, C, S, W, B, P, PA, D, V, Q, Q1, X, E, F, F1>
 {
     #[hdl_gen]
     fn update(&mut self) {
@@ -448,6 +454,10 @@ impl<
         self.walker.info.next = self.lookup.walk_info.val();
         self.walker.mark_stale.next = self.lookup.mark_stale.val();
         self.walker.block_fill.next = self.lookup.block_fill.val();
+        self.walker.drop_tables.next = self.lookup.drop_tables.val();
+        // Another directory has other pointers (DDTP-10).
+        self.walker.drop_directory.next =
+            self.lookup.drop_directory.val() | self.registers.ddtp_busy.val();
         self.walker.res_ready.next = self.lookup.res_ready.val();
         self.walker.pscid.next = self.lookup.walk_pscid.val();
         self.walker.raced.next = self.lookup.walk_raced.val();

@@ -7,7 +7,7 @@ use crate::msi::Msi;
 use portcullis_regmap::config::LINUX;
 use rust_hdl::prelude::*;
 
-/// Sizes: 16 IOTLB entries, 8 contexts, 4 walks, 24 device_id bits, 45 page number bits, 8 queued misses, queues of 8,192
+/// Sizes: 16 IOTLB entries, 8 contexts, 4 walks, 16 table pointers, 24 device_id bits, 45 page number bits, 8 queued misses, queues of 8,192
 /// entries, 4 records on their way.
 #[derive(LogicBlock)]
 pub struct Linux {
@@ -119,7 +119,7 @@ pub struct Linux {
     pub ev_iotlb_miss: Signal<Out, Bit>,
     /// Event: a walk started.
     pub ev_walk: Signal<Out, Bit>,
-    core: Core<16, 4, 8, 3, 4, 2, 24, 45, 3, 4, 13, 4, 2, 3>,
+    core: Core<16, 4, 8, 3, 4, 2, 16, 4, 24, 45, 3, 4, 13, 4, 2, 3>,
     msi: Msi,
     hpm: Hpm,
     debug: Debug,

@@ -67,6 +67,10 @@ pub struct Lookup<
     pub mark_stale: Signal<Out, Bit>,
     /// Nothing may be filled in this cycle.
     pub block_fill: Signal<Out, Bit>,
+    /// Pointers to page tables of these context slots go.
+    pub drop_tables: Signal<Out, Bits<C>>,
+    /// Pointers of the device directory go.
+    pub drop_directory: Signal<Out, Bit>,
 
     /// Response port: an answer is offered.
     pub rsp_valid: Signal<Out, Bit>,
@@ -175,6 +179,7 @@ pub struct Lookup<
     s1_replay: DFF<Bit>,
     s1: DFF<Req>,
     s1_maint: Signal<Local, Bit>,
+    s1_flags: Signal<Local, Bits<6>>,
     s1_directory: Signal<Local, Bit>,
     s1_wide: Signal<Local, Bit>,
     s1_untranslated: Signal<Local, Bit>,
@@ -221,6 +226,7 @@ pub struct Lookup<
     out_req: Signal<Local, Req>,
     out_fault: Signal<Local, Bit>,
 
+    all_slots: Constant<Bits<C>>,
     one_level_mask: Constant<Bits<24>>,
     two_levels_mask: Constant<Bits<24>>,
 }
@@ -251,6 +257,8 @@ impl<
             fence_done: Default::default(),
             mark_stale: Default::default(),
             block_fill: Default::default(),
+            drop_tables: Default::default(),
+            drop_directory: Default::default(),
             rsp_valid: Default::default(),
             rsp_ready: Default::default(),
             rsp_tag: Default::default(),
@@ -306,6 +314,7 @@ impl<
             s1_replay: Default::default(),
             s1: Default::default(),
             s1_maint: Default::default(),
+            s1_flags: Default::default(),
             s1_directory: Default::default(),
             s1_wide: Default::default(),
             s1_untranslated: Default::default(),
@@ -345,6 +354,7 @@ impl<
             out_identity: Default::default(),
             out_req: Default::default(),
             out_fault: Default::default(),
+            all_slots: Constant::new(((1u64 << C) - 1).into()),
             // DDT-02, DDT-04: a base-format directory has 7, 16 or 24 device_id bits.
             one_level_mask: Constant::new(0xff_ff80u64.into()),
             two_levels_mask: Constant::new(0xff_0000u64.into()),
@@ -411,15 +421,28 @@ impl<
         self.tags.inval_av.next = self.s1.q.val().kind == 1;
         self.tags.inval_coarse.next = self.s1.q.val().access;
         self.tags.inval_pv.next = self.s1.q.val().pv;
+        // What is known of page tables goes with its context. DIR-10: directory pointers go with DV=0 only.
+        self.s1_flags.next = self.s1.q.val().tag;
+        self.drop_tables.next = self.contexts.gone.val();
+        self.drop_directory.next = false;
         if self.s1_valid.q.val() {
             match self.s1_op.q.val() {
                 PipeOp::InvalDdt => {
                     self.contexts.kill.next = self.s1.q.val().sup;
                     self.contexts.kill_all.next = !self.s1.q.val().sup;
+                    self.drop_directory.next = !self.s1.q.val().sup;
                 }
                 PipeOp::InvalVma => {
                     self.tags.inval.next = true;
                     self.tags.slots.next = self.contexts.same_pscid.val();
+                    // INV-20, INV-24: pointers go without AV, or with NL; wherever they lead (INV-16).
+                    if (self.s1.q.val().kind != 1) | self.s1_flags.val().get_bit(0) {
+                        self.drop_tables.next = self.all_slots.val();
+                        if self.s1.q.val().pv {
+                            self.drop_tables.next =
+                                self.contexts.gone.val() | self.contexts.same_pscid.val();
+                        }
+                    }
                 }
                 _ => {}
             }

@@ -14,7 +14,7 @@ pub const FRAME_BITS: usize = 28;
 /// A translation request in flight (TRN-01), or the operand of an invalidation on its way through the pipeline.
 ///
 /// As an operand: `pid` = PSCID and `pv` = PSCV, `did` = DID and `sup` = DV, `kind[0]` = AV, `vpn*` = ADDR,
-/// `access` = how much of ADDR does not count: 0 nothing, 1 `vpn0`, 2 `vpn0` and `vpn1`.
+/// `access` = how much of ADDR does not count: 0 nothing, 1 `vpn0`, 2 `vpn0` and `vpn1`; `tag[0]` = NL.
 #[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
 pub struct Req {
     /// IOVA[11:0].
@@ -100,6 +100,14 @@ pub struct Started {
     pub pscid: Bits<20>,
     /// ... as this.
     pub info: Context,
+    /// The walk can be shortened: without a context the page of contexts is known, with one a page table ...
+    pub near: Bit,
+    /// ... here ...
+    pub near_frame: Bits<28>,
+    /// ... of this level ...
+    pub near_level: Bits<3>,
+    /// ... to which a global pointer leads.
+    pub near_global: Bit,
 }
 
 /// What a walk carries from one memory read to the next.

@@ -4,6 +4,11 @@
 //! the first stage, answers, and fills the caches. Every fault of the design is found and recorded here, in the order
 //! of FLT-01.
 //!
+//! Non-leaf entries that a walk has found good are kept: pointers to tables of 4 KiB leaves, to tables of 2 MiB entries, and to
+//! pages of device contexts. The next walk on the same way begins there: a 4 KiB page in a region that is known costs one
+//! read, and is answered L+2 cycles after `start`. What was found there is judged as ever; only good pointers are kept.
+//! The request's lookup asks these caches (`start`), so an invalidation that has passed the pipeline is not missed.
+//!
 //! Up to `W` walks are in flight, each waiting for a read of its own; a walk is its slot's words in small memories. There is one set of logic, which serves one walk in a cycle: the memory port brings one doubleword a cycle, so more
 //! would have nothing to do. [`WalkSlots`] says whose turn it is.
 //!
@@ -23,7 +28,7 @@
 //! Faults of one device are recorded in the order in which its walks began.
 
 use crate::canonical::Canonical;
-use crate::cells::{SlotMem, WalkSlots};
+use crate::cells::{PointerCache, SlotMem, WalkSlots};
 use crate::context_reader::ContextReader;
 use crate::entry_check::EntryCheck;
 use crate::record_of::RecordOf;
@@ -45,9 +50,18 @@ pub enum WalkStep {
     Fault,
 }
 
-/// `W` walks, whose slots have `B` bits; `I` IOTLB index bits, `S` context slot bits.
+/// `W` walks, whose slots have `B` bits; `I` IOTLB index bits, `C` contexts (`S` slot bits), `P` = `2^PA` pointers to tables of
+/// leaves.
 #[derive(LogicBlock)]
-pub struct Walker<const W: usize, const B: usize, const I: usize, const S: usize> {
+pub struct Walker<
+    const W: usize,
+    const B: usize,
+    const I: usize,
+    const C: usize,
+    const S: usize,
+    const P: usize,
+    const PA: usize,
+> {
     /// Clock.
     pub clock: Signal<In, Clock>,
     /// Forgets all walks.
@@ -86,6 +100,10 @@ pub struct Walker<const W: usize, const B: usize, const I: usize, const S: usize
     pub mark_stale: Signal<In, Bit>,
     /// One is in the pipeline.
     pub block_fill: Signal<In, Bit>,
+    /// Pointers to page tables of these context slots go.
+    pub drop_tables: Signal<In, Bits<C>>,
+    /// Pointers of the device directory go.
+    pub drop_directory: Signal<In, Bit>,
     /// A walk in flight began before a maintenance operation that has left the pipeline.
     pub stale: Signal<Out, Bit>,
 
@@ -164,6 +182,9 @@ pub struct Walker<const W: usize, const B: usize, const I: usize, const S: usize
 
     slots: WalkSlots<W, B, S>,
     reader: ContextReader<W, B>,
+    leaf_tables: PointerCache<P, PA, 36, C, S>,
+    upper_tables: PointerCache<4, 2, 27, C, S>,
+    context_pages: PointerCache<4, 2, 17, 2, 1>,
     canonical: Canonical,
     entry: EntryCheck,
     record_of: RecordOf,
@@ -186,6 +207,8 @@ pub struct Walker<const W: usize, const B: usize, const I: usize, const S: usize
     deny: Signal<Local, Bit>,
     ends: Signal<Local, Bit>,
     moves: Signal<Local, Bit>,
+    short: Signal<Local, Bit>,
+    keeps: Signal<Local, Bit>,
     reads: Signal<Local, Bit>,
     may_fill: Signal<Local, Bit>,
     recorded: Signal<Local, Bit>,
@@ -204,6 +227,9 @@ pub struct Walker<const W: usize, const B: usize, const I: usize, const S: usize
     next_vpn: Signal<Local, Bits<9>>,
 
     has_levels: Constant<Bit>,
+    has_pointers: Constant<Bit>,
+    no_slot: Constant<Bits<1>>,
+    both: Constant<Bits<2>>,
     cause_ddt_access: Constant<Bits<9>>,
     cause_ddt_poison: Constant<Bits<9>>,
     cause_ddt_invalid: Constant<Bits<9>>,
@@ -213,7 +239,16 @@ pub struct Walker<const W: usize, const B: usize, const I: usize, const S: usize
     cause_pt_poison: Constant<Bits<9>>,
 }
 
-impl<const W: usize, const B: usize, const I: usize, const S: usize> Walker<W, B, I, S> {
+impl<
+    const W: usize,
+    const B: usize,
+    const I: usize,
+    const C: usize,
+    const S: usize,
+    const P: usize,
+    const PA: usize,
+> Walker<W, B, I, C, S, P, PA>
+{
     /// The walker of a configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
@@ -235,6 +270,8 @@ impl<const W: usize, const B: usize, const I: usize, const S: usize> Walker<W, B
             info: Default::default(),
             raced: Default::default(),
             mark_stale: Default::default(),
+            drop_tables: Default::default(),
+            drop_directory: Default::default(),
             block_fill: Default::default(),
             stale: Default::default(),
             ar_valid: Default::default(),
@@ -272,6 +309,9 @@ impl<const W: usize, const B: usize, const I: usize, const S: usize> Walker<W, B
             ev_miss: Default::default(),
             ev_pscid: Default::default(),
             reader: ContextReader::new(config),
+            leaf_tables: Default::default(),
+            upper_tables: Default::default(),
+            context_pages: Default::default(),
             entry: EntryCheck::new(config),
             slots: Default::default(),
             canonical: Default::default(),
@@ -293,6 +333,8 @@ impl<const W: usize, const B: usize, const I: usize, const S: usize> Walker<W, B
             deny: Default::default(),
             ends: Default::default(),
             moves: Default::default(),
+            short: Default::default(),
+            keeps: Default::default(),
             reads: Default::default(),
             may_fill: Default::default(),
             recorded: Default::default(),
@@ -309,6 +351,9 @@ impl<const W: usize, const B: usize, const I: usize, const S: usize> Walker<W, B
             access: Default::default(),
             next_vpn: Default::default(),
             has_levels: Constant::new(config.accepts_mode(3)),
+            has_pointers: Constant::new(config.table_pointers != 0),
+            no_slot: Constant::new(0u64.into()),
+            both: Constant::new(3u64.into()),
             cause_ddt_access: Constant::new(257u64.into()),
             cause_ddt_poison: Constant::new(268u64.into()),
             cause_ddt_invalid: Constant::new(258u64.into()),
@@ -320,12 +365,32 @@ impl<const W: usize, const B: usize, const I: usize, const S: usize> Walker<W, B
     }
 }
 
-impl<const W: usize, const B: usize, const I: usize, const S: usize> Logic for Walker<W, B, I, S> {
+impl<
+    const W: usize,
+    const B: usize,
+    const I: usize,
+    const C: usize,
+    const S: usize,
+    const P: usize,
+    const PA: usize,
+> Logic for Walker<W, B, I, C, S, P, PA>
+{
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(self, clock, ctx_victim, tlb_victim);
         clock!(
-            self, clock, slots, reader, requests, beginnings, walks, steps, words
+            self,
+            clock,
+            slots,
+            reader,
+            requests,
+            beginnings,
+            walks,
+            steps,
+            words,
+            leaf_tables,
+            upper_tables,
+            context_pages
         );
         self.slots.reset.next = self.reset.val();
         self.reader.reset.next = self.reset.val();
@@ -356,6 +421,42 @@ impl<const W: usize, const B: usize, const I: usize, const S: usize> Logic for W
         self.beginnings.wd.next.found = self.found.val();
         self.beginnings.wd.next.pscid = self.pscid.val();
         self.beginnings.wd.next.info = self.info.val();
+
+        // Where it may begin.
+        self.upper_tables.ask_key.next = (unsigned_cast_to::<27, 9>(self.req.val().vpn4) << 18)
+            | (unsigned_cast_to::<27, 9>(self.req.val().vpn3) << 9)
+            | unsigned_cast_to::<27, 9>(self.req.val().vpn2);
+        self.upper_tables.ask_slot.next = self.slot.val();
+        self.leaf_tables.ask_key.next =
+            (unsigned_cast_to::<36, 27>(self.upper_tables.ask_key.val()) << 9)
+                | unsigned_cast_to::<36, 9>(self.req.val().vpn1);
+        self.leaf_tables.ask_slot.next = self.slot.val();
+        self.context_pages.ask_key.next = self.new_did.val().get_bits::<17>(7);
+        self.context_pages.ask_slot.next = self.no_slot.val();
+        self.beginnings.wd.next.near = self.context_pages.hit.val();
+        self.beginnings.wd.next.near_frame = self.context_pages.frame.val();
+        self.beginnings.wd.next.near_level = 0.into();
+        self.beginnings.wd.next.near_global = false;
+        if self.found.val() {
+            self.beginnings.wd.next.near = self.leaf_tables.hit.val() | self.upper_tables.hit.val();
+            self.beginnings.wd.next.near_frame = self.upper_tables.frame.val();
+            self.beginnings.wd.next.near_level = 1.into();
+            self.beginnings.wd.next.near_global = self.upper_tables.is_global.val();
+            if self.leaf_tables.hit.val() {
+                self.beginnings.wd.next.near_frame = self.leaf_tables.frame.val();
+                self.beginnings.wd.next.near_level = 0.into();
+                self.beginnings.wd.next.near_global = self.leaf_tables.is_global.val();
+            }
+        }
+        self.leaf_tables.reset.next = self.reset.val();
+        self.upper_tables.reset.next = self.reset.val();
+        self.context_pages.reset.next = self.reset.val();
+        self.leaf_tables.drop.next = self.drop_tables.val();
+        self.upper_tables.drop.next = self.drop_tables.val();
+        self.context_pages.drop.next = 0.into();
+        if self.drop_directory.val() {
+            self.context_pages.drop.next = self.both.val();
+        }
 
         // What has come from memory.
         self.words.we.next = self.r_valid.val();
@@ -457,6 +558,8 @@ impl<const W: usize, const B: usize, const I: usize, const S: usize> Logic for W
         self.dir_asks.next = false;
         self.dir_level.next = self.walk.val().dir_level - 1;
 
+        self.short.next =
+            self.slots.sel_new.val() & self.begun.val().near & self.has_pointers.val();
         if self.slots.sel_new.val() {
             self.walks.wd.next.globally = false;
             self.walks.wd.next.have = self.begun.val().found;
@@ -478,6 +581,10 @@ impl<const W: usize, const B: usize, const I: usize, const S: usize> Logic for W
                 self.in_table.next = self.slots.serve.val();
             } else {
                 self.dir_asks.next = self.slots.serve.val();
+                if self.short.val() {
+                    self.ar_frame.next = self.begun.val().near_frame;
+                    self.dir_level.next = 0.into();
+                }
             }
         } else {
             match self.steps.rd.val() {
@@ -595,6 +702,15 @@ impl<const W: usize, const B: usize, const I: usize, const S: usize> Logic for W
             } else {
                 self.ar_valid.next = true;
                 self.steps.wd.next = WalkStep::Pte;
+                if self.short.val() {
+                    self.ar_frame.next = self.begun.val().near_frame;
+                    self.ar_off.next = unsigned_cast_to::<12, 9>(self.request.val().vpn0) << 3;
+                    if self.begun.val().near_level == 1 {
+                        self.ar_off.next = unsigned_cast_to::<12, 9>(self.request.val().vpn1) << 3;
+                    }
+                    self.walks.wd.next.level = self.begun.val().near_level;
+                    self.walks.wd.next.globally = self.begun.val().near_global;
+                }
             }
         }
 
@@ -623,6 +739,38 @@ impl<const W: usize, const B: usize, const I: usize, const S: usize> Logic for W
         self.slots.new_context.next = self.ctx_victim.q.val();
         self.slots.own_old.next = !self.may_fill.val();
         self.slots.evict.next = self.ctx_fill.val();
+        // A pointer that was good is kept when the walk goes on from it.
+        self.keeps.next = self.reads.val()
+            & !self.slots.sel_new.val()
+            & self.may_fill.val()
+            & self.has_pointers.val();
+        self.upper_tables.fill_key.next = (unsigned_cast_to::<27, 9>(self.request.val().vpn4)
+            << 18)
+            | (unsigned_cast_to::<27, 9>(self.request.val().vpn3) << 9)
+            | unsigned_cast_to::<27, 9>(self.request.val().vpn2);
+        self.upper_tables.fill.next = self.keeps.val()
+            & (self.steps.rd.val() == WalkStep::Pte)
+            & (self.walk.val().level == 2);
+        self.upper_tables.fill_slot.next = self.slots.sel_context.val();
+        self.upper_tables.fill_frame.next = self.entry.frame.val();
+        self.upper_tables.fill_global.next = self.tlb_fill_global.val();
+        self.leaf_tables.fill_key.next =
+            (unsigned_cast_to::<36, 27>(self.upper_tables.fill_key.val()) << 9)
+                | unsigned_cast_to::<36, 9>(self.request.val().vpn1);
+        self.leaf_tables.fill.next = self.keeps.val()
+            & (self.steps.rd.val() == WalkStep::Pte)
+            & (self.walk.val().level == 1);
+        self.leaf_tables.fill_slot.next = self.slots.sel_context.val();
+        self.leaf_tables.fill_frame.next = self.entry.frame.val();
+        self.leaf_tables.fill_global.next = self.tlb_fill_global.val();
+        self.context_pages.fill_key.next = self.did.val().get_bits::<17>(7);
+        self.context_pages.fill.next = self.keeps.val()
+            & (self.steps.rd.val() == WalkStep::Ddt)
+            & (self.walk.val().dir_level == 1);
+        self.context_pages.fill_slot.next = self.no_slot.val();
+        self.context_pages.fill_frame.next = self.entry.frame.val();
+        self.context_pages.fill_global.next = false;
+
         if self.ctx_fill.val() {
             self.ctx_victim.d.next = self.ctx_victim.q.val() + 1;
         }

@@ -39,6 +39,9 @@ pub struct Config {
     /// Page-table walks in flight at the same time: 1, 2, 4 or 8. Each costs a walk's state, about 350 bits of storage, and a
     /// comparator; the logic that judges is there once.
     pub walkers: u8,
+    /// Pointers to page tables that are kept, so that a miss in a 2 MiB region that has been walked costs one read; a few
+    /// pointers to upper tables and to pages of device contexts with them. 0: none is kept. Each costs about 70 bits of storage.
+    pub table_pointers: u16,
     /// Writable bits of each icvec field: 2^n interrupt vectors. Costs the wires or message-table entries of the
     /// vectors.
     pub icvec_bits: u8,
@@ -103,6 +106,7 @@ pub const TINY: Config = Config {
     context_entries: 4,
     miss_queue: 4,
     walkers: 1,
+    table_pointers: 0,
     icvec_bits: 0,
 };
 
@@ -121,6 +125,7 @@ pub const LINUX: Config = Config {
     context_entries: 8,
     miss_queue: 8,
     walkers: 4,
+    table_pointers: 16,
     icvec_bits: 2,
 };
 

@@ -3,7 +3,7 @@
 
 use super::Case;
 use super::words::Words;
-use crate::cells::{CommandBuffer, ContextTags, FifoMem, IotlbTags, SlotMem, SyncRam, WalkSlots};
+use crate::cells::{CommandBuffer, ContextTags, FifoMem, IotlbTags, PointerCache, SlotMem, SyncRam, WalkSlots};
 use crate::command_queue::CommandQueue;
 use crate::cosim_case as case;
 use crate::debug::Debug;
@@ -25,6 +25,36 @@ pub fn cases() -> Vec<Case> {
     all.extend(memories());
     all.extend(blocks());
     all
+}
+
+/// Few tables of few contexts, so that they are found again.
+macro_rules! pointer_cache {
+    ($name:literal, $new:expr) => {
+        case!(
+            $name,
+            $new,
+            [
+                reset,
+                ask_key,
+                ask_slot,
+                drop,
+                fill,
+                fill_key,
+                fill_slot,
+                fill_frame,
+                fill_global
+            ],
+            |u, rng| {
+                u.ask_key.next = rng.below(32).into();
+                u.fill_key.next = rng.below(32).into();
+                u.ask_slot.next = rng.below(3).into();
+                u.fill_slot.next = rng.below(3).into();
+                if !rng.one_in(16) {
+                    u.drop.next = 0.into();
+                }
+            }
+        )
+    };
 }
 
 /// Walks that begin, wait and end in any order.
@@ -160,6 +190,11 @@ fn memories() -> Vec<Case> {
                 }
             }
         ),
+        pointer_cache!("pointer_cache", PointerCache::<16, 4, 36, 8, 3>::default()),
+        pointer_cache!(
+            "pointer_cache_small",
+            PointerCache::<4, 2, 17, 8, 3>::default()
+        ),
         walk_slots!("walk_slots", WalkSlots::<4, 2, 3>::default()),
         walk_slots!("walk_slots_of_one", WalkSlots::<1, 1, 2>::default()),
     ]
@@ -179,7 +214,7 @@ fn blocks() -> Vec<Case> {
         ),
         case!(
             "walker",
-            Walker::<4, 2, 4, 3>::new(&LINUX),
+            Walker::<4, 2, 4, 8, 3, 16, 4>::new(&LINUX),
             [
                 reset,
                 ddt_root,
@@ -194,6 +229,8 @@ fn blocks() -> Vec<Case> {
                 raced,
                 head,
                 mark_stale,
+                drop_tables,
+                drop_directory,
                 block_fill,
                 ar_ready,
                 r_valid,
@@ -206,6 +243,10 @@ fn blocks() -> Vec<Case> {
             ],
             |u, rng| {
                 u.start.next &= u.idle.val();
+                if !rng.one_in(32) {
+                    u.drop_tables.next = 0.into();
+                    u.drop_directory.next = false;
+                }
                 u.mark_stale.next = rng.one_in(16);
                 u.block_fill.next = u.mark_stale.next || rng.one_in(16);
                 u.r_data.next = match rng.below(8) {
