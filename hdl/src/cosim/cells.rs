@@ -3,7 +3,9 @@
 
 use super::Case;
 use super::words::Words;
-use crate::cells::{CommandBuffer, ContextTags, FifoMem, IotlbTags, PointerCache, SlotMem, SyncRam, WalkSlots};
+use crate::cells::{
+    CommandBuffer, ContextTags, FifoMem, IotlbTags, PointerCache, SlotMem, SyncRam, WalkSlots,
+};
 use crate::command_queue::CommandQueue;
 use crate::cosim_case as case;
 use crate::debug::Debug;
