@@ -1,8 +1,8 @@
 //! Puts device contexts together while their doublewords arrive, one for each walk in flight.
 //!
-//! A context comes as one burst of four doublewords, `tc` first (HW4); bursts of different walks may be interleaved. Each of the first three is judged
-//! in the cycle after it came and added to what is known of its slot. The last one is judged when the walk
-//! is served, together with what was found before: the outputs speak of slot `sel`.
+//! A context comes as one burst of four doublewords, `tc` first (HW4); bursts of different walks may be interleaved.
+//! Each of the first three is judged in the cycle after it came and added to what is known of its slot. The last one
+//! is judged when the walk is served, together with what was found before: the outputs speak of slot `sel`.
 //!
 //! Other reads pass through here too: they are bursts of one doubleword, and nobody looks at what becomes of them.
 

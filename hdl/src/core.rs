@@ -25,9 +25,10 @@ use crate::widen::unsigned_cast_to;
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
 
-/// The core. `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `W` walks (`B` slot bits), `P` = `2^PA` table pointers, `D` device_id bits, `V` virtual
-/// page number bits, `2^Q` queued misses
-/// (`Q1` = `Q` + 1), queues of up to `2^X` entries, bursts of up to `E` commands, `2^F` records between walker and memory (`F1` = `F` + 1).
+/// The core. `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `W` walks (`B` slot bits), `P` =
+/// `2^PA` table pointers, `D` device_id bits, `V` virtual page number bits, `2^Q` queued misses (`Q1` = `Q` + 1),
+/// queues of up to `2^X` entries, bursts of up to `E` commands, `2^F` records between walker and memory (`F1` = `F` +
+/// 1).
 #[derive(LogicBlock)]
 pub struct Core<
     const N: usize,

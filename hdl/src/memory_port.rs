@@ -1,11 +1,11 @@
 //! The memory port: brings the accesses of the walker and the queues to one read and one write channel.
 //!
-//! Reads: the walker goes before the command queue, but not twice while that one waits; a request that has been offered
-//! stays until it is taken. Data comes back with the requester's id: 0 to 7 a walk, 8 the command queue. Each id has one
-//! read in flight at most; those of different ids may come back in any order, doubleword by doubleword.
+//! Reads: the walker goes before the command queue, but not twice while that one waits; a request that has been
+//! offered stays until it is taken. Data comes back with the requester's id: 0 to 7 a walk, 8 the command queue. Each
+//! id has one read in flight at most; those of different ids may come back in any order, doubleword by doubleword.
 //! Writes: one burst at a time, from its first beat to its answer; the fence goes before MSIs and these before fault
-//! records, so that a storm of faults cannot hold up an IOFENCE.C.
-//! Timing: everything here is combinational; the registers only remember who was promised the port.
+//! records, so that a storm of faults cannot hold up an IOFENCE.C. Timing: everything here is combinational; the
+//! registers only remember who was promised the port.
 
 use crate::types::MemAddr;
 use crate::widen::unsigned_cast_to;

@@ -1,15 +1,15 @@
 //! The miss queue: who is walked next.
 //!
-//! A request that the hit path could not plainly allow comes here in stage 2. If the walker has room and nothing waits, it
-//! is walked at once (`start`); else it waits. When the walker has room the oldest one goes through the pipeline
-//! again (`replay`), for a walk before it may have brought its page; only then is it walked.
+//! A request that the hit path could not plainly allow comes here in stage 2. If the walker has room and nothing
+//! waits, it is walked at once (`start`); else it waits. When the walker has room the oldest one goes through the
+//! pipeline again (`replay`), for a walk before it may have brought its page; only then is it walked.
 //!
 //! A request of a page that is being walked waits until that walk has ended, and finds the page then: one walk serves
-//! them all, and no 4 KiB page is walked into two entries. Likewise one walk fetches a context for all requests of its
-//! device (`walk_busy`, `head_busy`).
+//! them all, and no 4 KiB page is walked into two entries. Likewise one walk fetches a context for all requests of
+//! its device (`walk_busy`, `head_busy`).
 //!
-//! Fairness: first in, first out, whoever asks. A device whose requests all miss delays another's by the walks before it,
-//! never for ever.
+//! Fairness: first in, first out, whoever asks. A device whose requests all miss delays another's by the walks before
+//! it, never for ever.
 //!
 //! Room is reserved on acceptance (`credit`), so stage 2 never waits for the queue.
 //!

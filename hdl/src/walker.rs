@@ -4,13 +4,15 @@
 //! the first stage, answers, and fills the caches. Every fault of the design is found and recorded here, in the order
 //! of FLT-01.
 //!
-//! Non-leaf entries that a walk has found good are kept: pointers to tables of 4 KiB leaves, to tables of 2 MiB entries, and to
-//! pages of device contexts. The next walk on the same way begins there: a 4 KiB page in a region that is known costs one
-//! read, and is answered L+2 cycles after `start`. What was found there is judged as ever; only good pointers are kept.
-//! The request's lookup asks these caches (`start`), so an invalidation that has passed the pipeline is not missed.
+//! Non-leaf entries that a walk has found good are kept: pointers to tables of 4 KiB leaves, to tables of 2 MiB
+//! entries, and to pages of device contexts. The next walk on the same way begins there: a 4 KiB page in a region
+//! that is known costs one read, and is answered L+2 cycles after `start`. What was found there is judged as ever;
+//! only good pointers are kept. The request's lookup asks these caches (`start`), so an invalidation that has passed
+//! the pipeline is not missed.
 //!
-//! Up to `W` walks are in flight, each waiting for a read of its own; a walk is its slot's words in small memories. There is one set of logic, which serves one walk in a cycle: the memory port brings one doubleword a cycle, so more
-//! would have nothing to do. [`WalkSlots`] says whose turn it is.
+//! Up to `W` walks are in flight, each waiting for a read of its own; a walk is its slot's words in small memories.
+//! There is one set of logic, which serves one walk in a cycle: the memory port brings one doubleword a cycle, so
+//! more would have nothing to do. [`WalkSlots`] says whose turn it is.
 //!
 //! ```text
 //! cycle   0      1             L+1    L+2           (L cycles from read request to first data)
@@ -21,9 +23,9 @@
 //! 4L+8 after it. While the logic offers a read or an answer that is not taken it serves no other walk.
 //!
 //! Invalidation: `mark_stale` says that a maintenance operation has passed since these walks began to read. They
-//! still answer (that is what the fence behind the invalidation waits for, through `stale`), but fill
-//! nothing. They are not restarted, so a stream of invalidations cannot keep a request from its answer. The same
-//! holds for walks whose context loses its slot in the context cache: what they find can no longer be tagged.
+//! still answer (that is what the fence behind the invalidation waits for, through `stale`), but fill nothing. They
+//! are not restarted, so a stream of invalidations cannot keep a request from its answer. The same holds for walks
+//! whose context loses its slot in the context cache: what they find can no longer be tagged.
 //!
 //! Faults of one device are recorded in the order in which its walks began.
 
@@ -50,8 +52,8 @@ pub enum WalkStep {
     Fault,
 }
 
-/// `W` walks, whose slots have `B` bits; `I` IOTLB index bits, `C` contexts (`S` slot bits), `P` = `2^PA` pointers to tables of
-/// leaves.
+/// `W` walks, whose slots have `B` bits; `I` IOTLB index bits, `C` contexts (`S` slot bits), `P` = `2^PA` pointers to
+/// tables of leaves.
 #[derive(LogicBlock)]
 pub struct Walker<
     const W: usize,

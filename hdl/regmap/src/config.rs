@@ -15,16 +15,16 @@ pub struct Config {
     pub fctl: u32,
     /// Bits of fctl that software may change. Each costs a flip-flop and the muxes behind it.
     pub fctl_writable: u32,
-    /// Largest number of device-directory levels, the smaller ones included if [`Self::ddt_all_levels`].
-    /// Each level beyond the first costs a read per cold walk and the state for it.
+    /// Largest number of device-directory levels, the smaller ones included if [`Self::ddt_all_levels`]. Each level
+    /// beyond the first costs a read per cold walk and the state for it.
     pub ddt_levels: u8,
     /// Directories of fewer levels than [`Self::ddt_levels`] are accepted too. Costs a comparison per level.
     pub ddt_all_levels: bool,
     /// Largest LOG2SZ-1 of the command queue: it holds 2^(n+1) entries of 16 bytes. Each bit costs three flip-flops
     /// and an index mask.
     pub cq_log2sz_minus_1: u8,
-    /// Commands that one burst may bring, 1 or 4. A batch of invalidations waits for memory once a burst; each command
-    /// costs 128 bits of storage.
+    /// Commands that one burst may bring, 1 or 4. A batch of invalidations waits for memory once a burst; each
+    /// command costs 128 bits of storage.
     pub command_burst: u8,
     /// Largest LOG2SZ-1 of the fault queue: it holds 2^(n+1) entries of 32 bytes. Cost as for the command queue.
     pub fq_log2sz_minus_1: u8,
@@ -36,11 +36,12 @@ pub struct Config {
     pub context_entries: u16,
     /// Requests that may wait for a walk while others pass. Each costs the storage of a request, about 80 bits.
     pub miss_queue: u8,
-    /// Page-table walks in flight at the same time: 1, 2, 4 or 8. Each costs a walk's state, about 350 bits of storage, and a
-    /// comparator; the logic that judges is there once.
+    /// Page-table walks in flight at the same time: 1, 2, 4 or 8. Each costs a walk's state, about 350 bits of
+    /// storage, and a comparator; the logic that judges is there once.
     pub walkers: u8,
-    /// Pointers to page tables that are kept, so that a miss in a 2 MiB region that has been walked costs one read; a few
-    /// pointers to upper tables and to pages of device contexts with them. 0: none is kept. Each costs about 70 bits of storage.
+    /// Pointers to page tables that are kept, so that a miss in a 2 MiB region that has been walked costs one read; a
+    /// few pointers to upper tables and to pages of device contexts with them. 0: none is kept. Each costs about 70
+    /// bits of storage.
     pub table_pointers: u16,
     /// Writable bits of each icvec field: 2^n interrupt vectors. Costs the wires or message-table entries of the
     /// vectors.

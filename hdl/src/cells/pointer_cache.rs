@@ -1,11 +1,11 @@
 //! Pointers to tables, found by what leads to the table: a direct-mapped cache of non-leaf entries.
 //!
-//! An entry is tagged by the slot of the context that it was walked for, as those of the IOTLB are, and goes with that slot.
-//! Where an entry lies follows from the low bits of its key and from its slot, so that devices that use the same addresses
-//! do not meet in one place.
+//! An entry is tagged by the slot of the context that it was walked for, as those of the IOTLB are, and goes with
+//! that slot. Where an entry lies follows from the low bits of its key and from its slot, so that devices that use
+//! the same addresses do not meet in one place.
 //!
-//! Timing: `hit`, `frame` and `is_global` answer `ask_key` and `ask_slot` combinationally. `fill`, `drop` and `reset` act at the clock
-//! edge; `fill` wins over `drop`, so who fills must not fill what is being dropped.
+//! Timing: `hit`, `frame` and `is_global` answer `ask_key` and `ask_slot` combinationally. `fill`, `drop` and `reset`
+//! act at the clock edge; `fill` wins over `drop`, so who fills must not fill what is being dropped.
 
 use rust_hdl::prelude::*;
 

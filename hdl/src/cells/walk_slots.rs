@@ -1,19 +1,22 @@
 //! The walks in flight: which are there, whose turn it is, and what they must not do any more.
 //!
-//! A walk holds one of `W` slots from `start` to `finish`. It is *ready* when it has something to judge: after its start, and
-//! when its memory read has come back (`arrive`). `serve` says that the walker works for slot `sel` in this cycle; the walker answers in the same
-//! cycle: `finish` (the slot is free), `wait_read` (until `arrive`), `hold` (what it offers must stay: the same slot again), or
-//! none of them (another slot's turn, then again). `judged` says that the walk has come further.
+//! A walk holds one of `W` slots from `start` to `finish`. It is *ready* when it has something to judge: after its
+//! start, and when its memory read has come back (`arrive`). `serve` says that the walker works for slot `sel` in
+//! this cycle; the walker answers in the same cycle: `finish` (the slot is free), `wait_read` (until `arrive`),
+//! `hold` (what it offers must stay: the same slot again), or none of them (another slot's turn, then again).
+//! `judged` says that the walk has come further.
 //!
 //! Fairness: the slot after the one served comes first, so every ready slot is served within `W` services.
 //!
-//! * `old`: a maintenance operation has passed since the walk began (`mark_stale`), or the slot of its context now holds
-//!   another (`evict`). Such a walk answers, but fills nothing.
+//! * `old`: a maintenance operation has passed since the walk began (`mark_stale`), or the slot of its context now
+//!   holds another (`evict`). Such a walk answers, but fills nothing.
 //! * `first`: no older walk of the same device is in flight, so the walk may record its fault.
-//! * `ask_busy`, `head_busy`: a request must wait for a walk of the same page, or for one that is fetching the context
-//!   of the same device. Compared are 16 bits of the device_id and 18 of the page: more waits than necessary, never less.
+//! * `ask_busy`, `head_busy`: a request must wait for a walk of the same page, or for one that is fetching the
+//!   context of the same device. Compared are 16 bits of the device_id and 18 of the page: more waits than necessary,
+//!   never less.
 //!
-//! Timing: all outputs are registers, but for `ask_busy` and `head_busy`, which are compared in the cycle of the question.
+//! Timing: all outputs are registers, but for `ask_busy` and `head_busy`, which are compared in the cycle of the
+//! question.
 
 use rust_hdl::prelude::*;
 
@@ -166,7 +169,7 @@ impl<const W: usize, const B: usize, const S: usize> WalkSlots<W, B, S> {
         }
         let mut others = 0u32;
         for (i, w) in self._walks.iter().enumerate() {
-            let comes = self.arrive.val() && self.arrive_slot.val().index() % W == i
+            let comes = self.arrive.val() && self.arrive_slot.val().index() == i
                 || self.start.val() && i == free;
             others |= u32::from(comes || w.ready && !(serve && i == sel)) << i;
         }
@@ -201,7 +204,7 @@ impl<const W: usize, const B: usize, const S: usize> WalkSlots<W, B, S> {
                     w.fetch = false;
                 }
             }
-            if self.arrive.val() && self.arrive_slot.val().index() % W == i {
+            if self.arrive.val() && self.arrive_slot.val().index() == i {
                 w.ready = true;
             }
             if self.start.val() && i == free {
