@@ -5,7 +5,6 @@ use crate::bus::axil32::AxiLite32;
 use crate::bus::ptw::AxiPtw;
 use crate::bus::shapes::{AxiDevice, AxiLite, AxiMaster};
 use crate::bus::translate::AxiTranslate;
-use crate::widen::unsigned_cast_to;
 use rust_hdl::prelude::*;
 
 /// Four reads and four writes of devices on their way; registers 32 bits wide.
@@ -79,10 +78,10 @@ impl Logic for TinyAxi {
         self.core.mem_ar_ready.next = self.ptw.ar_ready.val();
         self.ptw.ar_addr.next = self.core.mem_ar_addr.val();
         self.ptw.ar_len.next = self.core.mem_ar_len.val();
-        self.ptw.ar_id.next = unsigned_cast_to::<4, 1>(self.core.mem_ar_id.val().into());
+        self.ptw.ar_id.next = self.core.mem_ar_id.val();
         self.core.mem_r_valid.next = self.ptw.r_valid.val();
         self.core.mem_r_data.next = self.ptw.r_data.val();
-        self.core.mem_r_id.next = self.ptw.r_id.val().get_bit(0);
+        self.core.mem_r_id.next = self.ptw.r_id.val();
         self.core.mem_r_last.next = self.ptw.r_last.val();
         self.core.mem_r_status.next = self.ptw.r_status.val();
         self.ptw.w_valid.next = self.core.mem_w_valid.val();
