@@ -65,6 +65,15 @@ impl Family {
         }
     }
 
+    /// The command of Yosys that declares its cells, for designs that instantiate some.
+    #[must_use]
+    pub fn library(self) -> &'static str {
+        match self {
+            Family::Ice40 => "read_verilog -D ICE40_HX -lib -specify +/ice40/cells_sim.v",
+            Family::Ecp5 => "read_verilog -lib -specify +/ecp5/cells_sim.v +/ecp5/cells_bb.v",
+        }
+    }
+
     /// Beginnings of cell names, and what budgets call those cells.
     #[must_use]
     pub fn cells(self) -> &'static [(&'static str, &'static str)] {

@@ -94,8 +94,9 @@ impl Job {
         let family = self.device.family;
         // The loop check must see the design before it is mapped: afterwards it sees no loops.
         let script = format!(
-            "read_verilog {}; hierarchy -check -top {top}; proc; flatten; opt_clean; check -assert; {} -top {top}; \
+            "{}; read_verilog {}; hierarchy -check -top {top}; proc; flatten; opt_clean; check -assert; {} -top {top}; \
              stat; write_json -noscopeinfo {}",
+            family.library(),
             sources.join(" "),
             family.synthesis(),
             self.file("json").display()

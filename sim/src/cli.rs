@@ -22,7 +22,8 @@ use portcullis_hdl::verilog::{Bus, emit, module_name};
 use portcullis_regmap::Config;
 
 use crate::backend::{Backend, Factory};
-use crate::fpga::{self, AreaArgs};
+use crate::board::{self, BoardArgs};
+use crate::fpga::{self, AreaArgs, SynthArgs};
 use crate::html;
 use crate::memory::Timing;
 use crate::output::AtomicFile;
@@ -65,6 +66,10 @@ enum Command {
     Area(AreaArgs),
     /// Write the register page for other tools
     Registers(RegistersArgs),
+    /// Make a bitstream of the demonstration system for a board
+    Synth(SynthArgs),
+    /// Talk to the demonstration system on a board, or to its simulation
+    Board(BoardArgs),
 }
 
 #[derive(Args)]
@@ -173,6 +178,8 @@ pub fn main() -> ExitCode {
         Command::Verilog(args) => verilog(&args),
         Command::Area(args) => area(&args),
         Command::Registers(args) => registers(&args),
+        Command::Synth(args) => printed(fpga::synth(&args)),
+        Command::Board(args) => talk(&args),
     };
     match result {
         Ok(status) => status.into(),
@@ -447,7 +454,20 @@ fn write_whole(directory: &Path, name: &str, text: &str) -> Result<u8, Stop> {
 
 fn area(args: &AreaArgs) -> Result<u8, Stop> {
     let config = named_config(&args.config).map_err(bad_input)?;
-    let text = fpga::area(args, config).map_err(|(input, message)| match input {
+    printed(fpga::area(args, config))
+}
+
+fn talk(args: &BoardArgs) -> Result<u8, Stop> {
+    // A reader that has gone away is no reason to leave the board half-way.
+    let mut line = |text: &str| {
+        let _ = writeln!(io::stdout(), "{text}");
+    };
+    printed(board::board(args, &mut line).map(|()| String::new()))
+}
+
+/// Prints the result of a command that says whether its input is at fault.
+fn printed(result: Result<String, (bool, String)>) -> Result<u8, Stop> {
+    let text = result.map_err(|(input, message)| match input {
         true => bad_input(message),
         false => failed(message),
     })?;

@@ -1,10 +1,11 @@
-//! The command `area`: what a configuration takes of an FPGA, and how fast it runs there.
+//! The commands `area` (what a configuration takes of an FPGA, and how fast it runs there) and `synth` (a bitstream).
 
 use crate::output::AtomicFile;
 use clap::Args;
 use portcullis_board::area::{AIM_MHZ, home, measure};
+use portcullis_board::boards::board;
 use portcullis_board::device::device;
-use portcullis_board::tools::Tools;
+use portcullis_board::tools::{Tools, make_dir};
 use portcullis_regmap::Config;
 use std::env;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,20 @@ pub struct AreaArgs {
     /// Write the figures as one JSON object
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// Arguments of `synth`.
+#[derive(Args)]
+pub struct SynthArgs {
+    /// alchitry-cu
+    #[arg(long, value_name = "BOARD")]
+    pub board: String,
+    /// Directory for bitstream and report; made if missing
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Seed of place and route
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
 }
 
 /// Cargo's target directory: generated files and tools live there.
@@ -73,4 +88,31 @@ pub fn area(args: &AreaArgs, config: &'static Config) -> Result<String, (bool, S
             .map_err(|e| failed(e.to_string()))?;
     }
     Ok(area.table())
+}
+
+/// Runs `synth` and returns what it prints.
+///
+/// # Errors
+/// Whether the input is at fault (or else a tool), and one sentence.
+pub fn synth(args: &SynthArgs) -> Result<String, (bool, String)> {
+    let bad = |e| (true, e);
+    let failed = |e| (false, e);
+    let board = board(&args.board).map_err(bad)?;
+    let tools = Tools::find(&tools_dir()).map_err(bad)?;
+    make_dir(&args.output).map_err(bad)?;
+    let bitstream = args.output.join(format!("{}.bin", board.name));
+    let report = args.output.join(format!("{}.json", board.name));
+    let report = AtomicFile::create(&report).map_err(|e| bad(e.to_string()))?;
+    let dir = target().join(format!("boards/{}", board.name));
+    let built = board.build(&tools, args.seed, &dir).map_err(failed)?;
+    let bytes = board.pack(&tools, &dir, &bitstream).map_err(failed)?;
+    let text = format!("{:#}\n", built.json());
+    report
+        .commit(text.as_bytes())
+        .map_err(|e| failed(e.to_string()))?;
+    Ok(format!(
+        "{}{}: {bytes} bytes\n",
+        built.table(),
+        bitstream.display()
+    ))
 }

@@ -6,6 +6,7 @@
 
 pub mod backend;
 pub mod bench;
+pub mod board;
 pub mod cli;
 pub mod core;
 pub mod failure;

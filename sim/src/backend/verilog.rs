@@ -9,7 +9,7 @@
 //! second core, brings it to the same state by repeating the inputs so far, and goes on with that one. It has to be
 //! asked for early: within [`HISTORY`] cycles of power-up.
 
-mod build;
+pub(crate) mod build;
 mod library;
 
 use std::fs::File;
@@ -28,6 +28,9 @@ use crate::core::{
 };
 use build::Recipe;
 use library::{Instance, Levels, Library, Pins};
+
+/// The core's C interface.
+const SHIM: &str = include_str!("verilog/shim.cpp");
 
 /// Cycles after power-up within which waves can be asked for. A reset of the harness takes four.
 pub const HISTORY: usize = 64;
@@ -163,6 +166,7 @@ fn library(config: &'static Config, traced: bool) -> Result<Arc<Library>, String
     let recipe = Recipe::new(
         emit(config, Bus::Core)?,
         module_name(config, Bus::Core),
+        SHIM,
         traced,
     )?;
     let library = match Library::load(recipe.path()) {

@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-const SHIM: &str = include_str!("shim.cpp");
 const VERILATOR: &str = "verilator";
 const COMPILER: &str = "c++";
-/// Prefix of the generated files and name of the generated class: `shim.cpp` says `Vcore`.
+/// Prefix of the generated files and name of the generated class: a shim says `Vcore`.
 const PREFIX: &str = "Vcore";
 
 /// Registers without an `initial` block start at 0, as they do in the Rust HDL.
@@ -51,18 +50,25 @@ const SLOW_FLAGS: &str = "-O1";
 pub struct Recipe {
     verilog: String,
     module: String,
+    shim: &'static str,
     traced: bool,
     path: PathBuf,
 }
 
 impl Recipe {
-    /// The library of `verilog` with top module `module`, able to record waves if `traced`.
+    /// The library of `verilog` with top module `module` behind the C interface in `shim`, able to record waves if
+    /// `traced`.
     ///
     /// # Errors
     /// A tool is missing, or there is no place for the library.
-    pub fn new(verilog: String, module: String, traced: bool) -> Result<Self, String> {
+    pub fn new(
+        verilog: String,
+        module: String,
+        shim: &'static str,
+        traced: bool,
+    ) -> Result<Self, String> {
         let mut hasher = DefaultHasher::new();
-        (&verilog, &module, traced, SHIM).hash(&mut hasher);
+        (&verilog, &module, traced, shim).hash(&mut hasher);
         (VERILATOR_FLAGS, COMMON_FLAGS, FAST_FLAGS, SLOW_FLAGS).hash(&mut hasher);
         (env::consts::OS, env::consts::ARCH).hash(&mut hasher);
         tools()?.hash(&mut hasher);
@@ -75,6 +81,7 @@ impl Recipe {
             path: cache()?.join(name),
             verilog,
             module,
+            shim,
             traced,
         })
     }
@@ -113,7 +120,7 @@ impl Recipe {
         let _ = fs::remove_dir_all(scratch);
         fs::create_dir_all(scratch).map_err(named)?;
         fs::write(scratch.join("core.v"), &self.verilog).map_err(named)?;
-        fs::write(scratch.join("shim.cpp"), SHIM).map_err(named)?;
+        fs::write(scratch.join("shim.cpp"), self.shim).map_err(named)?;
 
         let mut verilator = Command::new(VERILATOR);
         verilator.args(VERILATOR_FLAGS).arg(".");
