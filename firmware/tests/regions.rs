@@ -190,7 +190,8 @@ fn t64_r80_reserved_regions_cannot_be_mapped() {
     let user = iommu.group(id).unwrap().use_default_domain().unwrap();
     let taken: Vec<_> = (0..100)
         .map(|n| {
-            let pages = 1 + n % 3;
+            // The first would straddle the region.
+            let pages = 3 - n % 3;
             user.map(buffer(n << 20, pages * PAGE).0, Direction::Both)
                 .unwrap()
         })
@@ -271,6 +272,37 @@ fn regions_of_a_device_that_joins() {
         .map(buffer(0x10_0000, PAGE).0, Direction::Both)
         .unwrap();
     assert_eq!(mapped.iova(), Iova(0x3000), "behind the reserved region");
+}
+
+/// Addresses of a deferred unmap may still lead elsewhere: a flush comes before a region is mapped there.
+#[test]
+fn r78_direct_region_where_an_unmap_is_pending() {
+    static AT: [DeviceRegion; 1] = [region(0x1000, RegionKind::Direct(Perm::READ))];
+    let w = world();
+    let default_domain = DefaultDomainType::DmaFq;
+    let config = Config {
+        default_domain,
+        ..Config::default()
+    };
+    let iommu = start(&w, config);
+    let id = iommu.add_device(OTHER.into()).unwrap();
+    let user = iommu.group(id).unwrap().use_default_domain().unwrap();
+    let mapped = user
+        .map(buffer(0x10_0000, PAGE).0, Direction::Both)
+        .unwrap();
+    assert_eq!(read(&w, OTHER, 0x1000), Ok(0x10_0000));
+    let pending = mapped.unmap_later().unwrap();
+    w.borrow_mut().hammer = vec![(OTHER.0, 0x1000)];
+    w.borrow_mut().reached.clear();
+    let joining = DeviceInfo {
+        group: Some(id),
+        ..with(&AT)
+    };
+    assert_eq!(iommu.add_device(joining), Ok(id));
+    assert!(pending.ready());
+    // Old, nothing, new: the old mapping is never seen once the region is there.
+    let reached = w.borrow().reached.clone();
+    assert_eq!(reached, [Ok(0x10_0000), Err(13), Ok(0x1000)]);
 }
 
 /// R-70, T66.
