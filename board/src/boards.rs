@@ -21,6 +21,8 @@ pub struct Board {
     pub hertz: u64,
     /// Bits per second of the serial line.
     pub baud: u64,
+    /// Seed of place and route with which the clock is met.
+    pub seed: u64,
     /// Verilog of the top level; its module is called [`TOP`].
     pub top: &'static str,
 }
@@ -35,6 +37,7 @@ pub const BOARDS: [Board; 1] = [Board {
     pins: include_str!("../../constraints/alchitry-cu.pcf"),
     hertz: 50_000_000,
     baud: 1_000_000,
+    seed: 1,
     top: include_str!("../verilog/alchitry_cu.v"),
 }];
 

@@ -42,9 +42,9 @@ pub struct SynthArgs {
     /// Directory for bitstream and report; made if missing
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
-    /// Seed of place and route
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
+    /// Seed of place and route; without it one with which the clock is met
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
 }
 
 /// Cargo's target directory: generated files and tools live there.
@@ -104,7 +104,9 @@ pub fn synth(args: &SynthArgs) -> Result<String, (bool, String)> {
     let report = args.output.join(format!("{}.json", board.name));
     let report = AtomicFile::create(&report).map_err(|e| bad(e.to_string()))?;
     let dir = target().join(format!("boards/{}", board.name));
-    let built = board.build(&tools, args.seed, &dir).map_err(failed)?;
+    let built = board
+        .build(&tools, args.seed.unwrap_or(board.seed), &dir)
+        .map_err(failed)?;
     let bytes = board.pack(&tools, &dir, &bitstream).map_err(failed)?;
     let text = format!("{:#}\n", built.json());
     report

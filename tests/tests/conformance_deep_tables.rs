@@ -165,7 +165,9 @@ fn s1_09_a_refused_read_of_an_upper_level_is_an_access_fault(m: &mut Rig) {
     for level in 0..5 {
         let slot = m.pte_in(5, root, PAGE, level);
         for (status, poison) in [(MemStatus::Access, false), (MemStatus::Corrupt, true)] {
-            // Given that the entry of one level cannot be had, Then every access is refused by its kind, or as poisoned
+            // Given that the entry of one level cannot be had and nothing that led past it is kept, Then every access is
+            // refused by its kind, or as poisoned
+            m.invalidate(Cmd::VMA);
             m.break_reads(slot, 8, status);
             let cause = |access| if poison { 274 } else { access_fault(access) };
             m.refuses_each(&ACCESSES.map(|access| (request(DEV, access, PAGE), cause(access))));

@@ -221,6 +221,7 @@ fn s1_11_v_clear_at_any_level(m: &mut Rig) {
         let slot = m.pte(root, PAGE, l);
         let good = m.load(slot);
         m.store(slot, good & !pte::V);
+        m.invalidate(Cmd::VMA);
         m.refuses_each(&ACCESSES.map(|access| (request(6, access, PAGE), page_fault(access))));
         m.store(slot, good);
     }

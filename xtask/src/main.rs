@@ -3,6 +3,7 @@
 //! machines without an operating system. `cargo xtask mutants` plants defects and sees that the tests find them.
 
 mod backend;
+mod boards;
 mod cocotb;
 mod cosim;
 mod firmware;
@@ -23,7 +24,7 @@ usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--ran
        cargo xtask mutants [PART OF A NAME]
        cargo xtask tools
 
-steps of verify: firmware, lint, synth, cosim, backend, random, ownership, cocotb, proofs (all of them without --only)
+steps of verify: firmware, lint, synth, cosim, backend, random, ownership, boards, cocotb, proofs (all of them without --only)
 --cycles N   cycles of co-simulation of the core (default 30000; a third of it for each block)
 --seed N     seed of the random inputs (default 1)
 --random N   random machines of each configuration against the golden model, on the generated Verilog (default 1000)
@@ -33,7 +34,7 @@ steps of verify: firmware, lint, synth, cosim, backend, random, ownership, cocot
 tools installs Yosys and nextpnr from PyPI for `portcullis area`.";
 
 /// The steps of `verify`.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     "firmware",
     "lint",
     "synth",
@@ -41,6 +42,7 @@ const STEPS: [&str; 9] = [
     "backend",
     "random",
     "ownership",
+    "boards",
     "cocotb",
     "proofs",
 ];
@@ -153,7 +155,7 @@ fn verify(options: &Options) -> Report {
     if STEPS.iter().all(|s| *s == "firmware" || !wants(s)) {
         return report;
     }
-    let fpga = if wants("synth") {
+    let fpga = if wants("synth") || wants("boards") {
         synth::provide(&mut report)
     } else {
         None
@@ -162,7 +164,7 @@ fn verify(options: &Options) -> Report {
         for bus in ["core", "axi"] {
             verilog(&mut report, options, config.name, bus);
         }
-        if let Some(tools) = &fpga {
+        if let Some(tools) = fpga.as_ref().filter(|_| wants("synth")) {
             synth::run(&mut report, tools, config);
         }
     }
@@ -177,6 +179,12 @@ fn verify(options: &Options) -> Report {
     }
     if wants("ownership") {
         backend::ownership(&mut report, options.replacements);
+    }
+    if wants("boards") {
+        boards::self_test(&mut report);
+        if let Some(tools) = &fpga {
+            boards::bitstreams(&mut report, tools);
+        }
     }
     if wants("lint") || wants("cocotb") {
         report.step("registers", lint::registers);

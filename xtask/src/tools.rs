@@ -34,7 +34,7 @@ pub fn provide(report: &mut Report, wants: impl Fn(&str) -> bool) -> bool {
     if wants("lint") {
         wanted.extend(["verilator", "iverilog", "yosys"]);
     }
-    if wants("synth") {
+    if wants("synth") || wants("boards") {
         wanted.push("python3");
     }
     if wants("cosim") {
@@ -46,7 +46,10 @@ pub fn provide(report: &mut Report, wants: impl Fn(&str) -> bool) -> bool {
     if wants("proofs") {
         wanted.push("python3");
     }
-    if wants("backend") || wants("random") || wants("ownership") {
+    if ["backend", "random", "ownership", "boards"]
+        .iter()
+        .any(|s| wants(s))
+    {
         wanted.extend(["verilator", "c++"]);
     }
     report.step("tools", || install(&wanted))

@@ -317,7 +317,8 @@ impl Logic for Memory {
         self.s1_data.d.next = self.wdata.val();
         self.s1_strobe.d.next = self.wstrobe.val();
         self.s1_some.d.next = self.wdata.val() != 0;
-        self.w_ready.next = self.pick_write.val();
+        // Whether there is a write or not: the core's writers wait for this, and the path through them is long.
+        self.w_ready.next = self.open.val() & !self.burst.val();
 
         // Second stage: the access.
         self.entry.next = self.index.rd.val();
