@@ -35,7 +35,7 @@ pub const BOARDS: [Board; 1] = [Board {
     name: "alchitry-cu",
     device: "hx8k",
     pins: include_str!("../../constraints/alchitry-cu.pcf"),
-    hertz: 50_000_000,
+    hertz: 40_000_000,
     baud: 1_000_000,
     seed: 1,
     top: include_str!("../verilog/alchitry_cu.v"),

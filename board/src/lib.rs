@@ -1,8 +1,11 @@
 //! From Verilog to FPGAs with open tools, every exit status checked.
 //!
-//! [`boards`] lists boards; [`soc`] is the system that demonstrates the core on them. [`device`] says what an FPGA is called by each tool, [`tools`] finds and runs the tools, [`flow`] synthesises,
-//! places, routes and packs, [`out_of_context`] surrounds a core with registers so that its clock frequency can be
-//! measured without a board ([`area`]), and [`budget`] holds the results against `constraints/budgets.toml`.
+//! * [`soc`] is the system that demonstrates the core on a board, [`selftest`] the driver's test of it, and [`boards`]
+//!   lists the boards.
+//! * [`device`] says what an FPGA is called by each tool, [`tools`] finds and runs the tools, [`flow`] synthesises,
+//!   places, routes and packs.
+//! * [`out_of_context`] surrounds a core with registers so that its clock frequency can be measured without a board
+//!   ([`area`]), and [`budget`] holds the results against `constraints/budgets.toml`.
 
 pub mod area;
 pub mod boards;

@@ -76,7 +76,12 @@ fn memory_is_sparse_and_says_when_it_is_full() {
     assert!(refused(board.store64(PhysAddr(last + 8), 1)));
     assert!(refused(board.store64(PhysAddr(map::MEMORY | 1 << 60), 1)));
     assert!(refused(board.store64(PhysAddr(map::MEMORY + 4), 1)));
+    // Registers of the DMA engine are 8 bytes; what is refused is not done.
+    store(&mut board, map::DMA_IOVA, 0x1234_0000);
     assert!(refused(board.store32(PhysAddr(map::DMA_IOVA), 1)));
+    assert_eq!(load(&mut board, map::DMA_IOVA), 0x1234_0000);
+    assert!(refused(board.store32(PhysAddr(map::DMA_CONTROL), 1)));
+    assert_eq!(load(&mut board, map::DMA_CONTROL), 0);
     assert_eq!(load(&mut board, map::MEMORY), 0x7e7d_0123_4567_7e7d);
 }
 

@@ -1,4 +1,4 @@
-// The demonstration system on an Alchitry Cu: 100 MHz oscillator, 50 MHz system clock.
+// The demonstration system on an Alchitry Cu: 100 MHz oscillator, 40 MHz system clock.
 `default_nettype none
 
 module board(
@@ -11,13 +11,13 @@ module board(
   wire core_clock;
   wire locked;
 
-  // 100 MHz * (7 + 1) / (0 + 1) / 2^4 = 50 MHz; filter range for a 100 MHz phase detector.
+  // 100 MHz / (4 + 1) * (31 + 1) / 2^4 = 40 MHz; filter range for a 20 MHz phase detector.
   SB_PLL40_CORE #(
     .FEEDBACK_PATH("SIMPLE"),
-    .DIVR(4'd0),
-    .DIVF(7'd7),
+    .DIVR(4'd4),
+    .DIVF(7'd31),
     .DIVQ(3'd4),
-    .FILTER_RANGE(3'd5)
+    .FILTER_RANGE(3'd2)
   ) pll (
     .REFERENCECLK(clock),
     .PLLOUTGLOBAL(core_clock),

@@ -293,7 +293,7 @@ impl<'i, P: Platform, const DEVICES: usize, S> OwnedGroup<'i, P, DEVICES, S> {
     /// # Errors
     /// [`Error::NotSupported`]: the hardware has no process directories, or the group none. [`Error::Invalid`]: 0, or
     /// beyond [`Limits::process_id_bits`](crate::Limits::process_id_bits). [`Error::Busy`]: it is taken, or a device is
-    /// being reset. [`Error::NoSpace`]: as many are attached as this self.lease.iommu has room for devices. [`Error::NoMemory`].
+    /// being reset. [`Error::NoSpace`]: as many are attached as this IOMMU has room for devices. [`Error::NoMemory`].
     /// Otherwise as attaching. The domain comes back.
     pub fn attach_pasid<E: Attach<P, DEVICES>>(
         &self,

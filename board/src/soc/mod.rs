@@ -34,7 +34,7 @@ pub mod map {
     pub const PIECE: u64 = 512;
     /// How many there are: 12 KiB.
     pub const PIECES: u64 = 24;
-    /// First byte of the DMA engine's registers, each 8 bytes.
+    /// First byte of the DMA engine's registers, each 8 bytes. A running engine refuses writes.
     pub const DMA: u64 = 0x9000_0000;
     /// IOVA of the next access.
     pub const DMA_IOVA: u64 = DMA;

@@ -38,6 +38,7 @@ pub struct System {
     walks: DFF<Bit>,
     for_dma: Signal<Local, Bit>,
     beyond: Signal<Local, Bit>,
+    dma_refuses: Signal<Local, Bit>,
     dma_page: Constant<Bits<59>>,
 }
 
@@ -63,6 +64,7 @@ impl System {
             walks: Default::default(),
             for_dma: Default::default(),
             beyond: Default::default(),
+            dma_refuses: Default::default(),
             dma_page: Constant::new((map::DMA >> 5).into()),
         }
     }
@@ -114,7 +116,12 @@ impl Logic for System {
 
         // Bridge to the DMA engine's registers or the memory.
         self.for_dma.next = self.bridge.mem_addr.val().get_bits::<59>(5) == self.dma_page.val();
-        self.dma.reg_valid.next = self.bridge.mem_valid.val() & self.for_dma.val();
+        // Registers are 8 bytes, and a running engine takes no writes: what is refused is not done.
+        self.dma_refuses.next = self.for_dma.val()
+            & self.bridge.mem_write.val()
+            & (!self.bridge.mem_whole.val() | self.dma.busy.val());
+        self.dma.reg_valid.next =
+            self.bridge.mem_valid.val() & self.for_dma.val() & !self.dma_refuses.val();
         self.dma.reg_write.next = self.bridge.mem_write.val();
         self.dma.reg_index.next = self.bridge.mem_addr.val().get_bits::<2>(3);
         self.dma.reg_wdata.next = self.bridge.mem_data.val();
@@ -130,10 +137,8 @@ impl Logic for System {
         self.bridge.mem_missing.next = self.memory.host_missing.val() | self.beyond.val();
         self.bridge.mem_rdata.next = self.memory.rdata.val();
         if self.for_dma.val() {
-            // Registers are 8 bytes: half of one is not there.
             self.bridge.mem_done.next = true;
-            self.bridge.mem_missing.next =
-                self.bridge.mem_write.val() & !self.bridge.mem_whole.val();
+            self.bridge.mem_missing.next = self.dma_refuses.val();
             self.bridge.mem_rdata.next = self.dma.reg_rdata.val();
         }
 

@@ -66,8 +66,8 @@ impl<const E: usize> Logic for CommandBuffer<E> {
         };
         Verilog::Custom(format!(
             "{ignored}
-reg [63:0] mem0[{hi}:0];
-reg [63:0] mem1[{hi}:0];
+{registers}reg [63:0] mem0[{hi}:0];
+{registers}reg [63:0] mem1[{hi}:0];
 integer k;
 initial for (k = 0; k < {E}; k = k + 1) begin
   mem0[k] = 0; mem1[k] = 0;
@@ -82,6 +82,7 @@ always @(*) begin
 end
 ",
             hi = E - 1,
+            registers = if E == 1 { "(* mem2reg *) " } else { "" },
             wa = at("wa"),
             ra = at("ra"),
         ))
