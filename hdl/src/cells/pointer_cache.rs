@@ -151,7 +151,7 @@ end
 always @(posedge clock) begin
   for (k = 0; k < {E}; k = k + 1)
     if (drop[tag_slot[k]]) valid[k] <= 1'b0;
-  if (fill) begin
+  if (fill & ~reset) begin
     valid[fill_at] <= 1'b1;
     tag_slot[fill_at] <= fill_slot;
     mem[fill_at] <= {{fill_key, fill_global, fill_frame}};
