@@ -182,6 +182,8 @@ impl Runner {
         }
         self.open_ipsr |= FIP;
         self.account(false)?;
+        // Who was answered meanwhile is counted below.
+        self.absorb()?;
         let was_on = self.told(reg::FQCSR) & ON != 0;
         if offset != reg::FQCSR {
             let head = self.told(reg::FQH) as u32;
