@@ -270,7 +270,8 @@ impl Logic for MemoryPort {
         }
         self.read_held.d.next = self.ar_valid.val() & !self.ar_ready.val();
         self.read_cmd.d.next = self.choose_cmd.val();
-        self.walk_r_valid.next = self.r_valid.val() & (self.r_id.val() != self.cmd_id.val());
+        // Ids that nobody uses are nobody's data.
+        self.walk_r_valid.next = self.r_valid.val() & !self.r_id.val().get_bit(3);
         self.walk_r_id.next = self.r_id.val().get_bits::<3>(0);
         self.cmd_r_valid.next = self.r_valid.val() & (self.r_id.val() == self.cmd_id.val());
 

@@ -169,13 +169,14 @@ impl<const W: usize, const B: usize, const S: usize> WalkSlots<W, B, S> {
         }
         let mut others = 0u32;
         for (i, w) in self._walks.iter().enumerate() {
-            let comes = self.arrive.val() && self.arrive_slot.val().index() == i
+            let comes = self.arrive.val() && w.busy && self.arrive_slot.val().index() == i
                 || self.start.val() && i == free;
             others |= u32::from(comes || w.ready && !(serve && i == sel)) << i;
         }
         let context = self.new_context.val().index() as u32;
         for (i, w) in self._walks.iter_mut().enumerate() {
             let own = serve && i == sel;
+            let asked = w.busy;
             if serve && self.evict.val() && !own && !w.fetch && w.context == context {
                 w.old = true;
             }
@@ -204,7 +205,7 @@ impl<const W: usize, const B: usize, const S: usize> WalkSlots<W, B, S> {
                     w.fetch = false;
                 }
             }
-            if self.arrive.val() && self.arrive_slot.val().index() == i {
+            if self.arrive.val() && asked && self.arrive_slot.val().index() == i {
                 w.ready = true;
             }
             if self.start.val() && i == free {
@@ -318,7 +319,7 @@ always @(*) begin
     head_busy = head_busy | (busy[k] & (walk_did[k] == head_did) & (fetch[k] | (walk_page[k] == head_page)));
     own[k] = serving & (now == k[{b1}:0]);
     starts[k] = start & (free == k[{b1}:0]);
-    comes[k] = starts[k] | (arrive & (arrive_slot == k[{b1}:0]));
+    comes[k] = starts[k] | (arrive & busy[k] & (arrive_slot == k[{b1}:0]));
     others[k] = comes[k] | (ready[k] & ~own[k]);
     ended[k] = own[k] & finish;
   end
