@@ -71,7 +71,7 @@ impl Tools {
         let log = parent.join("fpga-tools.log");
         let mut make = Command::new("python3");
         run_within(
-            make.args(["-m", "venv"]).arg(dir),
+            make.args(["-m", "venv", "--clear"]).arg(dir),
             Duration::from_secs(120),
             &log,
         )?;
