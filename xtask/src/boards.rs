@@ -1,22 +1,15 @@
 //! The demonstration system: its self-test through the simulated serial line, and bitstreams for the boards.
 
 use crate::report::Report;
-use crate::tools::run as tool;
-use crate::{root, target};
+use crate::target;
+use crate::tools::{portcullis, run as tool};
 use portcullis_board::boards::BOARDS;
 use portcullis_board::tools::Tools;
-use std::process::Command;
 
 /// The command of a user, on the generated Verilog.
 pub fn self_test(report: &mut Report) {
     report.step("self-test of the board", || {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let text = tool(
-            Command::new(cargo)
-                .args(["run", "--release", "--locked", "-q", "--"])
-                .args(["board", "--simulate", "self-test"])
-                .current_dir(root()),
-        )?;
+        let text = tool(portcullis().args(["board", "--simulate", "self-test"]))?;
         let steps = text.lines().filter(|l| l.starts_with("passed:")).count();
         Ok(format!("{steps} steps, every byte through the UART"))
     });

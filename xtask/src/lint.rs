@@ -1,7 +1,7 @@
 //! The generated Verilog, and what three tools say about it.
 
 use crate::report::Report;
-use crate::tools::{make_dir, run as tool};
+use crate::tools::{make_dir, portcullis, run as tool};
 use crate::{root, target};
 use std::path::Path;
 use std::process::Command;
@@ -12,13 +12,10 @@ pub fn generate(config: &str, bus: &str, file: &Path) -> Result<String, String> 
     if file.exists() {
         std::fs::remove_file(file).map_err(|e| format!("{}: {e}", file.display()))?;
     }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     tool(
-        Command::new(cargo)
-            .args(["run", "--release", "--locked", "-q", "--"])
+        portcullis()
             .args(["verilog", "--config", config, "--bus", bus, "-o"])
-            .arg(&dir)
-            .current_dir(root()),
+            .arg(&dir),
     )?;
     let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
     let lines = text.lines().count();
@@ -29,14 +26,11 @@ pub fn generate(config: &str, bus: &str, file: &Path) -> Result<String, String> 
 /// Asks the command `portcullis` for the registers as C header and SVD file, and sees that C compilers take the header.
 pub fn registers() -> Result<String, String> {
     let dir = make_dir(&target().join("verilog"))?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     for config in portcullis_regmap::config::CONFIGS {
         tool(
-            Command::new(&cargo)
-                .args(["run", "--release", "--locked", "-q", "--"])
+            portcullis()
                 .args(["registers", "--c", "--svd", "--config", config.name, "-o"])
-                .arg(&dir)
-                .current_dir(root()),
+                .arg(&dir),
         )?;
     }
     let text = tool(

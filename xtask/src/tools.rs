@@ -1,6 +1,7 @@
 //! Programs of the system: found, or installed with the system's package manager.
 
 use crate::report::Report;
+use crate::root;
 pub use portcullis_board::tools::{make_dir, run, run_within, write};
 use std::process::Command;
 
@@ -13,6 +14,16 @@ const PACKAGES: [(&str, &str); 6] = [
     ("python3", "python3-venv"),
     ("c++", "g++"),
 ];
+
+/// The command `portcullis` as a user builds it, with arguments still to come.
+pub fn portcullis() -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["run", "--release", "--locked", "-q", "--"])
+        .current_dir(root());
+    command
+}
 
 fn is_root() -> bool {
     Command::new("id")
