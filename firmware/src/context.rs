@@ -4,13 +4,13 @@
 use portcullis_regmap::command::Command;
 use portcullis_regmap::ddt::{Iosatp, Tc, dc};
 
-use crate::device::{Device, Standing};
+use crate::device::Device;
 use crate::group::GroupState;
 use crate::hw::{Fail, Hw};
 use crate::iommu::Inner;
-use crate::platform::{Barrier, Event, Platform, StoreWidth};
+use crate::platform::{Barrier, Change, Event, Path, Platform, StoreWidth};
 use crate::pool::PageList;
-use crate::types::{DeviceId, GroupId};
+use crate::types::{DeviceId, GroupId, Pasid};
 use crate::{Error, PhysAddr};
 
 /// Why a change would interrupt DMA.
@@ -79,6 +79,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         manner: Manner,
     ) -> Result<(), Error> {
         let old = self.state(id).ok_or(Error::NoDevice)?.fsc();
+        let waited = self.hw.stats.fence_wait_us;
         let hitless = manner == Manner::Hitless;
         let idle = manner != Manner::ToDefault && self.has_deferred(id);
         if idle && hitless {
@@ -93,9 +94,6 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             self.purged(id);
             return Err(Error::Io);
         }
-        if idle {
-            self.end_deferral(id);
-        }
         if self.directory(id).is_some() {
             let kept = old.zip(target);
             if hitless && kept.is_none_or(|(from, to)| Hw::<P>::swappable(from, to).is_err()) {
@@ -103,29 +101,66 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             }
             return self.set_process(id, 0, Self::pscid(id), old, target);
         }
+        if idle {
+            self.end_deferral(id);
+        }
+        let result = self.bring(id, old, target, hitless, idle);
+        if idle {
+            self.deferral_ended(id, result.is_ok());
+        }
+        self.changed(id, None, old, target, result?, waited);
+        Ok(())
+    }
+
+    fn bring(
+        &mut self,
+        id: GroupId,
+        old: Option<u64>,
+        target: Option<u64>,
+        hitless: bool,
+        idle: bool,
+    ) -> Result<Path, Error> {
         match (old, target) {
-            (_, None) => self.block(id, None),
-            (Some(_), Some(fsc)) if idle => {
-                self.block(id, None)?;
-                self.publish(id, fsc, None)
-            }
+            (_, None) => self.block(id, None).map(|()| Path::Block),
             (None, Some(_)) if hitless => Err(Error::NotSupported),
             (None, Some(fsc)) => {
                 if self.of(id, None).any(|d| d.quiet) {
                     // Quiet contexts are valid; fields change only under V=0.
                     self.block(id, None)?;
                 }
-                self.publish(id, fsc, None)
+                self.publish(id, fsc).map(|()| Path::Publish)
             }
             (Some(old), Some(fsc)) => match Hw::<P>::swappable(old, fsc) {
-                Ok(()) => self.swap(id, old, fsc),
+                Ok(()) if !idle => self.swap(id, old, fsc).map(|()| Path::Swap),
                 Err(_) if hitless => Err(Error::NotSupported),
-                Err(_) => {
+                _ => {
                     self.block(id, None)?;
-                    self.publish(id, fsc, None)
+                    self.publish(id, fsc).map(|()| Path::Slow)
                 }
             },
         }
+    }
+
+    /// Tells of a change that is done and began when `waited` was the time spent in waits.
+    pub(crate) fn changed(
+        &mut self,
+        group: GroupId,
+        device: Option<DeviceId>,
+        old: Option<u64>,
+        new: Option<u64>,
+        path: Path,
+        waited: u64,
+    ) {
+        let wait_us = self.hw.stats.fence_wait_us - waited;
+        self.hw.p.event(Event::Changed(Change {
+            group,
+            device,
+            pasid: Pasid(0),
+            old,
+            new,
+            path,
+            wait_us,
+        }));
     }
 
     /// Devices of a group, or one of them.
@@ -134,7 +169,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// BLOCK: V=0 everywhere, then SYNC; only then is what the contexts led to out of reach.
-    pub(crate) fn block(&mut self, id: GroupId, only: Option<DeviceId>) -> Result<(), Error> {
+    fn block(&mut self, id: GroupId, only: Option<DeviceId>) -> Result<(), Error> {
         let result = self.invalidate_contexts(id, only);
         let result = self.hw.settle(result);
         self.purged(id);
@@ -145,7 +180,15 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         for device in blocked.filter(|d| selected(d, id, only)) {
             device.quiet = false;
         }
-        self.hw.p.event(Event::Blocked { group: id });
+        Ok(())
+    }
+
+    /// BLOCK of one device, whose group stays where it is.
+    pub(crate) fn block_device(&mut self, device: &Device) -> Result<(), Error> {
+        let (id, waited) = (device.group, self.hw.stats.fence_wait_us);
+        let old = self.wanted(id).map(|(_, fsc)| fsc);
+        self.block(id, Some(device.id))?;
+        self.changed(id, Some(device.id), old, None, Path::Block, waited);
         Ok(())
     }
 
@@ -198,8 +241,9 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         let Some((tc, fsc)) = self.wanted(id) else {
             return Ok(());
         };
+        let waited = self.hw.stats.fence_wait_us;
         self.publish_as(id, fsc, Some(device), tc)?;
-        self.hw.p.event(Event::Published { group: id, fsc });
+        self.changed(id, Some(device), None, Some(fsc), Path::Publish, waited);
         Ok(())
     }
 
@@ -213,19 +257,12 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         })
     }
 
-    /// PUB: everything but V, then SYNC, then V=1, for all devices of the group or one of them.
+    /// PUB: everything but V, then SYNC, then V=1, for all devices of the group.
     ///
     /// The SYNC comes first because contexts may be read in any order: a read begun before the fields were stored must
     /// be over before V can be seen. It also purges the PSCID, so nothing older than the publication is ever hit.
-    pub(crate) fn publish(
-        &mut self,
-        id: GroupId,
-        fsc: u64,
-        only: Option<DeviceId>,
-    ) -> Result<(), Error> {
-        self.publish_as(id, fsc, only, Tc::new().with_v(true))?;
-        self.hw.p.event(Event::Published { group: id, fsc });
-        Ok(())
+    fn publish(&mut self, id: GroupId, fsc: u64) -> Result<(), Error> {
+        self.publish_as(id, fsc, None, Tc::new().with_v(true))
     }
 
     fn publish_as(
@@ -280,9 +317,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         let result = self.swap_contexts(id, old, fsc);
         let result = self.hw.settle(result);
         self.purged(id);
-        result?;
-        self.hw.p.event(Event::Swapped { group: id, fsc });
-        Ok(())
+        result
     }
 
     fn swap_contexts(&mut self, id: GroupId, old: u64, fsc: u64) -> Result<(), Fail> {
@@ -374,7 +409,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
 fn selected(device: &Device, group: GroupId, only: Option<DeviceId>) -> bool {
     let named = match only {
         Some(id) => device.id == id,
-        None => device.standing == Standing::Normal,
+        None => device.standing.follows(),
     };
     device.group == group && named
 }

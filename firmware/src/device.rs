@@ -17,6 +17,8 @@ pub(crate) struct Device {
     pub(crate) policy: Policy,
     pub(crate) untrusted: bool,
     pub(crate) standing: Standing,
+    /// Its last reset: a guard left over from an earlier one, or from before a removal, ends nothing.
+    reset: u32,
     /// A record of it was delivered since the last poll, and polls in a row that found one.
     pub(crate) faulted: bool,
     pub(crate) storms: u8,
@@ -30,8 +32,31 @@ pub(crate) enum Standing {
     Normal,
     /// The default domain is attached at the first use, anything else at once.
     Deferred,
+    /// Deferred until now: takes part in the change at hand, and is deferred again if that fails.
+    Joining,
     /// Being reset.
-    Resetting,
+    Resetting {
+        /// Deferred when the reset began, and nothing has ended that since.
+        deferred: bool,
+    },
+}
+
+impl Standing {
+    /// Whether its context does what its group's do.
+    pub(crate) fn follows(self) -> bool {
+        matches!(self, Standing::Normal | Standing::Joining)
+    }
+
+    fn is_deferred(self) -> bool {
+        matches!(
+            self,
+            Standing::Deferred | Standing::Resetting { deferred: true }
+        )
+    }
+
+    fn is_resetting(self) -> bool {
+        matches!(self, Standing::Resetting { .. })
+    }
 }
 
 /// A device is being reset: it is blocked, and nothing new can be attached to its group. Dropping it ends that, and the
@@ -40,6 +65,7 @@ pub(crate) enum Standing {
 pub struct DeviceReset<'i, P: Platform, const DEVICES: usize = 16> {
     iommu: &'i Iommu<P, DEVICES>,
     device: DeviceId,
+    serial: u32,
 }
 
 impl<P: Platform, const DEVICES: usize> DeviceReset<'_, P, DEVICES> {
@@ -50,7 +76,7 @@ impl<P: Platform, const DEVICES: usize> DeviceReset<'_, P, DEVICES> {
 impl<P: Platform, const DEVICES: usize> Drop for DeviceReset<'_, P, DEVICES> {
     fn drop(&mut self) {
         // A failure shows in the health of the IOMMU; then translation is off.
-        let _ = self.iommu.with(|i| i.end_reset(self.device));
+        let _ = self.iommu.with(|i| i.end_reset(self.device, self.serial));
     }
 }
 
@@ -69,10 +95,11 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
     /// # Errors
     /// [`Error::NoDevice`]. [`Error::Busy`]: it is being reset already. [`Error::Io`].
     pub fn reset_device(&self, device: DeviceId) -> Result<DeviceReset<'_, P, DEVICES>, Error> {
-        self.with(|i| i.begin_reset(device))?;
+        let serial = self.with(|i| i.begin_reset(device))?;
         Ok(DeviceReset {
             iommu: self,
             device,
+            serial,
         })
     }
 }
@@ -171,6 +198,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             } else {
                 Standing::Normal
             },
+            reset: 0,
             faulted: false,
             storms: 0,
             quiet: false,
@@ -213,7 +241,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             return Err(Error::Busy);
         }
         if self.is_live(&device) {
-            self.block(device.group, Some(device.id))?;
+            self.block_device(&device)?;
         }
         self.forget(device);
         Ok(())
@@ -224,7 +252,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         let device = *self.device(id).ok_or(Error::NoDevice)?;
         if self.hw.usable().is_ok() && self.is_live(&device) {
             // The hardware's failure shows in its health; the device is gone all the same.
-            let _ = self.block(device.group, Some(device.id));
+            let _ = self.block_device(&device);
         }
         self.forget(device);
         Ok(())
@@ -232,7 +260,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
 
     /// Whether its context is valid.
     fn is_live(&self, device: &Device) -> bool {
-        let follows = device.standing == Standing::Normal && self.is_open(device.group);
+        let follows = device.standing.follows() && self.is_open(device.group);
         follows || device.quiet
     }
 
@@ -265,61 +293,83 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     pub(crate) fn has_deferred(&self, group: GroupId) -> bool {
-        self.devices_of(group)
-            .any(|d| d.standing == Standing::Deferred)
+        self.devices_of(group).any(|d| d.standing.is_deferred())
     }
 
-    /// Deferred devices follow their group from now on; their contexts are still idle.
+    /// Deferred devices take part in a change; their contexts are still idle.
     pub(crate) fn end_deferral(&mut self, group: GroupId) {
         for device in self.devices.iter_mut().flatten() {
             if device.group == group && device.standing == Standing::Deferred {
-                device.standing = Standing::Normal;
+                device.standing = Standing::Joining;
             }
+        }
+    }
+
+    /// They follow their group from now on, or are deferred as before if the change has failed. One that is being reset
+    /// follows when that ends.
+    pub(crate) fn deferral_ended(&mut self, group: GroupId, done: bool) {
+        for device in self.devices.iter_mut().flatten() {
+            device.standing = match device.standing {
+                _ if device.group != group => continue,
+                Standing::Joining if done => Standing::Normal,
+                Standing::Joining => Standing::Deferred,
+                Standing::Resetting { .. } if done => Standing::Resetting { deferred: false },
+                other => other,
+            };
         }
     }
 
     /// First use: devices whose attach was deferred get the default domain now.
     pub(crate) fn attach_deferred(&mut self, group: GroupId) -> Result<(), Error> {
+        if !self.has_deferred(group) {
+            return Ok(());
+        }
+        self.end_deferral(group);
+        let mut result = Ok(());
         for slot in 0..DEVICES {
-            let deferred = |d: &Device| d.group == group && d.standing == Standing::Deferred;
-            let Some(device) = self.devices[slot].filter(deferred) else {
-                continue;
-            };
-            self.follow(group, device.id)?;
-            if let Some(device) = self.device_mut(device.id) {
-                device.standing = Standing::Normal;
+            let joins = |d: &Device| d.group == group && d.standing == Standing::Joining;
+            if let Some(device) = self.devices[slot].filter(joins) {
+                result = result.and_then(|()| self.follow(group, device.id));
             }
         }
-        Ok(())
+        self.deferral_ended(group, result.is_ok());
+        result
     }
 
     pub(crate) fn is_resetting(&self, group: GroupId) -> bool {
-        self.devices_of(group)
-            .any(|d| d.standing == Standing::Resetting)
+        self.devices_of(group).any(|d| d.standing.is_resetting())
     }
 
-    fn begin_reset(&mut self, id: DeviceId) -> Result<(), Error> {
+    /// Answers its serial number.
+    fn begin_reset(&mut self, id: DeviceId) -> Result<u32, Error> {
         self.hw.usable()?;
         let device = *self.device(id).ok_or(Error::NoDevice)?;
-        if device.standing == Standing::Resetting {
+        if device.standing.is_resetting() {
             return Err(Error::Busy);
         }
         if self.is_live(&device) {
-            self.block(device.group, Some(id))?;
+            self.block_device(&device)?;
         }
+        self.generations = self.generations.wrapping_add(1);
+        let serial = self.generations;
         if let Some(device) = self.device_mut(id) {
-            device.standing = Standing::Resetting;
+            let deferred = device.standing.is_deferred();
+            (device.standing, device.reset) = (Standing::Resetting { deferred }, serial);
         }
-        Ok(())
+        Ok(serial)
     }
 
-    fn end_reset(&mut self, id: DeviceId) -> Result<(), Error> {
+    fn end_reset(&mut self, id: DeviceId, serial: u32) -> Result<(), Error> {
         let Some(device) = self
             .device_mut(id)
-            .filter(|d| d.standing == Standing::Resetting)
+            .filter(|d| d.standing.is_resetting() && d.reset == serial)
         else {
             return Ok(());
         };
+        if device.standing.is_deferred() {
+            device.standing = Standing::Deferred;
+            return Ok(());
+        }
         device.standing = Standing::Normal;
         let group = device.group;
         // While translation is off, what the context says is put right by `recover`.

@@ -124,7 +124,8 @@ impl<P: Platform, const DEVICES: usize, B: DmaBuffer> fmt::Debug for Pending<'_,
 
 impl<'i, P: Platform, const DEVICES: usize> KernelUse<'i, P, DEVICES> {
     /// Maps a buffer in the default domain, wherever there is room; devices of the group find it at [`Mapped::iova`].
-    /// Issues no command.
+    /// Issues no command. Where the default domain is identity there is nothing to map: devices find the buffer at its
+    /// own address, and could reach it all along.
     ///
     /// # Errors
     /// [`Error::Invalid`]: the buffer is not made of whole pages, or is memory of the IOMMU itself.
@@ -160,7 +161,9 @@ impl<'i, P: Platform, const DEVICES: usize, B: DmaBuffer> Mapped<'i, P, DEVICES,
         self.place.bytes
     }
 
-    /// Takes the buffer back: on return no device reaches it, and nothing granted before is still on the way.
+    /// Takes the buffer back: on return no device reaches it, and nothing granted before is still on the way. Where the
+    /// default domain is identity, devices reach all of memory before and after: the buffer comes back at once, without
+    /// a command, and only the device's driver can know that the device has finished with it.
     ///
     /// # Errors
     /// [`Error::Io`]: the hardware does not answer, and devices may still reach the buffer. It stays mapped.

@@ -75,7 +75,10 @@ impl<'i, P: Platform, const DEVICES: usize> Faults<'i, P, DEVICES> {
             }
             self.iommu.with(|i| i.hw.release_faults())?;
         }
-        drained.lost = self.iommu.with(|i| i.hw.clear_fault_errors())?;
+        // Without room nothing is gained: the next fault would be lost like the last one.
+        if drained.records > 0 || !drained.more {
+            drained.lost = self.iommu.with(|i| i.hw.clear_fault_errors())?;
+        }
         Ok(drained)
     }
 }

@@ -385,12 +385,12 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// As [`Inner::replace`], but only if nobody attached anything.
-    pub(crate) fn attach(&mut self, id: GroupId, fsc: u64) -> Result<(), Error> {
+    pub(crate) fn attach(&mut self, id: GroupId, fsc: u64, hitless: bool) -> Result<(), Error> {
         self.hw.usable()?;
         if matches!(self.state_mut(id)?.current, Current::User(_)) {
             return Err(Error::Busy);
         }
-        self.replace(id, fsc, false)
+        self.replace(id, fsc, hitless)
     }
 
     /// Whatever is attached, away: to blocked if the group is owned, to the default domain if not. Cannot fail: either

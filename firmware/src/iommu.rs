@@ -202,7 +202,7 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
             command_queue: i.hw.ring.entries() as u32,
             fault_queue: 1 << i.hw.faults.log2,
             deferred_flush: i.hw.config.deferred_flush,
-            process_id_bits: crate::process::bits(i.hw.caps),
+            process_id_bits: crate::pdt::bits(i.hw.caps),
         })
     }
 

@@ -88,10 +88,39 @@ impl<'i, P: Platform, const DEVICES: usize> KernelUse<'i, P, DEVICES> {
         self,
         domain: D,
     ) -> Result<DriverManaged<'i, P, DEVICES, D>, AttachError<Self, D>> {
+        self.enter(domain, false)
+    }
+
+    /// As [`KernelUse::attach`], but no DMA is dropped on the way, provided that the default domain translates alike what
+    /// devices use.
+    ///
+    /// # Errors
+    /// As [`KernelUse::attach`]; [`Error::NotSupported`](crate::Error::NotSupported) if that is impossible, and then
+    /// nothing has changed.
+    pub fn attach_hitless<D: Attach<P, DEVICES>>(
+        self,
+        domain: D,
+    ) -> Result<DriverManaged<'i, P, DEVICES, D>, AttachError<Self, D>> {
+        self.enter(domain, true)
+    }
+
+    /// Whether [`KernelUse::attach_hitless`] with this domain can work.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn hitless<D: Attach<P, DEVICES>>(&self, domain: &D) -> Result<(), NotHitless> {
+        hitless(self.iommu, self.group, domain)
+    }
+
+    fn enter<D: Attach<P, DEVICES>>(
+        self,
+        domain: D,
+        hitless: bool,
+    ) -> Result<DriverManaged<'i, P, DEVICES, D>, AttachError<Self, D>> {
         let (iommu, group) = (self.iommu, self.group);
         let result = domain
             .fsc(iommu)
-            .and_then(|fsc| iommu.with(|i| i.attach(group, fsc)));
+            .and_then(|fsc| iommu.with(|i| i.attach(group, fsc, hitless)));
         match result {
             Ok(()) => Ok(DriverManaged {
                 lease: Lease { iommu, group },
@@ -111,7 +140,7 @@ impl<'i, P: Platform, const DEVICES: usize> KernelUse<'i, P, DEVICES> {
     /// # Errors
     /// [`Error::NotSupported`]: the hardware has no process directories, or the group none. [`Error::Invalid`]: 0, or
     /// beyond [`Limits::process_id_bits`](crate::Limits::process_id_bits). [`Error::Busy`]: it is taken, or a device is
-    /// being reset. [`Error::NoSpace`]: as many are attached as this self.iommu has room for devices. [`Error::NoMemory`].
+    /// being reset. [`Error::NoSpace`]: as many are attached as this IOMMU has room for devices. [`Error::NoMemory`].
     /// Otherwise as attaching. The domain comes back.
     pub fn attach_pasid<E: Attach<P, DEVICES>>(
         &self,

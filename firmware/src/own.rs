@@ -158,7 +158,7 @@ impl<'i, P: Platform, const DEVICES: usize> OwnedGroup<'i, P, DEVICES, Blocked> 
         let (iommu, group) = (self.lease.iommu, self.lease.group);
         let result = domain
             .fsc(iommu)
-            .and_then(|fsc| iommu.with(|i| i.attach(group, fsc)));
+            .and_then(|fsc| iommu.with(|i| i.attach(group, fsc, false)));
         match result {
             Ok(()) => Ok(OwnedGroup {
                 lease: self.lease,

@@ -18,7 +18,7 @@ pub use wrap::{Faulty, FaultyError, Op, Trace};
 use core::fmt::Debug;
 
 use crate::PhysAddr;
-use crate::types::{DeviceId, GroupId};
+use crate::types::{DeviceId, GroupId, Pasid};
 
 /// The IOMMU's register page. Offsets are bytes in the page.
 pub trait Registers {
@@ -176,25 +176,9 @@ pub enum Event {
         /// Reads of `cqh` it took.
         polls: u32,
     },
-    /// A group's contexts became invalid; nothing that came before can still land.
-    Blocked {
-        /// The group.
-        group: GroupId,
-    },
-    /// A group's contexts now lead to the translation with this `fsc`.
-    Published {
-        /// The group.
-        group: GroupId,
-        /// Fourth doubleword of the contexts.
-        fsc: u64,
-    },
-    /// A group's contexts lead to the translation with this `fsc` now; no DMA was dropped on the way.
-    Swapped {
-        /// The group.
-        group: GroupId,
-        /// Fourth doubleword of the contexts.
-        fsc: u64,
-    },
+    /// DMA of a group reaches something else now; one event per change. A change that failed is none: then
+    /// [`Event::Closed`] or [`Event::Wedged`] came.
+    Changed(Change),
     /// A device reported too many faults: they are no longer recorded. What it reaches is as before.
     Quieted {
         /// The device.
@@ -220,6 +204,38 @@ pub enum Event {
     Closed,
     /// The hardware does not answer: what it does is unknown.
     Wedged,
+}
+
+/// What [`Event::Changed`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The group.
+    pub group: GroupId,
+    /// The only device that it concerns, as it comes, goes, or is reset; `None`: all of them.
+    pub device: Option<DeviceId>,
+    /// The process id that it concerns; 0 is the traffic without one.
+    pub pasid: Pasid,
+    /// Fourth doubleword of the contexts before, a process context's for a process id; `None`: blocked.
+    pub old: Option<u64>,
+    /// The same by now.
+    pub new: Option<u64>,
+    /// How it was done.
+    pub path: Path,
+    /// Time that the fences of the change took, in microseconds: all of it but for a few stores.
+    pub wait_us: u64,
+}
+
+/// Ways to change what DMA reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// To blocked: nothing that came before can still land.
+    Block,
+    /// From blocked.
+    Publish,
+    /// From one translation to another by one store: no DMA was dropped.
+    Swap,
+    /// From one translation to another by way of blocked.
+    Slow,
 }
 
 /// Everything together; implemented for whatever has the parts.

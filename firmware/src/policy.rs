@@ -50,6 +50,11 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             }
             Current::Blocked | Current::Default => {}
         }
+        for slot in 0..DEVICES {
+            if let Some(process) = self.processes[slot].filter(|p| p.group == id) {
+                self.check_user(process.fsc, info.regions, false)?;
+            }
+        }
         let untrusted = info.untrusted || self.devices_of(id).any(|d| d.untrusted);
         let of = |p: fn(&Policy) -> bool| self.devices_of(id).any(|d| p(&d.policy));
         let (identity, dma) = (of(is_identity), of(is_dma));

@@ -3,7 +3,6 @@
 use portcullis_regmap::regs::{Capabilities, Ddtp, iommu_mode, offset};
 
 use crate::Error;
-use crate::device::Standing;
 use crate::hw::{Fail, Hw};
 use crate::iommu::{Inner, Iommu};
 use crate::platform::{Barrier, Event, Platform};
@@ -77,7 +76,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             };
             (device.quiet, device.storms) = (false, 0);
             let device = *device;
-            let follows = device.standing == Standing::Normal;
+            let follows = device.standing.follows();
             let wanted = self.wanted(device.group).filter(|_| follows);
             let (pscid, idle) = (Self::pscid(device.group), self.idle_fsc(device.group));
             self.hw

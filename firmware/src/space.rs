@@ -146,15 +146,15 @@ impl<'i, P: Platform, const DEVICES: usize> AddressSpace<'i, P, DEVICES> {
         self.iommu.with(|i| i.reusable(self.table, deferred.stamp))
     }
 
-    /// Where an address leads, and what may be done there; `None` if nowhere.
+    /// Where an address leads, and what may be done there; `None` if nowhere, or if the memory cannot be read.
     pub fn translate(&self, iova: Iova) -> Option<(PhysAddr, Perm)> {
         if iova.0 >= self.table.mode.aperture_end() {
             return None;
         }
-        self.iommu
-            .with(|i| i.hw.translate(self.table, iova.0))
-            .ok()
-            .flatten()
+        self.iommu.with(|i| match i.hw.wedged() {
+            true => None,
+            false => i.hw.translate(self.table, iova.0).ok().flatten(),
+        })
     }
 
     /// The length, if the range is one that this domain can map.
@@ -198,7 +198,13 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         if self.hw.pool.overlaps(pa, request.len) || self.forbidden(table, request) {
             return Err(Error::Invalid);
         }
-        self.hw.map(table, request)
+        self.hw.map(table, request)?;
+        if self.hw.config.notify_on_map {
+            let mut made = Gone::default();
+            made.ranges.add(request.iova, request.len);
+            self.invalidate(table, &mut made)?;
+        }
+        Ok(())
     }
 
     /// Whether a device that can reach the table by now must not see such a mapping.
@@ -243,7 +249,11 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     #[inline(never)]
     pub(crate) fn invalidate(&mut self, table: Table, gone: &mut Gone) -> Result<(), Error> {
         if gone.is_empty() {
-            return Ok(());
+            return if self.hw.wedged() {
+                Err(Error::Io)
+            } else {
+                Ok(())
+            };
         }
         let fsc = table.fsc();
         if self.hw.usable().is_ok() && self.leads_to(fsc) {
@@ -290,6 +300,9 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
 
     /// Ends all deferred unmaps of a table.
     pub(crate) fn flush_space(&mut self, table: Table) -> Result<(), Error> {
+        if self.hw.wedged() {
+            return Err(Error::Io);
+        }
         for slot in 0..DEVICES as u16 {
             let at = |id: &GroupId| id.slot == slot;
             let found = self.groups_at(table.fsc()).find(at);

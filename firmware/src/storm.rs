@@ -3,7 +3,6 @@
 use portcullis_regmap::regs::{Ipsr, offset};
 
 use crate::Error;
-use crate::device::Standing;
 use crate::hw::{Fail, Hw};
 use crate::iommu::{Inner, Iommu, Polled};
 use crate::platform::Platform;
@@ -93,7 +92,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             };
             let device = *device;
             // Where a directory is, DTF would be shared by all process ids.
-            let may = device.standing == Standing::Normal && self.directory(device.group).is_none();
+            let may = device.standing.follows() && self.directory(device.group).is_none();
             if limit > 0 && device.storms >= limit && !device.quiet && may {
                 self.hush(device)?;
                 quieted += 1;

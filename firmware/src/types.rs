@@ -283,6 +283,9 @@ pub struct Config {
     pub table_chunk: u32,
     /// Polls in a row that each found faults of a device after which its faults are no longer reported; 0 means never.
     pub storm_polls: u8,
+    /// Invalidate what was mapped: for emulated IOMMUs, whose host learns of a mapping by that. Hardware does not need it,
+    /// since it caches no invalid entries.
+    pub notify_on_map: bool,
     /// Use 64 KiB NAPOT leaves. They spare cache entries; without `capabilities.S`, unmapping one takes 16 commands.
     pub napot: bool,
     /// Let the queues raise the interrupt wire.
@@ -303,6 +306,7 @@ impl Default for Config {
             flush_age_us: 10_000,
             table_chunk: 16,
             storm_polls: 10,
+            notify_on_map: false,
             napot: false,
             interrupts: true,
             take_over: false,

@@ -224,3 +224,27 @@ fn faults_noncoherent() {
         assert_eq!(drain(&iommu, 8).0[0].record.iotval(), n << 12);
     }
 }
+
+/// Section 3.12: the loss is cleared after room was made, so a drain without budget leaves it for the next one.
+#[test]
+fn s312_loss_is_cleared_when_there_is_room() {
+    let w = world();
+    let config = Config {
+        fault_queue: 4,
+        ..dma_default()
+    };
+    let iommu = start(&w, config);
+    iommu.add_device(DEV.into()).unwrap();
+    for n in 0..5 {
+        w.borrow_mut().dma(DEV.0, n << 12, Dma::Read).unwrap_err();
+    }
+    let nothing = iommu.faults().drain(0, |_| panic!("no budget")).unwrap();
+    assert_eq!(
+        (nothing.records, nothing.lost, nothing.more),
+        (0, false, true)
+    );
+    assert_eq!(iommu.stats().fault_losses, 0);
+    let all = iommu.faults().drain(8, |_| {}).unwrap();
+    assert_eq!((all.records, all.lost, all.more), (3, true, false));
+    assert_eq!(iommu.stats().fault_losses, 1);
+}

@@ -597,3 +597,29 @@ fn deeper_formats() {
     drop(iommu);
     assert_eq!(w.borrow().used(), 0);
 }
+
+/// Requirement R-49: map needs no invalidation, but emulated IOMMUs learn of it by one (`notify_on_map`).
+#[test]
+fn r49_notification_of_a_map() {
+    for notify_on_map in [false, true] {
+        let w = world();
+        let config = Config {
+            notify_on_map,
+            ..dma_default()
+        };
+        let (iommu, log) = traced(&w, config);
+        iommu.add_device(DEV.into()).unwrap();
+        let owned = iommu.group(DEV).unwrap().claim(&owner(1)).unwrap();
+        let domain = iommu.paging_domain(DomainConfig::default()).unwrap();
+        log.borrow_mut().clear();
+        map(&domain, 0x7000, 0x10_0000, 0x2000, Perm::READ).unwrap();
+        assert_eq!(commands(&w, &log), [], "nothing leads there");
+        let owned = owned.attach(domain).unwrap();
+        log.borrow_mut().clear();
+        map(owned.domain(), 0xa000, 0x10_0000, 0x2000, Perm::READ).unwrap();
+        let page = |iova: u64| (0x1_0000_1401, iova >> 12 << 10);
+        let expected = [page(0xa000), page(0xb000), (0x3002, 0)];
+        let expected: &[_] = if notify_on_map { &expected } else { &[] };
+        assert_eq!(commands(&w, &log), expected);
+    }
+}

@@ -3,8 +3,7 @@
 mod common;
 
 use common::{Step::*, *};
-use portcullis::platform::Barrier::*;
-use portcullis::platform::Event;
+use portcullis::platform::{Barrier::*, Event, Path};
 use portcullis::*;
 use portcullis_regmap::command::Op;
 use portcullis_regmap::config::TINY;
@@ -504,15 +503,34 @@ fn r27_events() {
         .unwrap()
         .release();
     let m = w.borrow();
-    let changes: Vec<_> = m
-        .events
-        .iter()
-        .filter(|e| matches!(e, Event::Blocked { .. } | Event::Published { .. }))
-        .collect();
-    let blocked = |e: &Event| matches!(e, Event::Blocked { group } if *group == id);
+    let changes = m.events.iter().filter_map(|e| match e {
+        Event::Changed(c) if c.group == id && c.pasid == Pasid(0) => Some(c.path),
+        _ => None,
+    });
+    let [block, publish] = [Path::Block, Path::Publish];
     assert_eq!(
-        changes.iter().map(|e| blocked(e)).collect::<Vec<_>>(),
-        [true, false, true, false]
+        changes.collect::<Vec<_>>(),
+        [block, publish, block, publish],
+        "claim, attach, and release by way of blocked"
+    );
+    drop(m);
+    // One device that comes and goes.
+    w.borrow_mut().events.clear();
+    let joining = DeviceInfo {
+        group: Some(id),
+        ..DeviceId(9).into()
+    };
+    iommu.add_device(joining).unwrap();
+    iommu.remove_device(DeviceId(9)).unwrap();
+    let m = w.borrow();
+    let changes = m.events.iter().filter_map(|e| match e {
+        Event::Changed(c) => Some((c.device, c.path)),
+        _ => None,
+    });
+    let device = Some(DeviceId(9));
+    assert_eq!(
+        changes.collect::<Vec<_>>(),
+        [(device, publish), (device, block)]
     );
 }
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use portcullis::platform::{Faulty, Platform};
+use portcullis::platform::{Event, Faulty, Path, Platform};
 use portcullis::*;
 
 const DEV: DeviceId = DeviceId(3);
@@ -174,6 +174,11 @@ fn t71_answers() {
     drop(room);
     owned.release();
     assert_eq!([None, Some(1)].map(|p| read(&w, p)), [Err(13), Err(266)]);
+    let refused = stale
+        .replace(coloured(&iommu, 0x60_0000))
+        .expect_err("stale");
+    assert_eq!(refused.error, Error::NotPermitted, "nobody owns the group");
+    let stale = refused.guard;
     let owned = iommu.group(DEV).unwrap().claim(&owner(1)).unwrap();
     let next = owned
         .attach_pasid(Pasid(1), coloured(&iommu, 0x50_0000))
@@ -238,9 +243,13 @@ fn s6_processes_of_vanished_devices() {
         .attach_pasid(Pasid(5), coloured(&iommu, 0x20_0000))
         .unwrap();
     iommu.device_gone(DEV).unwrap();
+    let refused = guard
+        .replace(coloured(&iommu, 0x30_0000))
+        .expect_err("no device");
+    assert_eq!(refused.error, Error::NoDevice);
     let (owned, first) = owned.detach();
     drop(first);
-    let second = guard.detach();
+    let second = refused.guard.detach();
     drop(second);
     let joining = DeviceInfo {
         group: Some(id),
@@ -255,6 +264,67 @@ fn s6_processes_of_vanished_devices() {
     assert_eq!(reached, [Err(266), Err(266), Ok(0x30_0000)]);
     drop(guard);
     owned.release();
+}
+
+/// Requirement R-80 for processes: a device that must not see what a domain maps does not join a group in which a
+/// process has it; until then it is blocked.
+#[test]
+fn r80_s23_reserved_region_against_a_process() {
+    static RESERVED: [DeviceRegion; 1] = [DeviceRegion {
+        start: 0x7000,
+        bytes: 0x1000,
+        kind: RegionKind::Reserved,
+    }];
+    let w = world_with(PD[0]);
+    let (iommu, log) = traced(&w, dma_default());
+    let id = iommu.add_device(info(DEV)).unwrap();
+    let owned = iommu.group(id).unwrap().claim(&owner(1)).unwrap();
+    let guard = owned
+        .attach_pasid(Pasid(5), coloured(&iommu, 0x10_0000))
+        .unwrap();
+    let joining = DeviceInfo {
+        group: Some(id),
+        regions: &RESERVED,
+        ..OTHER.into()
+    };
+    log.borrow_mut().clear();
+    assert_eq!(iommu.add_device(joining), Err(Error::Invalid));
+    assert_eq!(commands(&w, &log), []);
+    let other = |p| w.borrow_mut().dma_of(OTHER.0, p, 0x7000, Dma::Read);
+    assert_eq!([None, Some(5)].map(other), [Err(258); 2]);
+    drop(guard);
+    assert_eq!(iommu.add_device(joining), Ok(id));
+    let refused = owned
+        .attach_pasid(Pasid(5), coloured(&iommu, 0x10_0000))
+        .expect_err("reserved by now");
+    assert_eq!(refused.error, Error::Invalid);
+}
+
+/// Requirement R-27 for processes: the event names the process id.
+#[test]
+fn r27_events_of_a_process() {
+    let w = world_with(PD[0]);
+    let iommu = start(&w, dma_default());
+    iommu.add_device(info(DEV)).unwrap();
+    let owned = iommu.group(DEV).unwrap().claim(&owner(1)).unwrap();
+    let [a, b] = [1, 2].map(|n| coloured(&iommu, n << 20));
+    w.borrow_mut().events.clear();
+    let guard = owned.attach_pasid(Pasid(5), a).unwrap();
+    let (guard, a) = guard.replace(b).unwrap();
+    drop(guard.detach());
+    let m = w.borrow();
+    let changes = m.events.iter().filter_map(|e| match e {
+        Event::Changed(c) => Some((c.pasid, c.old.is_some(), c.new.is_some(), c.path)),
+        _ => None,
+    });
+    let expected = [
+        (Pasid(5), false, true, Path::Publish),
+        (Pasid(5), true, true, Path::Swap),
+        (Pasid(5), true, false, Path::Block),
+    ];
+    assert_eq!(changes.collect::<Vec<_>>(), expected);
+    drop(m);
+    drop(a);
 }
 
 /// Section 2.6 for processes: the N-th access fails, for every N, once, twice or for good; after recovery everything is

@@ -245,11 +245,19 @@ fn t76_one_script_three_platforms() {
         [fault, fault],
         [fault, Err(258)],
     ];
+    // The machines differ in nothing but time.
+    let timeless = |op: &Op| match *op {
+        Op::Event(Event::Changed(change)) => Op::Event(Event::Changed(Change {
+            wait_us: 0,
+            ..change
+        })),
+        op => op,
+    };
     for (name, reached, log) in &runs {
         assert_eq!(reached, &expected.as_flattened(), "{name}");
         assert!(log.len() > 1000);
         for (n, (op, direct)) in log.iter().zip(&runs[0].2).enumerate() {
-            assert_eq!(op, direct, "{name}, access {n}");
+            assert_eq!(timeless(op), timeless(direct), "{name}, access {n}");
         }
         assert_eq!(log.len(), runs[0].2.len(), "{name}");
     }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use portcullis::platform::Event;
+use portcullis::platform::{Event, Op};
 use portcullis::*;
 
 const DEV: DeviceId = DeviceId(0x25);
@@ -92,6 +92,53 @@ fn t50_s8_assume_reset() {
     assert_eq!(read(&w, DEV.0), Ok(0x20_0000));
     guard.release();
     assert_eq!(iommu.faults().drain(100, |_| {}).unwrap().records, 1 + 1);
+}
+
+/// S8: everything answers `EIO`, and memory that the hardware may still use is not even read (3.11, L4).
+#[test]
+fn t50_s8_wedged_hardware_answers_eio() {
+    let w = world();
+    let (iommu, log) = traced(&w, dma_default());
+    iommu.add_device(DEV.into()).unwrap();
+    let user = iommu.group(DEV).unwrap().use_default_domain().unwrap();
+    let domain = iommu.paging_domain(DomainConfig::default()).unwrap();
+    map(&domain, 0x7000, 0x10_0000, 0x1000, Perm::READ).unwrap();
+    w.borrow_mut().lost = true;
+    assert_eq!(iommu.poll().err(), Some(Error::Io));
+    assert_eq!(iommu.health(), Health::Wedged);
+    log.borrow_mut().clear();
+    let mapped = map(&domain, 0x9000, 0x10_0000, 0x1000, Perm::READ);
+    let gather = domain.gather();
+    let answers = [
+        iommu.add_device(DeviceId(7).into()).err(),
+        iommu.remove_device(DEV).err(),
+        iommu.reset_device(DEV).err(),
+        iommu.group(DEV).unwrap().use_default_domain().err(),
+        iommu.group(DEV).unwrap().claim(&owner(1)).err(),
+        iommu.claim_device(DEV, &owner(1)).err(),
+        iommu.paging_domain(DomainConfig::default()).err(),
+        iommu.poll().err(),
+        iommu.on_interrupt().err(),
+        iommu.faults().drain(1, |_| {}).err(),
+        mapped.err(),
+        domain.unmap(Iova(0x7000), 0x1000).err(),
+        domain.unmap_deferred(Iova(0x7000), 0x1000).err(),
+        domain.flush().err(),
+        gather.sync().err(),
+    ];
+    assert_eq!(answers, [Some(Error::Io); 15]);
+    assert_eq!(domain.translate(Iova(0x7000)), None);
+    let refused = user.attach(domain).expect_err("wedged");
+    assert_eq!(refused.error, Error::Io);
+    let (buffer, _) = buffer(0x30_0000, 0x1000);
+    let (_, error) = refused
+        .guard
+        .map(buffer, Direction::Both)
+        .expect_err("wedged");
+    assert_eq!(error, Error::Io);
+    assert_eq!(bare_steps(&w, &log), []);
+    let touched = |op: &Op| matches!(op, Op::Load(..) | Op::Store(..) | Op::Free(..));
+    assert!(!log.borrow().iter().any(touched), "{:?}", log.borrow());
 }
 
 /// Faults until the driver no longer wants to hear of them; answers the polls that took.

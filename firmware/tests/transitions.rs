@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Step::*, *};
-use portcullis::platform::{Event, Platform};
+use portcullis::platform::{Event, Path, Platform};
 use portcullis::*;
 
 const DEV: DeviceId = DeviceId(0x25);
@@ -486,16 +486,81 @@ fn r62_change_of_default_domains() {
     drop(held);
 }
 
+/// Requirement R-27: one event per change, by whatever path, with old and new and the time that its fences took.
 #[test]
 fn r27_event_of_a_swap() {
     let w = world();
+    w.borrow_mut().capabilities |= 1 << 10;
     let iommu = start(&w, dma_default());
     iommu.add_device(DEV.into()).unwrap();
     let (guard, next) = (owned(&iommu), domain(&iommu));
+    let mode = Mode::Sv48;
+    let deep = iommu.paging_domain(DomainConfig { mode }).unwrap();
+    w.borrow_mut().stall = 3;
     w.borrow_mut().events.clear();
+    let before = iommu.stats().fence_wait_us;
     let (guard, _old) = guard.replace(next).unwrap();
-    let id = guard.id();
-    let swaps = |e: &&Event| matches!(e, Event::Swapped { group, .. } if *group == id);
-    assert_eq!(w.borrow().events.iter().filter(swaps).count(), 1);
+    let between = iommu.stats().fence_wait_us;
+    w.borrow_mut().stall = 3;
+    let (guard, _old) = guard.replace(deep).unwrap();
+    let after = iommu.stats().fence_wait_us;
+    let events = w.borrow().events.clone();
+    let changes = events.iter().filter_map(|e| match e {
+        Event::Changed(change) => Some(*change),
+        _ => None,
+    });
+    let [swap, slow] = changes.collect::<Vec<_>>()[..] else {
+        panic!("one event per change: {events:?}");
+    };
+    assert_eq!((swap.path, slow.path), (Path::Swap, Path::Slow));
+    assert_eq!(
+        (swap.group, swap.device, swap.pasid),
+        (guard.id(), None, Pasid(0))
+    );
+    assert!(
+        swap.old.is_some() && swap.old != swap.new && swap.new == slow.old && slow.new != slow.old
+    );
+    assert_eq!(
+        (swap.wait_us, slow.wait_us),
+        (between - before, after - between)
+    );
+    assert!(swap.wait_us > 0 && slow.wait_us > 0);
     guard.release();
+}
+
+/// Section 2.3, row `replace_hitless`, column S2: a driver leaves its default domain without losing DMA where that is
+/// one store, and is refused with nothing changed where it is not.
+#[test]
+fn s2_replace_hitless_from_the_default_domain() {
+    let w = world();
+    w.borrow_mut().capabilities |= 1 << 10;
+    let (iommu, log) = traced(&w, dma_default());
+    iommu.add_device(DEV.into()).unwrap();
+    let group = iommu.group(DEV).unwrap();
+    let user = group.use_default_domain().unwrap();
+    let mode = Mode::Sv48;
+    let deep = iommu.paging_domain(DomainConfig { mode }).unwrap();
+    let next = domain(&iommu);
+    assert_eq!(user.hitless(&deep), Err(NotHitless::Format));
+    assert_eq!(user.hitless(&next), Ok(()));
+    log.borrow_mut().clear();
+    let refused = user.attach_hitless(deep).expect_err("two formats");
+    assert_eq!(refused.error, Error::NotSupported);
+    assert_eq!(bare_steps(&w, &log), []);
+    assert_eq!(group.status(), Status::Kernel(1));
+    w.borrow_mut().events.clear();
+    let managed = refused.guard.attach_hitless(next).unwrap();
+    let swap = |e: &&Event| matches!(e, Event::Changed(c) if c.path == Path::Swap);
+    assert_eq!(w.borrow().events.iter().filter(swap).count(), 1);
+    assert_eq!(group.status(), Status::DriverManaged(1));
+    let (user, _) = managed.detach();
+    // A default domain of type Blocked has nothing to keep.
+    drop(user);
+    let other = start(&world(), Config::default());
+    other.add_device(DEV.into()).unwrap();
+    let user = other.group(DEV).unwrap().use_default_domain().unwrap();
+    let next = other.paging_domain(DomainConfig::default()).unwrap();
+    assert_eq!(user.hitless(&next), Err(NotHitless::Blocked));
+    let refused = user.attach_hitless(next).expect_err("blocked");
+    assert_eq!(refused.error, Error::NotSupported);
 }

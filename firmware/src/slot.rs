@@ -1,0 +1,178 @@
+//! Changes of one slot of a group with a process directory, by BLOCK, PUB, SWAP or SLOW as in `context.rs`: the process
+//! context alone while other slots are attached, the device contexts with it if none is.
+
+use portcullis_regmap::pdt::pc;
+
+use crate::context::{ids, select};
+use crate::hw::{Fail, Hw};
+use crate::iommu::Inner;
+use crate::pdt::valid;
+use crate::platform::{Barrier, Change, Event, Path, Platform};
+use crate::process::Process;
+use crate::types::{GroupId, Pasid};
+use crate::{Error, PhysAddr};
+
+/// A slot of a group with a directory, as one change needs it.
+struct Slot {
+    group: GroupId,
+    pasid: u32,
+    pscid: u32,
+    /// Its process context.
+    at: PhysAddr,
+    /// Other slots are attached: they keep the device contexts valid.
+    others: bool,
+}
+
+impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
+    /// As [`Inner::set`] for the slot of one process id; the caller knows that `old` and `new` differ. Other slots keep
+    /// the device contexts valid if any of them is attached.
+    pub(crate) fn set_process(
+        &mut self,
+        id: GroupId,
+        pasid: u32,
+        pscid: u32,
+        old: Option<u64>,
+        new: Option<u64>,
+    ) -> Result<(), Error> {
+        let root = self.directory(id).ok_or(Error::NotSupported)?;
+        let others = if pasid == 0 {
+            self.has_processes(id)
+        } else {
+            let other = |p: &Process| p.group == id && p.pasid != pasid;
+            !self.is_blocked(id) || self.processes.iter().flatten().any(other)
+        };
+        let at = self.hw.process_context(root, pasid, false)?;
+        let slot = Slot {
+            group: id,
+            pasid,
+            pscid,
+            at,
+            others,
+        };
+        let waited = self.hw.stats.fence_wait_us;
+        let path = match (old, new) {
+            (Some(from), Some(to)) if Hw::<P>::swappable(from, to).is_ok() => {
+                let result = self.swap_process(&slot, from, to);
+                self.settle_slot(&slot, result)?;
+                Path::Swap
+            }
+            _ => {
+                if old.is_some() {
+                    self.block_process(&slot)?;
+                }
+                if let Some(fsc) = new {
+                    self.publish_process(&slot, fsc)?;
+                }
+                match (old, new) {
+                    (_, None) => Path::Block,
+                    (None, Some(_)) => Path::Publish,
+                    (Some(_), Some(_)) => Path::Slow,
+                }
+            }
+        };
+        let wait_us = self.hw.stats.fence_wait_us - waited;
+        self.hw.p.event(Event::Changed(Change {
+            group: id,
+            device: None,
+            pasid: Pasid(pasid),
+            old,
+            new,
+            path,
+            wait_us,
+        }));
+        Ok(())
+    }
+
+    /// After a SYNC, also one that was lost and made good by a reset of the queue.
+    fn settle_slot(&mut self, slot: &Slot, result: Result<(), Fail>) -> Result<(), Error> {
+        let result = self.hw.settle(result);
+        if slot.pasid == 0 {
+            self.purged(slot.group);
+        }
+        result
+    }
+
+    /// SWAP of one slot.
+    fn swap_process(&mut self, slot: &Slot, from: u64, to: u64) -> Result<(), Fail> {
+        let fsc = PhysAddr(slot.at.0 + pc::FSC);
+        self.hw.barrier(Barrier::MemToMem);
+        self.hw.store_live(fsc, from, to)?;
+        self.hw.publish(fsc, 8)?;
+        self.sync_slot(slot)
+    }
+
+    /// BLOCK of one slot: its process context, or the device contexts if nothing else is attached.
+    fn block_process(&mut self, slot: &Slot) -> Result<(), Error> {
+        let result = if slot.others {
+            self.invalidate_process(slot)
+        } else {
+            self.edit_contexts(slot.group, |hw, at| hw.clear_valid(at, 0))
+                .and_then(|()| self.sync_devices(slot.group))
+        };
+        self.settle_slot(slot, result)?;
+        let result = self.hw.idle_process(slot.at);
+        self.hw.settle(result)
+    }
+
+    fn invalidate_process(&mut self, slot: &Slot) -> Result<(), Fail> {
+        self.hw.clear_valid(slot.at, 0)?;
+        self.hw.publish(slot.at, 8)?;
+        self.sync_slot(slot)
+    }
+
+    /// PUB of one slot; with the device contexts if nothing else is attached.
+    fn publish_process(&mut self, slot: &Slot, fsc: u64) -> Result<(), Error> {
+        let result = self.write_process(slot, fsc);
+        self.settle_slot(slot, result)?;
+        let result = self.validate_process(slot);
+        self.hw.settle(result)
+    }
+
+    fn write_process(&mut self, slot: &Slot, fsc: u64) -> Result<(), Fail> {
+        self.hw.store(PhysAddr(slot.at.0 + pc::FSC), fsc)?;
+        self.hw.publish(slot.at, pc::BYTES)?;
+        if slot.others {
+            self.sync_slot(slot)
+        } else {
+            self.hw.barrier(Barrier::MemToMem);
+            self.sync_devices(slot.group)
+        }
+    }
+
+    fn validate_process(&mut self, slot: &Slot) -> Result<(), Fail> {
+        self.hw.store(slot.at, valid(slot.pscid))?;
+        self.hw.publish(slot.at, 8)?;
+        if !slot.others {
+            self.hw.barrier(Barrier::MemToMem);
+            let tc = Self::directory_tc().into_bits();
+            self.edit_contexts(slot.group, |hw, at| hw.store(at, tc))?;
+        }
+        self.hw.barrier(Barrier::MemToReg);
+        Ok(())
+    }
+
+    fn edit_contexts(
+        &mut self,
+        id: GroupId,
+        mut edit: impl FnMut(&mut Hw<P>, PhysAddr) -> Result<(), Fail>,
+    ) -> Result<(), Fail> {
+        let Inner { hw, devices, .. } = self;
+        for device in select(devices, id, None) {
+            edit(hw, device.context)?;
+            hw.publish(device.context, 8)?;
+        }
+        hw.barrier(Barrier::MemToMem);
+        Ok(())
+    }
+
+    fn sync_slot(&mut self, slot: &Slot) -> Result<(), Fail> {
+        let Inner { hw, devices, .. } = self;
+        hw.barrier(Barrier::MemToMem);
+        hw.sync_process(ids(devices, slot.group, None), slot.pasid, slot.pscid)
+    }
+
+    fn sync_devices(&mut self, id: GroupId) -> Result<(), Fail> {
+        let Inner { hw, devices, .. } = self;
+        hw.sync_directory(ids(devices, id, None))
+    }
+}
