@@ -463,7 +463,9 @@ impl<
         self.misses.miss_req.next = self.s2.q.val();
         self.misses.miss_replayed.next = self.s2_replay.q.val();
         self.misses.miss_raced.next = self.s2_raced.q.val();
-        self.misses.walk_idle.next = self.walk_idle.val();
+        // The walker takes the root from ddtp when it starts: it must be the one that came with the mode looked up.
+        self.misses.walk_idle.next =
+            self.walk_idle.val() & (self.s2_mode.q.val() == self.mode.val());
         self.misses.walk_busy.next = self.walk_busy.val();
         self.misses.head_busy.next = self.walk_head_busy.val();
         self.walk_head.next = self.misses.replay_req.val();

@@ -3,8 +3,10 @@
 //! Each test slides one event over the other cycle by cycle, so that every stage of a walk is hit. A failure names the
 //! delay. `docs/verification.md` says which guarantee is which; `cargo xtask mutants` shows that each test can fail.
 
+use portcullis_regmap::config::{LINUX, TINY};
 use portcullis_sim::core::Access;
 use portcullis_sim::harness::Finished;
+use portcullis_sim::memory::Timing;
 use portcullis_tests::*;
 
 /// Device under test.
@@ -376,6 +378,38 @@ fn hw9_ddtp_off_while_the_command_queue_is_dead() {
         );
         assert_eq!(m.read(DEV, IOVA), None, "delay={delay}");
         assert_eq!(m.faults().last().map(FaultRecord::cause), Some(256));
+    }
+}
+
+#[test]
+fn hw9_no_walk_begins_at_a_root_that_came_with_another_mode() {
+    for config in [&TINY, &LINUX] {
+        for delay in 0..12 {
+            // Given a directory and one at another address that leads elsewhere
+            let mut m = Machine::with_config(config, Timing::default());
+            m.start();
+            let root = m.sv39(DEV, 7);
+            m.map(root, IOVA, OLD, RWX, 0);
+            let other = m.page();
+            let elsewhere = m.page();
+            m.map(elsewhere, IOVA, NEW, RWX, 0);
+            let context = [TC_V, 0, 8 << 12, SV39 | (elsewhere >> 12)];
+            for (at, word) in (other + 32 * u64::from(DEV)..).step_by(8).zip(context) {
+                m.h.memory_mut().store64(at, word);
+            }
+            // When ddtp goes to Off with the second address, a few cycles from the lookup of a request
+            m.h.submit(request(DEV, Access::Read, IOVA));
+            m.h.advance(delay).expect("no hang");
+            m.write64(reg::DDTP, other >> 12 << 10);
+            m.h.finish_requests().expect("no hang");
+            // Then the request was walked in the first directory, or refused
+            let last = answers(&mut m).pop().expect("an answer");
+            assert!(
+                last.response.fault || last.response.pa == OLD,
+                "{} delay={delay}: {last:x?}",
+                config.name
+            );
+        }
     }
 }
 

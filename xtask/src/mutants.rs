@@ -20,7 +20,13 @@ struct Mutant {
     file: String,
     find: String,
     replace: String,
+    #[serde(default = "tests")]
+    package: String,
     test: String,
+}
+
+fn tests() -> String {
+    "portcullis-tests".into()
 }
 
 /// Runs the mutants whose name contains `filter`.
@@ -95,7 +101,7 @@ fn caught(mutant: &Mutant, tree: &Path, target: &Path) -> Result<String, String>
         "test",
         "--quiet",
         "-p",
-        "portcullis-tests",
+        &mutant.package,
         "--test",
         &mutant.test,
     ];

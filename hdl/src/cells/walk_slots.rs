@@ -8,8 +8,10 @@
 //!
 //! Fairness: the slot after the one served comes first, so every ready slot is served within `W` services.
 //!
-//! * `old`: a maintenance operation has passed since the walk began (`mark_stale`), or the slot of its context now
-//!   holds another (`evict`). Such a walk answers, but fills nothing.
+//! * `marked`: a maintenance operation has passed since the walk began (`mark_stale`). A fence waits for these walks, and
+//!   for no other, so that it never waits for one that began behind it.
+//! * `old`: that, or the slot of its context now holds another (`evict`), or its own was not stored. Such a walk
+//!   answers, but fills nothing.
 //! * `first`: no older walk of the same device is in flight, so the walk may record its fault.
 //! * `ask_busy`, `head_busy`: a request must wait for a walk of the same page, or for one that is fetching the
 //!   context of the same device. Compared are 16 bits of the device_id and 18 of the page: more waits than necessary,
@@ -88,9 +90,9 @@ pub struct WalkSlots<const W: usize, const B: usize, const S: usize> {
     /// The slot `new_context` of the context cache is overwritten: other walks that use it become old.
     pub evict: Signal<In, Bit>,
 
-    /// All walks in flight become old.
+    /// A maintenance operation passes: all walks in flight began before it, and become old.
     pub mark_stale: Signal<In, Bit>,
-    /// An old walk is in flight.
+    /// A walk is in flight that began before the last such operation.
     pub stale: Signal<Out, Bit>,
     _walks: Vec<Walk>,
     _sel: usize,
@@ -102,6 +104,7 @@ struct Walk {
     busy: bool,
     ready: bool,
     new: bool,
+    marked: bool,
     old: bool,
     fetch: bool,
     context: u32,
@@ -181,6 +184,7 @@ impl<const W: usize, const B: usize, const S: usize> WalkSlots<W, B, S> {
                 w.old = true;
             }
             if self.mark_stale.val() {
+                w.marked = true;
                 w.old = true;
             }
             if serve && self.finish.val() {
@@ -213,6 +217,7 @@ impl<const W: usize, const B: usize, const S: usize> WalkSlots<W, B, S> {
                     busy: true,
                     ready: true,
                     new: true,
+                    marked: false,
                     old: self.start_old.val(),
                     fetch: self.start_fetch.val(),
                     context: self.start_context.val().index() as u32,
@@ -263,7 +268,7 @@ impl<const W: usize, const B: usize, const S: usize> Logic for WalkSlots<W, B, S
         self.sel_old.next = w.old;
         self.sel_context.next = u64::from(w.context).into();
         self.sel_first.next = w.older == 0;
-        self.stale.next = self._walks.iter().any(|w| w.busy && w.old);
+        self.stale.next = self._walks.iter().any(|w| w.busy && w.marked);
     }
     fn connect(&mut self) {
         self.ask_busy.connect();
@@ -283,6 +288,7 @@ impl<const W: usize, const B: usize, const S: usize> Logic for WalkSlots<W, B, S
             "reg [{w1}:0] busy;
 reg [{w1}:0] ready;
 reg [{w1}:0] fresh;
+reg [{w1}:0] marked;
 reg [{w1}:0] old;
 reg [{w1}:0] fetch;
 (* mem2reg *) reg [{s1}:0] used[{w1}:0];
@@ -301,7 +307,7 @@ reg [{b1}:0] next;
 reg found;
 {place}integer k;
 initial begin
-  busy = 0; ready = 0; fresh = 0; old = 0; fetch = 0; now = 0; serving = 0;
+  busy = 0; ready = 0; fresh = 0; marked = 0; old = 0; fetch = 0; now = 0; serving = 0;
   for (k = 0; k < {W}; k = k + 1) begin
     used[k] = 0; walk_did[k] = 0; walk_page[k] = 0; older[k] = 0;
   end
@@ -331,10 +337,11 @@ always @(*) begin
   sel_old = old[now];
   sel_context = used[now];
   sel_first = ~|older[now];
-  stale = |(busy & old);
+  stale = |(busy & marked);
 end
 always @(posedge clock) begin
   for (k = 0; k < {W}; k = k + 1) begin
+    if (mark_stale) marked[k] <= 1'b1;
     if (mark_stale
         | (serving & evict & ~own[k] & ~fetch[k] & (used[k] == new_context))
         | (own[k] & got_context & own_old)) old[k] <= 1'b1;
@@ -355,6 +362,7 @@ always @(posedge clock) begin
     if (starts[k]) begin
       busy[k] <= 1'b1;
       fresh[k] <= 1'b1;
+      marked[k] <= 1'b0;
       old[k] <= start_old;
       fetch[k] <= start_fetch;
       used[k] <= start_context;
