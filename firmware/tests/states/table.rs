@@ -54,6 +54,40 @@ pub enum Op {
     SetType(Kind),
     ResetBegin(usize),
     ResetEnd(usize),
+    /// A driver maps a buffer in the default domain.
+    DmaMap,
+    DmaUnmap(Mapping),
+    DmaUnmapLater(Mapping),
+    /// The buffer of a deferred unmap, if it is free.
+    DmaTake(Mapping),
+    /// The same after a flush.
+    DmaWait(Mapping),
+    /// A second page of a domain, which is mapped or not.
+    Map(Place, bool),
+    Unmap(Place, bool),
+    UnmapDeferred(Place, bool),
+    Flush(Place),
+    /// A process id, and a number for the attachment.
+    AttachPasid(u32, u64, Place),
+    ReplacePasid(u64, Place),
+    DetachPasid(u64),
+}
+
+/// A buffer that is mapped, or was: what the caller keeps of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The default domain it was made in; `None` if that was identity.
+    pub serial: Option<u64>,
+    /// Purges of the group's slot before its deferred unmap; `None` if that was a strict one.
+    pub stamp: Option<u64>,
+}
+
+/// A domain attached for a process id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub id: u64,
+    pub pasid: u32,
+    pub place: Place,
 }
 
 /// Columns of the table.
@@ -69,9 +103,13 @@ pub enum State {
 }
 
 pub const DEVICES: usize = 3;
+/// Deferred unmaps before the next one flushes.
+pub const QUEUE: u32 = 4;
+/// Process ids of one-level directories.
+const PASIDS: u32 = 256;
 
 /// The variables of section 2.1.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Group {
     pub devices: [bool; DEVICES],
     /// Devices being reset: modifier +R.
@@ -84,6 +122,15 @@ pub struct Group {
     pub n: u32,
     /// Type that a new group starts with.
     pub initial: Kind,
+    /// The devices have process ids, and the hardware has directories for them.
+    pub directory: bool,
+    /// Modifier +P.
+    pub processes: Vec<Process>,
+    /// Counts default domains.
+    pub serial: u64,
+    /// Purges of the slot since start, and deferred unmaps since the last one.
+    pub purges: u64,
+    pub pending: u32,
 }
 
 type Answer = (Result<(), Error>, u64);
@@ -111,7 +158,7 @@ fn no(error: Error) -> Answer {
 }
 
 impl Group {
-    pub fn new(initial: Kind) -> Self {
+    pub fn new(initial: Kind, directory: bool) -> Self {
         Group {
             devices: [false; DEVICES],
             resetting: [false; DEVICES],
@@ -121,6 +168,11 @@ impl Group {
             owner: None,
             n: 0,
             initial,
+            directory,
+            processes: Vec::new(),
+            serial: 0,
+            purges: 0,
+            pending: 0,
         }
     }
 
@@ -136,14 +188,71 @@ impl Group {
         }
     }
 
+    /// Whether contexts of the devices are valid.
+    pub fn is_open(&self) -> bool {
+        self.current != Place::Blocked || !self.processes.is_empty()
+    }
+
     fn go(&mut self, to: Place) -> u64 {
         let waits = set(self.current, to);
         self.current = to;
+        self.purged(waits)
+    }
+
+    /// Every change of a context of the slot counts as a flush (3.8).
+    fn purged(&mut self, waits: u64) -> u64 {
+        if waits > 0 {
+            (self.purges, self.pending) = (self.purges + 1, 0);
+        }
         waits
     }
 
+    /// One device comes, goes, or is reset: a wait if it has a context.
+    fn touch(&mut self, live: bool) -> u64 {
+        self.purged(u64::from(live))
+    }
+
+    /// Ends the deferred unmaps of the slot.
+    fn flush(&mut self) -> u64 {
+        self.purged(u64::from(self.pending > 0))
+    }
+
     fn empty(&mut self) {
-        *self = Group::new(self.initial);
+        let (serial, purges) = (self.serial + 1, self.purges);
+        *self = Group {
+            serial,
+            purges,
+            ..Group::new(self.initial, self.directory)
+        };
+    }
+
+    /// Where a mapping of the DMA API is: in the default domain that hardware leads to by now, in the default domain, or
+    /// nowhere any more.
+    pub fn finds(&self, mapping: Mapping) -> (bool, bool) {
+        let there = mapping.serial == Some(self.serial);
+        (there && self.current == Place::Empty, there)
+    }
+
+    fn is_over(&self, mapping: Mapping) -> bool {
+        let (_, there) = self.finds(mapping);
+        !there || mapping.stamp.is_none_or(|stamp| self.purges > stamp)
+    }
+
+    /// Whether a domain is where the traffic without process id goes, or a process's.
+    fn leads(&self, place: Place) -> (bool, bool) {
+        let process = self.processes.iter().any(|p| p.place == place);
+        (self.user && self.current == place, process)
+    }
+
+    /// A deferred unmap of something that was mapped and is in use: the flush it may bring.
+    fn defer(&mut self, mapped: bool) -> u64 {
+        let waits = if self.pending >= QUEUE {
+            self.flush()
+        } else {
+            0
+        };
+        self.pending += u64::from(mapped) as u32;
+        waits
     }
 
     fn take(&mut self, owner: u64) -> Answer {
@@ -153,7 +262,8 @@ impl Group {
 
     fn give_back(&mut self) -> Answer {
         (self.owner, self.n, self.user) = (None, 0, false);
-        let blocked = self.go(Place::Blocked);
+        let processes = core::mem::take(&mut self.processes).len() as u64;
+        let blocked = processes + self.go(Place::Blocked);
         if !self.devices.contains(&true) {
             self.empty();
             return (Ok(()), blocked);
@@ -168,11 +278,12 @@ impl Group {
 
     fn pull(&mut self, device: usize) -> Answer {
         self.devices[device] = false;
-        let live = self.current != Place::Blocked && !self.resetting[device];
+        let live = self.is_open() && !self.resetting[device];
         self.resetting[device] = false;
-        let waits = u64::from(live);
+        let waits = self.touch(live);
         if !self.devices.contains(&true) {
             (self.current, self.user) = (Place::Blocked, false);
+            self.processes.clear();
             if self.owner.is_none() {
                 self.empty();
             }
@@ -186,6 +297,7 @@ impl Group {
         let state = self.state();
         match (op, state) {
             (Op::UseDefault, S0) => no(Error::NoDevice),
+            (Op::UseDefault, S2) if !self.processes.is_empty() => no(Error::Busy),
             (Op::UseDefault, S1 | S2) => {
                 self.n += 1;
                 OK
@@ -204,6 +316,10 @@ impl Group {
             (Op::Unuse, _) => OK,
 
             (Op::Claim(_), S0) => no(Error::NoDevice),
+            (Op::Claim(_) | Op::ClaimDevice(..), S1) if !self.processes.is_empty() => match op {
+                Op::ClaimDevice(device, _) if !self.devices[device] => no(Error::NoDevice),
+                _ => no(Error::Busy),
+            },
             (Op::Claim(owner), S1) => self.take(owner),
             (Op::Claim(_), _) => no(Error::NotPermitted),
 
@@ -239,7 +355,9 @@ impl Group {
                 no(Error::Busy)
             }
             (Op::Replace(place), _) => self.enter(place),
-            (Op::ReplaceHitless(place), S3 | S5) if set(self.current, place) < 2 => {
+            (Op::ReplaceHitless(place), S2 | S3 | S5)
+                if self.current != Place::Blocked && set(self.current, place) < 2 =>
+            {
                 self.enter(place)
             }
             (Op::ReplaceHitless(_), _) => no(Error::NotSupported),
@@ -261,7 +379,8 @@ impl Group {
                     self.default = self.initial;
                     self.current = self.default.place();
                 }
-                (Ok(()), u64::from(self.current != Place::Blocked))
+                let live = self.is_open();
+                (Ok(()), self.touch(live))
             }
 
             (Op::Remove(device) | Op::Gone(device), _) if !self.devices[device] => {
@@ -278,11 +397,13 @@ impl Group {
             (Op::ResetBegin(device), _) if self.resetting[device] => no(Error::Busy),
             (Op::ResetBegin(device), _) => {
                 self.resetting[device] = true;
-                (Ok(()), u64::from(self.current != Place::Blocked))
+                let live = self.is_open();
+                (Ok(()), self.touch(live))
             }
             (Op::ResetEnd(device), _) => {
                 let ends = core::mem::take(&mut self.resetting[device]);
-                (Ok(()), u64::from(ends && self.current != Place::Blocked))
+                let live = ends && self.is_open();
+                (Ok(()), self.touch(live))
             }
 
             (Op::SetType(_), S0 | S6) => no(Error::Invalid),
@@ -290,12 +411,83 @@ impl Group {
                 self.default = Kind::DmaFq;
                 OK
             }
+            // The same domain, strict from now on.
+            (Op::SetType(Kind::Dma), S1) if self.default == Kind::DmaFq => {
+                self.default = Kind::Dma;
+                (Ok(()), self.flush())
+            }
+            (Op::SetType(kind), S1) if kind == self.default => OK,
             (Op::SetType(kind), S1) => {
-                // A new default domain is another one, though it looks alike.
-                self.default = kind;
+                // What was mapped in the old one is nowhere any more.
+                (self.default, self.serial) = (kind, self.serial + 1);
                 (Ok(()), self.go(kind.place()))
             }
             (Op::SetType(_), _) => no(Error::NotPermitted),
+
+            (Op::DmaMap, S0) => no(Error::NoDevice),
+            (Op::DmaMap, _) if self.default == Kind::Blocked => no(Error::NotSupported),
+            (Op::DmaMap, _) => OK,
+            (Op::DmaUnmap(mapping), _) => (Ok(()), u64::from(self.finds(mapping).0)),
+            (Op::DmaUnmapLater(mapping), _) => {
+                let (led, _) = self.finds(mapping);
+                let queued = self.default == Kind::DmaFq;
+                match (led, queued) {
+                    (false, _) => OK,
+                    (true, false) => (Ok(()), 1),
+                    (true, true) => (Ok(()), self.defer(true)),
+                }
+            }
+            (Op::DmaTake(mapping), _) if self.is_over(mapping) => OK,
+            (Op::DmaTake(_), _) => no(Error::Busy),
+            (Op::DmaWait(mapping), _) if self.is_over(mapping) => OK,
+            (Op::DmaWait(_), _) => (Ok(()), self.flush()),
+
+            (Op::Map(_, true), _) => no(Error::AddressInUse),
+            (Op::Map(_, false), _) => OK,
+            (Op::Unmap(place, mapped), _) => {
+                let (own, process) = self.leads(place);
+                (Ok(()), u64::from(mapped && (own || process)))
+            }
+            (Op::UnmapDeferred(place, mapped), _) => match self.leads(place) {
+                (true, _) => (Ok(()), self.defer(mapped)),
+                // Strict there.
+                (false, process) => (Ok(()), u64::from(mapped && process)),
+            },
+            (Op::Flush(place), _) => match self.leads(place).0 {
+                true => (Ok(()), self.flush()),
+                false => OK,
+            },
+
+            (Op::AttachPasid(..), S0 | S6) => no(Error::NoDevice),
+            (Op::AttachPasid(..), S1) => no(Error::NotPermitted),
+            (Op::AttachPasid(..), _) if !self.directory => no(Error::NotSupported),
+            (Op::AttachPasid(pasid, ..), _) if !(1..PASIDS).contains(&pasid) => no(Error::Invalid),
+            (Op::AttachPasid(pasid, id, place), _) => {
+                let taken = self.processes.iter().any(|p| p.pasid == pasid);
+                if taken || self.resetting.contains(&true) {
+                    return no(Error::Busy);
+                }
+                self.processes.push(Process { id, pasid, place });
+                (Ok(()), 1)
+            }
+            (Op::ReplacePasid(..), S0 | S6) => no(Error::NoDevice),
+            (Op::ReplacePasid(..), S1) => no(Error::NotPermitted),
+            (Op::ReplacePasid(id, place), _) => {
+                let resetting = self.resetting.contains(&true);
+                match self.processes.iter_mut().find(|p| p.id == id) {
+                    None => no(Error::Invalid),
+                    Some(_) if resetting => no(Error::Busy),
+                    Some(process) => {
+                        let old = core::mem::replace(&mut process.place, place);
+                        (Ok(()), set(old, place))
+                    }
+                }
+            }
+            (Op::DetachPasid(id), _) => {
+                let before = self.processes.len();
+                self.processes.retain(|p| p.id != id);
+                (Ok(()), (before - self.processes.len()) as u64)
+            }
         }
     }
 }

@@ -1,0 +1,541 @@
+//! The driver's side of the table: everything that holds something of the group, and the calls.
+
+use std::collections::BTreeSet;
+
+use portcullis::*;
+
+use crate::common::*;
+use crate::table::{DEVICES, Group as Model, Kind, Mapping, Op, Place};
+
+/// What domains map, and buffers do not: they lie below.
+pub const PROBE: u64 = 0x7_0000;
+/// The second page of a domain.
+pub const SECOND: u64 = 0x7_1000;
+
+pub type Domain<'i> = PagingDomain<'i, Machine>;
+
+/// The guard of an owned group. While it is `Lagging`, all devices had vanished: a domain is held but not attached.
+pub enum Guard<'i> {
+    None,
+    Blocked(OwnedGroup<'i, Machine, 16, Blocked>),
+    Attached(OwnedGroup<'i, Machine, 16, Attached<Domain<'i>>>),
+}
+
+/// The driver's side: everything that holds something of the group.
+pub struct Rig<'i> {
+    pub iommu: &'i Iommu<Machine>,
+    pub admin: &'i AdminToken,
+    pub stranger: &'i Iommu<Machine>,
+    pub group: Group<'i, Machine>,
+    pub users: Vec<KernelUse<'i, Machine>>,
+    pub managed: Option<DriverManaged<'i, Machine, 16, Domain<'i>>>,
+    pub guard: Guard<'i>,
+    pub claims: Vec<DeviceClaim<'i, Machine>>,
+    /// Domains nobody has attached, with what the table calls them.
+    pub spare: Vec<(Domain<'i>, Place)>,
+    /// What is inside the guard.
+    pub held: Place,
+    pub resets: [Option<DeviceReset<'i, Machine>>; DEVICES],
+    pub buffers: Vec<Kept<'i>>,
+    pub processes: Vec<Attachment<'i>>,
+    /// Colours of domains whose second page is mapped.
+    pub second: BTreeSet<u64>,
+    /// Numbers for buffers and attachments.
+    pub made: u64,
+    /// Buffers that came back since the last look: where they were mapped, and their addresses.
+    pub freed: Vec<(u64, u64)>,
+}
+
+/// A buffer and what the table needs of it. Its address is its number, shifted.
+pub struct Kept<'i> {
+    pub state: Held<'i>,
+    pub mapping: Mapping,
+    pub iova: u64,
+    pub pa: u64,
+}
+
+pub enum Held<'i> {
+    Mapped(Mapped<'i, Machine, 16, Buffer>),
+    Pending(Pending<'i, Machine, 16, Buffer>),
+}
+
+/// A domain attached for a process id, or one whose group was released meanwhile.
+pub struct Attachment<'i> {
+    pub id: u64,
+    pub guard: PasidGuard<'i, Machine, 16, Domain<'i>>,
+    pub place: Place,
+}
+
+pub fn colour(place: Place) -> u64 {
+    match place {
+        Place::User { colour, .. } => colour,
+        _ => 0,
+    }
+}
+
+pub fn kind(kind: Kind) -> DefaultDomainType {
+    match kind {
+        Kind::Blocked => DefaultDomainType::Blocked,
+        // SAFETY: the devices are part of the test.
+        Kind::Identity => DefaultDomainType::Identity(unsafe { TrustToken::new() }),
+        Kind::Dma => DefaultDomainType::Dma,
+        Kind::DmaFq => DefaultDomainType::DmaFq,
+    }
+}
+
+pub fn device(n: usize) -> DeviceId {
+    DeviceId(n as u32 + 1)
+}
+
+impl<'i> Rig<'i> {
+    fn fetch(&mut self, place: Place) -> Domain<'i> {
+        let at = self.spare.iter().position(|(_, p)| *p == place);
+        self.spare.swap_remove(at.expect("spare")).0
+    }
+
+    fn refused<G>(&mut self, refused: AttachError<G, Domain<'i>>, place: Place) -> (G, Error) {
+        self.spare.push((refused.target, place));
+        (refused.guard, refused.error)
+    }
+
+    /// Makes the call; `None` if the types leave no way to write it.
+    pub fn call(&mut self, op: Op, model: &Model) -> Option<Result<(), Error>> {
+        match op {
+            Op::DmaMap
+            | Op::DmaUnmap(_)
+            | Op::DmaUnmapLater(_)
+            | Op::DmaTake(_)
+            | Op::DmaWait(_) => self.dma(op, model),
+            Op::Map(place, _)
+            | Op::Unmap(place, _)
+            | Op::UnmapDeferred(place, _)
+            | Op::Flush(place) => Some(self.edit(op, place)),
+            Op::AttachPasid(pasid, id, place) => self.attach_pasid(Pasid(pasid), id, place),
+            Op::ReplacePasid(id, place) => self.replace_pasid(id, place),
+            Op::DetachPasid(id) => {
+                let at = self.processes.iter().position(|p| p.id == id)?;
+                let Attachment { guard, place, .. } = self.processes.swap_remove(at);
+                self.spare.push((guard.detach(), place));
+                Some(Ok(()))
+            }
+            Op::UseDefault => {
+                let result = self.group.use_default_domain();
+                Some(result.map(|user| self.users.push(user)))
+            }
+            Op::Unuse => {
+                if let Some(managed) = self.managed.take() {
+                    // Detached by hand only to keep the domain.
+                    let (user, domain) = managed.detach();
+                    self.spare.push((domain, self.held));
+                    drop(user);
+                } else {
+                    self.users.pop()?.unuse();
+                }
+                Some(Ok(()))
+            }
+            Op::Claim(o) => {
+                let result = self.group.claim(&owner(o));
+                Some(result.map(|guard| self.guard = Guard::Blocked(guard)))
+            }
+            Op::ClaimDevice(n, o) => {
+                let result = self.iommu.claim_device(device(n), &owner(o));
+                Some(result.map(|claim| self.claims.push(claim)))
+            }
+            Op::ReleaseDevice => {
+                if let Some(claim) = self.claims.pop() {
+                    claim.release_device();
+                    return Some(Ok(()));
+                }
+                match std::mem::replace(&mut self.guard, Guard::None) {
+                    Guard::Blocked(guard) => {
+                        guard.release_device();
+                        Some(Ok(()))
+                    }
+                    other => {
+                        self.guard = other;
+                        None
+                    }
+                }
+            }
+            Op::Release => match std::mem::replace(&mut self.guard, Guard::None) {
+                Guard::None => None,
+                Guard::Blocked(guard) => {
+                    guard.release();
+                    Some(Ok(()))
+                }
+                // The domain must be made anew: dropping the guard has freed it.
+                Guard::Attached(guard) => {
+                    guard.release();
+                    let place = self.held;
+                    self.second.remove(&colour(place));
+                    self.spare.push((domain(self.iommu, place), place));
+                    Some(Ok(()))
+                }
+            },
+            Op::AttachUnfit => self.attach(Place::Blocked),
+            Op::Attach(place) => self.attach(place),
+            Op::Replace(place) => self.replace(place, false),
+            Op::ReplaceHitless(place) => self.replace(place, true),
+            Op::Detach => {
+                if let Some(managed) = self.managed.take() {
+                    let (user, domain) = managed.detach();
+                    self.users.push(user);
+                    self.spare.push((domain, self.held));
+                    return Some(Ok(()));
+                }
+                match std::mem::replace(&mut self.guard, Guard::None) {
+                    Guard::Attached(guard) => {
+                        let (guard, domain) = guard.detach();
+                        self.guard = Guard::Blocked(guard);
+                        self.spare.push((domain, self.held));
+                        Some(Ok(()))
+                    }
+                    other => {
+                        self.guard = other;
+                        None
+                    }
+                }
+            }
+            Op::Add(n) => {
+                let group = match self.group.status() {
+                    Status::Empty => None,
+                    _ => Some(self.group.id()),
+                };
+                let info = DeviceInfo {
+                    group,
+                    process_ids: true,
+                    ..device(n).into()
+                };
+                let result = self.iommu.add_device(info);
+                Some(result.map(|id| self.group = self.iommu.group(id).expect("added")))
+            }
+            Op::Remove(n) => {
+                // A guard of its reset stays, and ends nothing of a successor.
+                Some(self.iommu.remove_device(device(n)))
+            }
+            Op::Gone(n) => Some(self.iommu.device_gone(device(n))),
+            Op::ResetBegin(n) => {
+                let result = self.iommu.reset_device(device(n));
+                Some(result.map(|reset| self.resets[n] = Some(reset)))
+            }
+            Op::ResetEnd(n) => {
+                self.resets[n].take()?.done();
+                Some(Ok(()))
+            }
+            Op::SetType(k) => Some(self.group.set_default_domain_type(kind(k), self.admin)),
+        }
+    }
+
+    fn target(&mut self, place: Place) -> Domain<'i> {
+        match place {
+            Place::Blocked => unfit(self.stranger),
+            _ => self.fetch(place),
+        }
+    }
+
+    fn attach(&mut self, place: Place) -> Option<Result<(), Error>> {
+        if let Guard::Blocked(_) = self.guard {
+            let target = self.target(place);
+            let Guard::Blocked(guard) = std::mem::replace(&mut self.guard, Guard::None) else {
+                return None;
+            };
+            return Some(match guard.attach(target) {
+                Ok(guard) => {
+                    (self.guard, self.held) = (Guard::Attached(guard), place);
+                    Ok(())
+                }
+                Err(refused) => {
+                    let (guard, error) = self.back(refused, place);
+                    self.guard = Guard::Blocked(guard);
+                    Err(error)
+                }
+            });
+        }
+        let user = self.users.pop()?;
+        let target = self.target(place);
+        Some(match user.attach(target) {
+            Ok(managed) => {
+                (self.managed, self.held) = (Some(managed), place);
+                Ok(())
+            }
+            Err(refused) => {
+                let (user, error) = self.back(refused, place);
+                self.users.push(user);
+                Err(error)
+            }
+        })
+    }
+
+    fn back<G>(&mut self, refused: AttachError<G, Domain<'i>>, place: Place) -> (G, Error) {
+        match place {
+            Place::Blocked => (refused.guard, refused.error),
+            _ => self.refused(refused, place),
+        }
+    }
+
+    fn replace(&mut self, place: Place, hitless: bool) -> Option<Result<(), Error>> {
+        if let Some(managed) = self.managed.take() {
+            let target = self.fetch(place);
+            let result = if hitless {
+                managed.replace_hitless(target)
+            } else {
+                managed.replace(target)
+            };
+            return Some(match result {
+                Ok((managed, old)) => {
+                    self.managed = Some(managed);
+                    self.spare.push((old, self.held));
+                    self.held = place;
+                    Ok(())
+                }
+                Err(refused) => {
+                    let (managed, error) = self.refused(refused, place);
+                    self.managed = Some(managed);
+                    Err(error)
+                }
+            });
+        }
+        let guard = match std::mem::replace(&mut self.guard, Guard::None) {
+            Guard::Attached(guard) => guard,
+            other => {
+                self.guard = other;
+                return if hitless {
+                    self.leave_default(place)
+                } else {
+                    None
+                };
+            }
+        };
+        let target = self.fetch(place);
+        let result = if hitless {
+            guard.replace_hitless(target)
+        } else {
+            guard.replace(target)
+        };
+        Some(match result {
+            Ok((guard, old)) => {
+                self.guard = Guard::Attached(guard);
+                self.spare.push((old, self.held));
+                self.held = place;
+                Ok(())
+            }
+            Err(refused) => {
+                let (guard, error) = self.refused(refused, place);
+                self.guard = Guard::Attached(guard);
+                Err(error)
+            }
+        })
+    }
+
+    /// A driver goes from the default domain to its own without losing DMA.
+    fn leave_default(&mut self, place: Place) -> Option<Result<(), Error>> {
+        let user = self.users.pop()?;
+        let target = self.fetch(place);
+        Some(match user.attach_hitless(target) {
+            Ok(managed) => {
+                (self.managed, self.held) = (Some(managed), place);
+                Ok(())
+            }
+            Err(refused) => {
+                let (user, error) = self.refused(refused, place);
+                self.users.push(user);
+                Err(error)
+            }
+        })
+    }
+
+    fn dma(&mut self, op: Op, model: &Model) -> Option<Result<(), Error>> {
+        let mapping = match op {
+            Op::DmaMap => {
+                self.made += 1;
+                let pa = self.made << 32;
+                let result = self
+                    .users
+                    .last()?
+                    .map(buffer(pa, 0x1000).0, Direction::Both);
+                return Some(match result {
+                    Ok(mapped) => {
+                        assert!(mapped.iova().0 < PROBE || mapped.iova().0 == pa);
+                        self.buffers.push(Kept {
+                            iova: mapped.iova().0,
+                            state: Held::Mapped(mapped),
+                            mapping: Mapping {
+                                serial: (model.default.place() == Place::Empty)
+                                    .then_some(model.serial),
+                                stamp: None,
+                            },
+                            pa,
+                        });
+                        Ok(())
+                    }
+                    Err((_, error)) => Err(error),
+                });
+            }
+            Op::DmaUnmap(mapping)
+            | Op::DmaUnmapLater(mapping)
+            | Op::DmaTake(mapping)
+            | Op::DmaWait(mapping) => mapping,
+            _ => return None,
+        };
+        let fits = |kept: &Kept<'_>| {
+            let later = matches!(kept.state, Held::Pending(_));
+            kept.mapping == mapping && later == matches!(op, Op::DmaTake(_) | Op::DmaWait(_))
+        };
+        let at = self.buffers.iter().position(fits)?;
+        let mut kept = self.buffers.swap_remove(at);
+        let result = match (op, kept.state) {
+            (Op::DmaUnmap(_), Held::Mapped(mapped)) => mapped.unmap().map_err(|(_, e)| e),
+            (Op::DmaUnmapLater(_), Held::Mapped(mapped)) => {
+                let pending = match mapped.unmap_later() {
+                    Ok(pending) => pending,
+                    Err((_, error)) => return Some(Err(error)),
+                };
+                // A flush that makes room comes first.
+                let queued = model.default == Kind::DmaFq && model.finds(mapping).0;
+                let full = queued && model.pending >= crate::table::QUEUE;
+                kept.mapping.stamp = queued.then_some(model.purges + u64::from(full));
+                kept.state = Held::Pending(pending);
+                self.buffers.push(kept);
+                return Some(Ok(()));
+            }
+            (Op::DmaTake(_), Held::Pending(pending)) => match pending.take() {
+                Ok(buffer) => Ok(buffer),
+                Err(pending) => {
+                    kept.state = Held::Pending(pending);
+                    self.buffers.push(kept);
+                    return Some(Err(Error::Busy));
+                }
+            },
+            (Op::DmaWait(_), Held::Pending(pending)) => pending.wait().map_err(|(_, e)| e),
+            _ => return None,
+        };
+        // Whoever has the buffer again may write it: no device reaches it.
+        self.freed.push((kept.iova, kept.pa));
+        Some(result.map(drop))
+    }
+
+    fn space(&self, place: Place) -> &Domain<'i> {
+        if let Some((domain, _)) = self.spare.iter().find(|(_, p)| *p == place) {
+            return domain;
+        }
+        if let Some(process) = self.processes.iter().find(|p| p.place == place) {
+            return process.guard.domain();
+        }
+        match (&self.managed, &self.guard) {
+            (Some(managed), _) => managed.domain(),
+            (None, Guard::Attached(guard)) => guard.domain(),
+            _ => panic!("{place:?} is nowhere"),
+        }
+    }
+
+    fn edit(&mut self, op: Op, place: Place) -> Result<(), Error> {
+        let (colour, iova) = (colour(place), Iova(SECOND));
+        let domain = self.space(place);
+        let (result, mapped) = match op {
+            Op::Map(..) => {
+                let result = map(domain, SECOND, colour + 0x1000, 0x1000, Perm::READ);
+                (result, true)
+            }
+            Op::Unmap(..) => (domain.unmap(iova, 0x1000).map(drop), false),
+            Op::UnmapDeferred(..) => (domain.unmap_deferred(iova, 0x1000).map(drop), false),
+            _ => return domain.flush(),
+        };
+        match (&result, mapped) {
+            (Ok(()), true) => self.second.insert(colour),
+            (Ok(()), false) => self.second.remove(&colour),
+            (Err(_), _) => false,
+        };
+        result
+    }
+
+    fn attach_pasid(&mut self, pasid: Pasid, id: u64, place: Place) -> Option<Result<(), Error>> {
+        let right =
+            self.managed.is_some() || !self.users.is_empty() || !matches!(self.guard, Guard::None);
+        if !right {
+            return None;
+        }
+        let target = self.fetch(place);
+        let result = match (&self.managed, self.users.last(), &self.guard) {
+            (Some(managed), ..) => managed.attach_pasid(pasid, target),
+            (None, Some(user), _) => user.attach_pasid(pasid, target),
+            (None, None, Guard::Blocked(guard)) => guard.attach_pasid(pasid, target),
+            (None, None, Guard::Attached(guard)) => guard.attach_pasid(pasid, target),
+            (None, None, Guard::None) => return None,
+        };
+        Some(match result {
+            Ok(guard) => {
+                self.processes.push(Attachment { id, guard, place });
+                Ok(())
+            }
+            Err(refused) => Err(self.refused(refused, place).1),
+        })
+    }
+
+    fn replace_pasid(&mut self, id: u64, place: Place) -> Option<Result<(), Error>> {
+        let at = self.processes.iter().position(|p| p.id == id)?;
+        let target = self.fetch(place);
+        let Attachment {
+            guard, place: held, ..
+        } = self.processes.swap_remove(at);
+        let (guard, place, answer) = match guard.replace(target) {
+            Ok((guard, old)) => {
+                self.spare.push((old, held));
+                (guard, place, Ok(()))
+            }
+            Err(refused) => {
+                let (guard, error) = self.refused(refused, place);
+                (guard, held, Err(error))
+            }
+        };
+        self.processes.push(Attachment { id, guard, place });
+        Some(answer)
+    }
+
+    /// Guards of a group that has vanished answer `ENODEV`; then they go.
+    pub fn bury(&mut self) {
+        if let Some(user) = self.users.last() {
+            let (_, error) = user
+                .map(buffer(1 << 62, 0x1000).0, Direction::Both)
+                .expect_err("gone");
+            assert_eq!(error, Error::NoDevice);
+        }
+        if let Some(managed) = self.managed.take() {
+            let (user, domain) = managed.detach();
+            let refused = user.attach(domain).expect_err("gone");
+            assert_eq!(refused.error, Error::NoDevice);
+            self.spare.push((refused.target, self.held));
+        }
+        self.users.clear();
+        for Attachment { guard, place, .. } in std::mem::take(&mut self.processes) {
+            let target = self.spare.pop().expect("spare");
+            let refused = guard.replace(target.0).expect_err("gone");
+            assert_eq!(refused.error, Error::NoDevice);
+            self.spare.push((refused.target, target.1));
+            self.spare.push((refused.guard.detach(), place));
+        }
+    }
+
+    /// A guard for a group that is owned by device-level claims only.
+    pub fn take_guard(&mut self) {
+        if matches!(self.guard, Guard::None)
+            && let Some(claim) = self.claims.pop()
+        {
+            match claim.guard() {
+                Ok(guard) => self.guard = Guard::Blocked(guard),
+                Err((claim, _)) => self.claims.push(claim),
+            }
+        }
+    }
+}
+
+pub fn domain(iommu: &Iommu<Machine>, place: Place) -> Domain<'_> {
+    let deep = matches!(place, Place::User { deep: true, .. });
+    let mode = if deep { Mode::Sv48 } else { Mode::Sv39 };
+    let domain = iommu.paging_domain(DomainConfig { mode }).unwrap();
+    map(&domain, PROBE, colour(place), 0x1000, Perm::READ).unwrap();
+    domain
+}
+
+fn unfit(stranger: &Iommu<Machine>) -> Domain<'_> {
+    stranger.paging_domain(DomainConfig::default()).unwrap()
+}
