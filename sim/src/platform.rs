@@ -25,6 +25,8 @@ pub struct Frames {
     next: u64,
     end: u64,
     freed: Vec<(u64, usize)>,
+    /// Bytes that may still be given out.
+    left: usize,
 }
 
 impl Frames {
@@ -35,10 +37,23 @@ impl Frames {
             next: start,
             end: start.saturating_add(bytes),
             freed: Vec::new(),
+            left: usize::MAX,
         }
     }
 
     fn take(&mut self, bytes: usize, align: usize) -> Option<u64> {
+        let left = self.left.checked_sub(bytes)?;
+        let pa = self.find(bytes, align)?;
+        self.left = left;
+        Some(pa)
+    }
+
+    fn give_back(&mut self, pa: u64, bytes: usize) {
+        self.freed.push((pa, bytes));
+        self.left = self.left.saturating_add(bytes);
+    }
+
+    fn find(&mut self, bytes: usize, align: usize) -> Option<u64> {
         let mask = (align as u64).checked_sub(1)?;
         let reuse = self
             .freed
@@ -79,6 +94,11 @@ impl World {
     #[must_use]
     pub fn fence_wait_cycles(&self) -> u64 {
         self.fence_wait_cycles
+    }
+
+    /// From now on the driver gets at most so many bytes more, and those that it gives back.
+    pub fn limit_frames(&mut self, bytes: usize) {
+        self.frames.left = bytes;
     }
 
     /// Runs something that steps the simulation; a failure is remembered and stops everything after it.
@@ -162,7 +182,7 @@ unsafe impl DmaMemory for SimPlatform {
     }
 
     unsafe fn free(&mut self, pa: PhysAddr, bytes: usize) {
-        self.world().frames.freed.push((pa.0, bytes));
+        self.world().frames.give_back(pa.0, bytes);
     }
 
     fn load64(&mut self, pa: PhysAddr) -> Result<u64, Failure> {

@@ -1,19 +1,31 @@
 //! What the ownership tests share: the driver on the simulated hardware, with engines that hammer it.
 
-use portcullis::platform::Platform;
-use portcullis::{DefaultDomainType, DeviceId, Iommu, Mode, Owner, PagingDomain, TrustToken};
+use portcullis::platform::{Platform, Registers};
+use portcullis::{
+    DefaultDomainType, DeviceId, DeviceInfo, DmaBuffer, DomainConfig, Error, GroupId, Health,
+    Iommu, Iova, Mapped, Mode, OwnedGroup, Owner, PagingDomain, Perm, PhysAddr, Stats, Status,
+    TrustToken,
+};
 use portcullis_regmap::Config;
 use portcullis_regmap::command::Op;
+use portcullis_regmap::regs::offset;
 use portcullis_sim::backend::Backend;
 use portcullis_sim::memory::Timing;
-use portcullis_sim::own::monitor::BusEvent;
-use portcullis_sim::own::paint::Colour;
+use portcullis_sim::own::load::Habits;
+use portcullis_sim::own::monitor::{BusEvent, Footprint};
+use portcullis_sim::own::paint::{Colour, Colours};
 use portcullis_sim::own::stage::{Bus, Setting, Stage};
 
 /// The device that changes hands.
 pub const DEV: DeviceId = DeviceId(0x25);
 /// A device that has nothing to do with it.
 pub const BYSTANDER: DeviceId = DeviceId(0x26);
+/// A second one of the same group, or of another.
+pub const SECOND: DeviceId = DeviceId(0x27);
+/// Nothing is reached.
+pub const BLOCKED: Colour = Colour::BLOCKED;
+/// Bytes of a page.
+pub const PAGE: usize = 4096;
 
 /// `rtl`, or `verilog` if PORTCULLIS_OWN_BACKEND says so (`cargo xtask verify` does): fifty times faster.
 #[must_use]
@@ -43,6 +55,20 @@ pub fn setting(config: &'static Config, seed: u64) -> Setting {
         },
         ..Setting::new(config, seed)
     }
+}
+
+/// A window of three pages, which are hit again and again, with writes that land late; the bus is kept.
+#[must_use]
+pub fn small(config: &'static Config, seed: u64) -> Stage {
+    stage(Setting {
+        pages: 3,
+        keep: true,
+        habits: Habits {
+            delay: 60,
+            ..Habits::default()
+        },
+        ..setting(config, seed)
+    })
 }
 
 /// The stage.
@@ -84,19 +110,32 @@ pub fn coloured<'i, P: Platform>(
 /// The driver refused.
 #[must_use]
 pub fn begin(stage: &Stage, config: portcullis::Config) -> (Iommu<Bus>, usize) {
-    let iommu = stage.start(config).expect("starts");
-    let dev = stage.engine(DEV.0, Colour::BLOCKED);
+    begin_on(stage, stage.platform(), config)
+}
+
+/// As [`begin`], on a platform around [`Stage::platform`].
+///
+/// # Panics
+/// The driver refused.
+#[must_use]
+pub fn begin_on<P: Platform>(
+    stage: &Stage,
+    platform: P,
+    config: portcullis::Config,
+) -> (Iommu<P>, usize) {
+    let iommu = Iommu::new(platform, config).expect("starts");
+    let dev = stage.engine(DEV.0, BLOCKED);
     protect_bystander(stage, &iommu);
     (iommu, dev)
 }
 
-fn protect_bystander(stage: &Stage, iommu: &Iommu<Bus>) {
-    let bystander = stage.engine(BYSTANDER.0, Colour::BLOCKED);
+fn protect_bystander<P: Platform>(stage: &Stage, iommu: &Iommu<P>) {
+    let bystander = stage.engine(BYSTANDER.0, BLOCKED);
     iommu.add_device(BYSTANDER.into()).expect("added");
     let group = iommu.group(BYSTANDER).expect("a group");
     let owned = group.claim(&owner(2)).expect("claimed");
     let (domain, own) = coloured(stage, iommu, "the bystander's");
-    let during = [Colour::BLOCKED, own];
+    let during = [BLOCKED, own];
     let owned = stage.call("attach bystander", &[bystander], during, own, || {
         owned.attach(domain).expect("attached")
     });
@@ -170,3 +209,224 @@ pub const SYNC: [&str; 6] = [
     "IOFENCE.C PR PW",
     "fence passed",
 ];
+
+/// BLOCK of one device.
+#[must_use]
+pub fn block() -> Vec<&'static str> {
+    [&["tc.V=0"][..], &SYNC, &["fsc"]].concat()
+}
+
+/// PUB of one device.
+#[must_use]
+pub fn publish() -> Vec<&'static str> {
+    [&["fsc"][..], &SYNC, &["tc.V=1"]].concat()
+}
+
+/// SWAP of one device.
+#[must_use]
+pub fn swap() -> Vec<&'static str> {
+    [&["fsc"][..], &SYNC].concat()
+}
+
+/// A flush of deferred unmaps.
+pub const FLUSH: [&str; 3] = ["doorbell", "IOTINVAL.VMA", "IOFENCE.C PR PW"];
+
+/// A device for a group that is there.
+#[must_use]
+pub fn joining(device: DeviceId, group: GroupId) -> DeviceInfo {
+    DeviceInfo {
+        group: Some(group),
+        ..device.into()
+    }
+}
+
+/// Lets the engines run.
+///
+/// # Panics
+/// The hardware hangs.
+pub fn run(stage: &Stage, cycles: u64) {
+    stage.run(cycles).expect("no hang");
+}
+
+/// Of a device: its context in memory, state and number of users of its group.
+type OfDevice = (u32, Option<[u64; 4]>, Option<(Status, u32)>);
+
+/// Everything that a refused call must leave as it is.
+#[derive(Debug, PartialEq)]
+struct Everything {
+    footprint: Footprint,
+    registers: Vec<u64>,
+    devices: Vec<OfDevice>,
+    health: Health,
+    stats: Stats,
+    isolation: bool,
+}
+
+impl Everything {
+    /// Registers that only the driver changes.
+    const REGISTERS: [u16; 5] = [
+        offset::DDTP,
+        offset::CQB,
+        offset::CQCSR,
+        offset::FQB,
+        offset::ICVEC,
+    ];
+
+    fn of<P: Platform>(stage: &Stage, iommu: &Iommu<P>) -> Self {
+        let mut platform = stage.platform();
+        let mut read = |at| platform.read64(at).expect("no hang");
+        let registers = Self::REGISTERS.map(&mut read).to_vec();
+        let (footprint, contexts) = stage.with(|harness, scene| {
+            let devices = scene.load.engines().iter().map(|engine| engine.device);
+            let context = |device| (device, scene.monitor.context(device, harness.memory()));
+            (
+                scene.monitor.footprint(),
+                devices.map(context).collect::<Vec<_>>(),
+            )
+        });
+        let group = |device| {
+            let group = iommu.group(DeviceId(device)).ok()?;
+            Some((group.status(), group.users()))
+        };
+        Self {
+            footprint,
+            registers,
+            devices: contexts
+                .into_iter()
+                .map(|(device, context)| (device, context, group(device)))
+                .collect(),
+            health: iommu.health(),
+            stats: iommu.stats(),
+            isolation: iommu.isolation(),
+        }
+    }
+}
+
+/// A call that changes nothing, under DMA: no store, no register write, no memory taken or given back, every context,
+/// register and state as before; before, during and after it the engines reach `reached` and do not stop.
+///
+/// # Panics
+/// Something changed.
+pub fn nothing_changes<P: Platform, T>(
+    stage: &Stage,
+    iommu: &Iommu<P>,
+    name: &str,
+    engines: &[usize],
+    reached: impl Into<Colours>,
+    call: impl FnOnce() -> T,
+) -> T {
+    let reached = reached.into();
+    let touches = |engine: usize| -> u64 {
+        let all = reached.iter().map(|colour| stage.count(engine, colour));
+        all.sum()
+    };
+    let first: Vec<u64> = engines.iter().map(|engine| touches(*engine)).collect();
+    let answer = stage.call(name, engines, reached, reached, || {
+        run(stage, 200);
+        let before = Everything::of(stage, iommu);
+        let answer = call();
+        assert_eq!(Everything::of(stage, iommu), before, "{name}");
+        run(stage, 200);
+        answer
+    });
+    for (engine, first) in engines.iter().zip(first) {
+        assert!(touches(*engine) > first, "{name}: engine {engine} stopped");
+    }
+    answer
+}
+
+/// A group with an owner and a domain.
+pub type Guard<'i, P = Bus> = OwnedGroup<'i, P, 16, portcullis::Attached<PagingDomain<'i, P>>>;
+
+/// The group of [`DEV`], added and claimed, with an empty domain.
+///
+/// # Panics
+/// The driver refused.
+pub fn empty<P: Platform>(iommu: &Iommu<P>) -> Guard<'_, P> {
+    iommu.add_device(DEV.into()).expect("added");
+    let owned = iommu.group(DEV).expect("a group").claim(&owner(1));
+    let domain = iommu.paging_domain(DomainConfig::default()).expect("room");
+    owned.expect("claimed").attach(domain).expect("attached")
+}
+
+/// Maps memory of the simulation.
+///
+/// # Errors
+/// The driver's answer.
+pub fn map<P: Platform>(
+    domain: &PagingDomain<'_, P>,
+    iova: u64,
+    pa: u64,
+    bytes: usize,
+    perm: Perm,
+) -> Result<(), Error> {
+    // SAFETY: the memory is simulated; nothing of this process is there.
+    unsafe { domain.map(Iova(iova), PhysAddr(pa), bytes, perm) }
+}
+
+/// Maps frames of a colour page by page.
+///
+/// # Panics
+/// The driver refused.
+pub fn map_frames<P: Platform>(domain: &PagingDomain<'_, P>, frames: &[(u64, u64)]) {
+    for (iova, pa) in frames {
+        map(domain, *iova, *pa, PAGE, Perm::READ_WRITE).expect("mapped");
+    }
+}
+
+/// Unmaps them page by page, strictly.
+///
+/// # Panics
+/// The driver refused.
+pub fn unmap_frames<P: Platform>(domain: &PagingDomain<'_, P>, frames: &[(u64, u64)]) {
+    for (iova, _) in frames {
+        assert_eq!(domain.unmap(Iova(*iova), PAGE), Ok(PAGE));
+    }
+}
+
+/// A painted page.
+#[derive(Debug)]
+pub struct Buffer(pub u64);
+
+// SAFETY: the memory is simulated; nothing of this process is there.
+unsafe impl DmaBuffer for Buffer {
+    fn address(&self) -> PhysAddr {
+        PhysAddr(self.0)
+    }
+
+    fn bytes(&self) -> usize {
+        PAGE
+    }
+}
+
+/// Buffers of a driver.
+pub type Buffers<'i> = Vec<Mapped<'i, Bus, 16, Buffer>>;
+
+/// Maps the frames of a new colour where the driver likes, and lets the engine hammer them.
+///
+/// # Panics
+/// The driver refused.
+pub fn map_buffers<'i>(
+    stage: &Stage,
+    user: &portcullis::KernelUse<'i, Bus>,
+    dev: usize,
+    name: &str,
+) -> (Buffers<'i>, Colour) {
+    let (colour, frames) = stage.paint(name);
+    let mapped: Buffers<'_> = stage.call("map", &[dev], BLOCKED, BLOCKED, || {
+        let buffers = frames.iter().map(|(_, pa)| Buffer(*pa));
+        buffers
+            .map(|b| user.map(b, portcullis::Direction::Both).expect("room"))
+            .collect()
+    });
+    stage.with(|_, scene| {
+        for (buffer, (_, pa)) in mapped.iter().zip(&frames) {
+            scene.load.palette.move_to(buffer.iova().0, *pa);
+        }
+        scene.load.engine_mut(dev).pages = mapped.iter().map(|b| b.iova().0).collect();
+    });
+    stage.call("mapped", &[dev], [BLOCKED, colour], colour, || {
+        run(stage, 400)
+    });
+    (mapped, colour)
+}

@@ -2,77 +2,14 @@
 //! (scenarios T10, T24, T38, T39).
 
 use portcullis::DefaultDomainType::{Blocked, Dma, DmaFq};
-use portcullis::{Direction, DmaBuffer, Mapped, PhysAddr};
 use portcullis_regmap::config::TINY;
-use portcullis_sim::own::load::Habits;
-use portcullis_sim::own::paint::Colour;
-use portcullis_sim::own::stage::{Bus, Setting, Stage};
 use portcullis_tests::ownership::*;
-
-const BLOCKED: Colour = Colour::BLOCKED;
-
-/// A painted page.
-#[derive(Debug)]
-struct Buffer(u64);
-
-// SAFETY: the memory is simulated; nothing of this process is there.
-unsafe impl DmaBuffer for Buffer {
-    fn address(&self) -> PhysAddr {
-        PhysAddr(self.0)
-    }
-
-    fn bytes(&self) -> usize {
-        4096
-    }
-}
-
-type Buffers<'i> = Vec<Mapped<'i, Bus, 16, Buffer>>;
-
-fn run(stage: &Stage) {
-    stage.run(400).expect("no hang");
-}
-
-fn machine(seed: u64) -> Stage {
-    stage(Setting {
-        pages: 3,
-        keep: true,
-        habits: Habits {
-            delay: 60,
-            ..Habits::default()
-        },
-        ..setting(&TINY, seed)
-    })
-}
-
-/// Maps the frames of a new colour where the driver likes, and lets the engine hammer them.
-fn map_buffers<'i>(
-    stage: &Stage,
-    user: &portcullis::KernelUse<'i, Bus>,
-    dev: usize,
-    name: &str,
-) -> (Buffers<'i>, Colour) {
-    let (colour, frames) = stage.paint(name);
-    let mapped: Buffers<'_> = stage.call("map", &[dev], BLOCKED, BLOCKED, || {
-        let buffers = frames.iter().map(|(_, pa)| Buffer(*pa));
-        buffers
-            .map(|b| user.map(b, Direction::Both).expect("room"))
-            .collect()
-    });
-    stage.with(|_, scene| {
-        for (buffer, (_, pa)) in mapped.iter().zip(&frames) {
-            scene.load.palette.move_to(buffer.iova().0, *pa);
-        }
-        scene.load.engine_mut(dev).pages = mapped.iter().map(|b| b.iova().0).collect();
-    });
-    stage.call("mapped", &[dev], [BLOCKED, colour], colour, || run(stage));
-    (mapped, colour)
-}
 
 /// A driver's buffers are reachable until unmap returns. Mappings made before a claim are blocked while it lasts, and
 /// work again after it.
 #[test]
 fn t_10_buffers_survive_a_claim() {
-    let stage = machine(10);
+    let stage = small(&TINY, 10);
     let (iommu, dev) = begin(&stage, driver(Dma));
     iommu.add_device(DEV.into()).unwrap();
     let group = iommu.group(DEV).unwrap();
@@ -82,23 +19,23 @@ fn t_10_buffers_survive_a_claim() {
     let owned = stage.call("claim", &[dev], [red, BLOCKED], BLOCKED, || {
         group.claim(&owner(1)).unwrap()
     });
-    run(&stage);
+    run(&stage, 400);
     stage.call("release", &[dev], [red, BLOCKED], red, || owned.release());
-    run(&stage);
+    run(&stage, 400);
     stage.call("unmap", &[dev], [red, BLOCKED], BLOCKED, || {
         for buffer in buffers {
             buffer.unmap().expect("the buffer");
         }
     });
     stage.give_back(red);
-    run(&stage);
+    run(&stage, 400);
     end(&stage, iommu);
 }
 
 /// Deferred: no command until the flush, and the buffer comes back only after it.
 #[test]
 fn t_38_39_buffers_come_back_after_the_flush() {
-    let stage = machine(38);
+    let stage = small(&TINY, 38);
     let (iommu, dev) = begin(&stage, driver(DmaFq));
     iommu.add_device(DEV.into()).unwrap();
     let user = iommu.group(DEV).unwrap().use_default_domain().unwrap();
@@ -123,7 +60,7 @@ fn t_38_39_buffers_come_back_after_the_flush() {
         "one flush for all"
     );
     stage.give_back(red);
-    run(&stage);
+    run(&stage, 400);
     drop(user);
     end(&stage, iommu);
 }
@@ -150,14 +87,14 @@ fn t_24_shared_domain() {
                 owned.attach(shared.clone()).unwrap()
             }),
         );
-        run(&stage);
+        run(&stage, 400);
     }
     let last = guards.pop().expect("two");
     for guard in guards {
         let (owned, _) = stage.call("detach first", &[dev], [is_red, BLOCKED], BLOCKED, || {
             guard.detach()
         });
-        run(&stage);
+        run(&stage, 400);
         owned.release();
     }
     assert!(stage.count(dev, is_red) > 0 && stage.count(second, is_red) > 0);
@@ -166,7 +103,7 @@ fn t_24_shared_domain() {
     });
     drop((domain, shared));
     stage.give_back(is_red);
-    run(&stage);
+    run(&stage, 400);
     owned.release();
     end(&stage, iommu);
 }

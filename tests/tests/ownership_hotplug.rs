@@ -4,16 +4,7 @@
 use portcullis::DefaultDomainType::{Blocked, Identity};
 use portcullis::{DeviceId, DeviceInfo, Error, Status};
 use portcullis_regmap::config::{LINUX, TINY};
-use portcullis_sim::own::paint::Colour;
-use portcullis_sim::own::stage::Stage;
 use portcullis_tests::ownership::*;
-
-const BLOCKED: Colour = Colour::BLOCKED;
-const SECOND: DeviceId = DeviceId(0x27);
-
-fn run(stage: &Stage) {
-    stage.run(300).expect("no hang");
-}
 
 /// Claims by device: the group stays blocked until the last of them ends.
 #[test]
@@ -34,7 +25,7 @@ fn t_04_claims_by_device() {
     stage.call("add second", &[second], any, identity, || {
         iommu.add_device(info).unwrap()
     });
-    run(&stage);
+    run(&stage, 300);
     let first = stage.call("claim first", &both, any, BLOCKED, || {
         iommu.claim_device(DEV, &owner(1)).unwrap()
     });
@@ -43,15 +34,15 @@ fn t_04_claims_by_device() {
         iommu.claim_device(SECOND, &owner(3)).err(),
         Some(Error::NotPermitted)
     );
-    run(&stage);
+    run(&stage, 300);
     stage.call("release first", &both, BLOCKED, BLOCKED, || {
         first.release_device()
     });
-    run(&stage);
+    run(&stage, 300);
     stage.call("release last", &both, any, identity, || {
         last.release_device()
     });
-    run(&stage);
+    run(&stage, 300);
     for (device, engine) in [(DEV, dev), (SECOND, second)] {
         stage.call("remove", &[engine], any, BLOCKED, || {
             iommu.remove_device(device).unwrap()
@@ -67,7 +58,7 @@ fn t_59_60_61_62_joining_and_leaving() {
     let stage = stage(setting(&TINY, 59));
     let (iommu, dev) = begin(&stage, driver(Blocked));
     let second = stage.engine(SECOND.0, BLOCKED);
-    run(&stage);
+    run(&stage, 300);
     let group = iommu.add_device(DEV.into()).unwrap();
     let owned = iommu.group(group).unwrap().claim(&owner(1)).unwrap();
     let info = || DeviceInfo {
@@ -85,12 +76,12 @@ fn t_59_60_61_62_joining_and_leaving() {
     let owned = stage.call("attach", &[dev], [BLOCKED, is_red], is_red, || {
         owned.attach(red).unwrap()
     });
-    run(&stage);
+    run(&stage, 300);
     // T59: a group with a domain.
     stage.call("join", &[second], [BLOCKED, is_red], is_red, || {
         iommu.add_device(info()).unwrap()
     });
-    run(&stage);
+    run(&stage, 300);
     assert!(stage.count(second, is_red) > 0);
     assert_eq!(
         iommu.group(group).unwrap().status(),
@@ -104,7 +95,7 @@ fn t_59_60_61_62_joining_and_leaving() {
         BLOCKED,
         || iommu.remove_device(SECOND).unwrap(),
     );
-    run(&stage);
+    run(&stage, 300);
     assert_eq!(
         iommu.remove_device(DEV),
         Err(Error::Busy),
@@ -114,7 +105,7 @@ fn t_59_60_61_62_joining_and_leaving() {
     stage.call("gone", &[dev], [is_red, BLOCKED], BLOCKED, || {
         iommu.device_gone(DEV).unwrap()
     });
-    run(&stage);
+    run(&stage, 300);
     let (owned, red) = owned.detach();
     stage.give_back(is_red);
     drop((owned, red));
@@ -168,7 +159,7 @@ fn t_77_drop_under_load() {
         || drop(iommu),
     );
     stage.give_back(is_red);
-    run(&stage);
+    run(&stage, 300);
     assert!(stage.count(dev, is_red) > 0);
     stage.drain().expect("no hang");
     stage.verdict();

@@ -7,15 +7,8 @@ use portcullis_regmap::config::TINY;
 use portcullis_sim::core::MemStatus;
 use portcullis_sim::memory::FaultOn;
 use portcullis_sim::own::load::Habits;
-use portcullis_sim::own::paint::Colour;
 use portcullis_sim::own::stage::{Setting, Stage};
 use portcullis_tests::ownership::*;
-
-const BLOCKED: Colour = Colour::BLOCKED;
-
-fn run(stage: &Stage) {
-    stage.run(400).expect("no hang");
-}
 
 /// Short timeouts: 100 microseconds are 5,000 cycles.
 fn impatient() -> Config {
@@ -50,13 +43,13 @@ fn t_48_slow_hardware() {
     let owned = stage.call("attach", &[dev], [BLOCKED, is_red], is_red, || {
         owned.attach(red).unwrap()
     });
-    run(&stage);
+    run(&stage, 400);
     let (owned, red) = stage.call("detach", &[dev], [is_red, BLOCKED], BLOCKED, || {
         owned.detach()
     });
     stage.give_back(is_red);
     drop((owned, red));
-    run(&stage);
+    run(&stage, 400);
     assert_eq!(iommu.health(), Health::Good);
     end(&stage, iommu);
 }
@@ -89,7 +82,7 @@ fn t_51_one_fetch_fault() {
         let owned = stage.call("attach", &[dev], [BLOCKED, is_red], is_red, || {
             owned.attach(red).unwrap()
         });
-        run(&stage);
+        run(&stage, 400);
         if call == "detach" {
             break_slots(iommu.stats().commands + 1);
         }
@@ -97,7 +90,7 @@ fn t_51_one_fetch_fault() {
             owned.detach()
         });
         stage.give_back(is_red);
-        run(&stage);
+        run(&stage, 400);
         assert_eq!(
             (iommu.health(), iommu.stats().queue_resets),
             (Health::Degraded, 1),
@@ -122,7 +115,7 @@ fn t_49_51_no_fetch_works() {
     let owned = stage.call("attach", &[dev], [BLOCKED, is_red], is_red, || {
         owned.attach(red).unwrap()
     });
-    run(&stage);
+    run(&stage, 400);
     let at = ring(&stage);
     let fault = |status| {
         stage.with(|harness, _| {
@@ -138,24 +131,24 @@ fn t_49_51_no_fetch_works() {
     assert_eq!(iommu.health(), Health::Closed);
     stage.give_back(is_red);
     drop(red);
-    run(&stage);
+    run(&stage, 400);
     let AttachError {
         guard: owned,
         target: blue,
         error,
     } = owned.attach(blue).expect_err("translation is off");
     assert_eq!(error, Error::Io);
-    run(&stage);
+    run(&stage, 400);
     fault(MemStatus::Ok);
     // SAFETY: the fault is gone.
     stage.call("recover", &[bystander], own.or(BLOCKED), own, || {
         unsafe { iommu.recover() }.unwrap()
     });
-    run(&stage);
+    run(&stage, 400);
     let owned = stage.call("attach again", &[dev], [BLOCKED, is_blue], is_blue, || {
         owned.attach(blue).unwrap()
     });
-    run(&stage);
+    run(&stage, 400);
     assert!(stage.count(dev, is_blue) > 0);
     stage.call("release", &[dev], [is_blue, BLOCKED], BLOCKED, || {
         owned.release()
@@ -183,7 +176,7 @@ fn t_50_stuck_hardware() {
     let owned = stage.call("attach and detach", &[dev], either, either, || {
         // Perhaps an access of the bystander has been granted already; then this is refused.
         let owned = owned.attach(red).map_err(|refused| refused.guard);
-        run(&stage);
+        run(&stage, 400);
         owned.map_or_else(|guard| guard, |attached| attached.detach().0)
     });
     assert_eq!(iommu.health(), Health::Wedged);
@@ -243,17 +236,17 @@ fn t_56_storm() {
     iommu.add_device(DEV.into()).unwrap();
     let mut polls = 0;
     while iommu.poll().unwrap().quieted == 0 {
-        run(&stage);
+        run(&stage, 400);
         iommu.faults().drain(64, |_| ()).unwrap();
         polls += 1;
         assert!(polls < 10, "still not quieted");
     }
     iommu.faults().drain(1000, |_| ()).unwrap();
-    run(&stage);
+    run(&stage, 400);
     iommu.faults().drain(1000, |_| ()).unwrap();
     let delivered = iommu.stats().faults;
     let refused = stage.count(dev, BLOCKED);
-    run(&stage);
+    run(&stage, 400);
     iommu.faults().drain(1000, |_| ()).unwrap();
     assert_eq!(iommu.stats().faults, delivered, "no record any more");
     assert!(stage.count(dev, BLOCKED) > refused, "but still blocked");
@@ -266,7 +259,7 @@ fn t_56_storm() {
     let owned = stage.call("attach", &[dev], [BLOCKED, is_red], is_red, || {
         owned.attach(red).unwrap()
     });
-    run(&stage);
+    run(&stage, 400);
     assert!(stage.count(dev, is_red) > 0);
     stage.call("release", &[dev], [is_red, BLOCKED], BLOCKED, || {
         owned.release()

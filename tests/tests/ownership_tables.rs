@@ -2,86 +2,35 @@
 //! T31 to T33, T36, T38, T44, T53).
 
 use portcullis::DefaultDomainType::Blocked;
-use portcullis::{DomainConfig, Iommu, Iova, OwnedGroup, PagingDomain, Perm, PhysAddr};
+use portcullis::{Iova, Perm, PhysAddr};
 use portcullis_regmap::config::TINY;
 use portcullis_sim::core::Access;
-use portcullis_sim::own::load::Habits;
-use portcullis_sim::own::paint::Colour;
-use portcullis_sim::own::stage::{Bus, Setting, Stage};
 use portcullis_tests::ownership::*;
 use portcullis_tests::request;
-
-const BLOCKED: Colour = Colour::BLOCKED;
-const PAGE: usize = 4096;
-
-type Guard<'i> = OwnedGroup<'i, Bus, 16, portcullis::Attached<PagingDomain<'i, Bus>>>;
-
-fn run(stage: &Stage) {
-    stage.run(400).expect("no hang");
-}
-
-/// A small window, so that the same pages are hit again and again; writes that land late.
-fn machine(seed: u64) -> Stage {
-    stage(Setting {
-        pages: 3,
-        keep: true,
-        habits: Habits {
-            delay: 60,
-            ..Habits::default()
-        },
-        ..setting(&TINY, seed)
-    })
-}
-
-/// The device's group, owned, with an empty domain.
-fn empty(iommu: &Iommu<Bus>) -> Guard<'_> {
-    iommu.add_device(DEV.into()).unwrap();
-    let owned = iommu.group(DEV).unwrap().claim(&owner(1)).unwrap();
-    owned
-        .attach(iommu.paging_domain(DomainConfig::default()).unwrap())
-        .unwrap()
-}
-
-fn map(domain: &PagingDomain<'_, Bus>, frames: &[(u64, u64)]) {
-    for (iova, pa) in frames {
-        // SAFETY: the memory is simulated, and painted for this.
-        unsafe {
-            domain
-                .map(Iova(*iova), PhysAddr(*pa), PAGE, Perm::READ_WRITE)
-                .unwrap()
-        };
-    }
-}
-
-fn unmap(domain: &PagingDomain<'_, Bus>, frames: &[(u64, u64)]) {
-    for (iova, _) in frames {
-        assert_eq!(domain.unmap(Iova(*iova), PAGE), Ok(PAGE));
-    }
-}
 
 /// An empty domain faults; a map makes the pages reachable without a command; a strict unmap ends that, and the memory
 /// is its owner's again when it returns.
 #[test]
 fn t_31_32_map_and_strict_unmap() {
-    let stage = machine(31);
+    let stage = small(&TINY, 31);
     let (iommu, dev) = begin(&stage, driver(Blocked));
     let owned = stage.call("attach", &[dev], BLOCKED, BLOCKED, || empty(&iommu));
     for round in 0..rounds(4) {
-        run(&stage);
+        run(&stage, 400);
         let (red, frames) = stage.paint(&format!("red {round}"));
         stage.call("map", &[dev], [BLOCKED, red], [BLOCKED, red], || {
-            map(owned.domain(), &frames)
+            map_frames(owned.domain(), &frames)
         });
         assert_eq!(bus(&stage, "map"), [""; 0], "a map needs no command");
         // What was judged before the map may still be answered; from now on every page is there.
-        stage.call("mapped", &[dev], red, red, || run(&stage));
+        stage.call("mapped", &[dev], red, red, || run(&stage, 400));
         assert!(stage.count(dev, red) > 0);
         stage.call("unmap", &[dev], [red, BLOCKED], BLOCKED, || {
-            unmap(owned.domain(), &frames)
+            unmap_frames(owned.domain(), &frames)
         });
         stage.give_back(red);
     }
-    run(&stage);
+    run(&stage, 400);
     drop(owned);
     end(&stage, iommu);
 }
@@ -89,15 +38,15 @@ fn t_31_32_map_and_strict_unmap() {
 /// The tables of a whole gigabyte go at once: their pages are freed, and nobody reads them any more.
 #[test]
 fn t_36_unmap_with_tables() {
-    let stage = machine(36);
+    let stage = small(&TINY, 36);
     let (iommu, dev) = begin(&stage, driver(Blocked));
     let owned = stage.call("attach", &[dev], BLOCKED, BLOCKED, || empty(&iommu));
     for round in 0..rounds(3) {
         let (red, frames) = stage.paint(&format!("red {round}"));
         stage.call("map", &[dev], [BLOCKED, red], [BLOCKED, red], || {
-            map(owned.domain(), &frames)
+            map_frames(owned.domain(), &frames)
         });
-        run(&stage);
+        run(&stage, 400);
         let start = Iova(frames[0].0 & !0x3fff_ffff);
         stage.call("unmap", &[dev], [red, BLOCKED], BLOCKED, || {
             assert_eq!(
@@ -106,7 +55,7 @@ fn t_36_unmap_with_tables() {
             );
         });
         stage.give_back(red);
-        run(&stage);
+        run(&stage, 400);
     }
     drop(owned);
     end(&stage, iommu);
@@ -115,14 +64,14 @@ fn t_36_unmap_with_tables() {
 /// Deferred unmaps issue no command and leave the pages reachable, at most until the flush.
 #[test]
 fn t_38_deferred_unmap() {
-    let stage = machine(38);
+    let stage = small(&TINY, 38);
     let (iommu, dev) = begin(&stage, driver(Blocked));
     let owned = stage.call("attach", &[dev], BLOCKED, BLOCKED, || empty(&iommu));
     let (red, frames) = stage.paint("red");
     stage.call("map", &[dev], [BLOCKED, red], [BLOCKED, red], || {
-        map(owned.domain(), &frames)
+        map_frames(owned.domain(), &frames)
     });
-    run(&stage);
+    run(&stage, 400);
     let either = [red, BLOCKED];
     let pending = stage.call("unmap_deferred", &[dev], either, either, || {
         let all = frames
@@ -131,7 +80,7 @@ fn t_38_deferred_unmap() {
         all.map(Result::unwrap).collect::<Vec<_>>()
     });
     assert_eq!(bus(&stage, "unmap_deferred"), [""; 0]);
-    run(&stage);
+    run(&stage, 400);
     assert!(pending.iter().all(|unmap| !owned.domain().reusable(unmap)));
     stage.call("flush", &[dev], either, BLOCKED, || {
         owned.domain().flush().unwrap()
@@ -143,7 +92,7 @@ fn t_38_deferred_unmap() {
     );
     assert!(pending.iter().all(|unmap| owned.domain().reusable(unmap)));
     stage.give_back(red);
-    run(&stage);
+    run(&stage, 400);
     drop(owned);
     end(&stage, iommu);
 }
@@ -151,15 +100,15 @@ fn t_38_deferred_unmap() {
 /// Gathered unmaps end with the sync, or when the collection is dropped.
 #[test]
 fn t_44_53_gather() {
-    let stage = machine(44);
+    let stage = small(&TINY, 44);
     let (iommu, dev) = begin(&stage, driver(Blocked));
     let owned = stage.call("attach", &[dev], BLOCKED, BLOCKED, || empty(&iommu));
     for dropped in [false, true] {
         let (red, frames) = stage.paint("red");
         stage.call("map", &[dev], [BLOCKED, red], [BLOCKED, red], || {
-            map(owned.domain(), &frames)
+            map_frames(owned.domain(), &frames)
         });
-        run(&stage);
+        run(&stage, 400);
         stage.call("gather", &[dev], [red, BLOCKED], BLOCKED, || {
             let mut gather = owned.domain().gather();
             for (iova, _) in &frames {
@@ -174,7 +123,7 @@ fn t_44_53_gather() {
             }
         });
         stage.give_back(red);
-        run(&stage);
+        run(&stage, 400);
     }
     drop(owned);
     // T53: without a second stage no IOTINVAL.GVMA is ever issued.
@@ -192,7 +141,7 @@ fn t_44_53_gather() {
 #[test]
 fn t_27_msi_doorbell() {
     const DOORBELL: u64 = 0x2800_0000;
-    let stage = machine(27);
+    let stage = small(&TINY, 27);
     let (iommu, dev) = begin(&stage, driver(Blocked));
     let raise = || {
         let request = request(DEV.0, Access::Write, DOORBELL + 0x40);

@@ -8,15 +8,8 @@ use portcullis::{AttachError, DeviceId, DeviceInfo, Error, Mode, NotHitless, Sta
 use portcullis_regmap::Config;
 use portcullis_regmap::config::{LINUX, TINY};
 use portcullis_sim::own::load::Habits;
-use portcullis_sim::own::paint::Colour;
-use portcullis_sim::own::stage::{Setting, Stage};
+use portcullis_sim::own::stage::Setting;
 use portcullis_tests::ownership::*;
-
-const BLOCKED: Colour = Colour::BLOCKED;
-
-fn run(stage: &Stage) {
-    stage.run(300).expect("no hang");
-}
 
 fn kept(config: &'static Config, seed: u64) -> Setting {
     Setting {
@@ -44,7 +37,7 @@ fn transitions(config: &'static Config, seed: u64, habits: Habits) {
         let owned = stage.call("attach red", &[dev], [BLOCKED, is_red], is_red, || {
             owned.attach(red).unwrap()
         });
-        run(&stage);
+        run(&stage, 300);
         assert!(stage.count(dev, is_red) > 0, "the device reaches red");
         let (owned, red) = stage.call("detach red", &[dev], [is_red, BLOCKED], BLOCKED, || {
             owned.detach()
@@ -52,12 +45,12 @@ fn transitions(config: &'static Config, seed: u64, habits: Habits) {
         // Red's frames get another use, and its tables are freed.
         stage.give_back(is_red);
         drop(red);
-        run(&stage);
+        run(&stage, 300);
         let (blue, is_blue) = coloured(&stage, &iommu, &format!("blue {round}"));
         let owned = stage.call("attach blue", &[dev], [BLOCKED, is_blue], is_blue, || {
             owned.attach(blue).unwrap()
         });
-        run(&stage);
+        run(&stage, 300);
         let (red, is_red) = coloured(&stage, &iommu, &format!("red again {round}"));
         let (owned, blue) = stage.call(
             "replace blue by red",
@@ -68,12 +61,12 @@ fn transitions(config: &'static Config, seed: u64, habits: Habits) {
         );
         stage.give_back(is_blue);
         drop(blue);
-        run(&stage);
+        run(&stage, 300);
         stage.call("release", &[dev], [is_red, BLOCKED], BLOCKED, || {
             owned.release()
         });
         stage.give_back(is_red);
-        run(&stage);
+        run(&stage, 300);
     }
     // The bystander's attach; then in each round attach, detach, attach, replace and the blocking half of release. What
     // is published after a SYNC of blocked contexts is counted by that SYNC.
@@ -115,7 +108,7 @@ fn t_01_07_10_traces_on_the_bus() {
     stage.call("refused", &[dev], is_red, is_red, || {
         assert_eq!(group.claim(&owner(3)).err(), Some(Error::NotPermitted));
         assert_eq!(group.use_default_domain().err(), Some(Error::Busy));
-        run(&stage);
+        run(&stage, 300);
     });
     assert_eq!(bus(&stage, "refused"), [""; 0]);
     let (blue, is_blue) = coloured(&stage, &iommu, "blue");
@@ -150,16 +143,16 @@ fn t_02_14_claim_of_a_group_in_use() {
         || user.attach(red).unwrap(),
     );
     stage.call("claim", &[dev], is_red, is_red, || {
-        run(&stage);
+        run(&stage, 300);
         assert_eq!(group.claim(&owner(1)).err(), Some(Error::NotPermitted));
-        run(&stage);
+        run(&stage, 300);
     });
     assert_eq!(bus(&stage, "claim"), [""; 0]);
     assert!(stage.count(dev, is_red) > 0);
     // T14: dropping the guard detaches, frees the domain, ends the use.
     stage.call("drop", &[dev], [is_red, BLOCKED], BLOCKED, || drop(managed));
     stage.give_back(is_red);
-    run(&stage);
+    run(&stage, 300);
     assert_eq!(group.status(), Status::Idle);
     stage
         .call("claim", &[dev], BLOCKED, BLOCKED, || {
@@ -259,30 +252,30 @@ fn t_21_identity_is_never_in_between() {
     stage.call("add", &[dev], [BLOCKED, identity], identity, || {
         iommu.add_device(DEV.into()).unwrap()
     });
-    run(&stage);
+    run(&stage, 300);
     assert!(!iommu.isolation());
     let group = iommu.group(DEV).unwrap();
     let owned = stage.call("claim", &[dev], [identity, BLOCKED], BLOCKED, || {
         group.claim(&owner(1)).unwrap()
     });
     assert!(iommu.isolation());
-    run(&stage);
+    run(&stage, 300);
     let (red, is_red) = coloured(&stage, &iommu, "red");
     let owned = stage.call("attach", &[dev], [BLOCKED, is_red], is_red, || {
         owned.attach(red).unwrap()
     });
-    run(&stage);
+    run(&stage, 300);
     let (owned, red) = stage.call("detach", &[dev], [is_red, BLOCKED], BLOCKED, || {
         owned.detach()
     });
     let owned = stage.call("attach again", &[dev], [BLOCKED, is_red], is_red, || {
         owned.attach(red).unwrap()
     });
-    run(&stage);
+    run(&stage, 300);
     let both = [is_red, BLOCKED, identity];
     stage.call("release", &[dev], both, identity, || owned.release());
     stage.give_back(is_red);
-    run(&stage);
+    run(&stage, 300);
     stage.call("remove", &[dev], [identity, BLOCKED], BLOCKED, || {
         iommu.remove_device(DEV).unwrap()
     });
@@ -351,7 +344,7 @@ fn t_25_replacement_by_way_of_blocked() {
     let owned = stage.call("attach", &[dev], [BLOCKED, is_red], is_red, || {
         owned.attach(red).unwrap()
     });
-    run(&stage);
+    run(&stage, 300);
     assert_eq!(owned.hitless(&deep), Err(NotHitless::Format));
     let AttachError {
         guard,
@@ -364,7 +357,7 @@ fn t_25_replacement_by_way_of_blocked() {
         (error, bus(&stage, "refused")),
         (Error::NotSupported, vec![])
     );
-    run(&stage);
+    run(&stage, 300);
     let both = [is_red, BLOCKED, is_deep];
     let (owned, red) = stage.call("replace", &[dev], both, is_deep, || {
         guard.replace(target).unwrap()
@@ -374,7 +367,7 @@ fn t_25_replacement_by_way_of_blocked() {
     let block = [&["tc.V=0"][..], &SYNC, &["fsc"]].concat();
     let publish = [&["fsc"][..], &SYNC, &["tc.V=1"]].concat();
     assert_eq!(bus(&stage, "replace"), [block, publish].concat());
-    run(&stage);
+    run(&stage, 300);
     assert!(stage.count(dev, is_deep) > 0);
     stage.call("release", &[dev], [is_deep, BLOCKED], BLOCKED, || {
         owned.release()

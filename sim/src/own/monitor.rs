@@ -10,7 +10,7 @@
 //! * before a fence with PR or PW is passed the core asks for visibility, and is answered;
 //! * the core reads no memory that the driver has given back.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use portcullis::platform::Op;
 use portcullis_regmap::Config;
@@ -93,10 +93,24 @@ pub struct Monitor {
     contexts: Vec<Context>,
     fetched: VecDeque<Fetched>,
     freed: HashSet<u64>,
+    taken: BTreeSet<u64>,
+    stores: u64,
+    writes: u64,
     keep: bool,
     events: Vec<(u64, BusEvent)>,
     syncs: u64,
     found: Vec<(u64, String)>,
+}
+
+/// What the driver has done to the machine so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Stores to memory.
+    pub stores: u64,
+    /// Register writes.
+    pub writes: u64,
+    /// Pages that it has taken and not given back.
+    pub pages: usize,
 }
 
 impl Monitor {
@@ -112,6 +126,9 @@ impl Monitor {
             contexts: Vec::new(),
             fetched: VecDeque::new(),
             freed: HashSet::new(),
+            taken: BTreeSet::new(),
+            stores: 0,
+            writes: 0,
             keep,
             events: Vec::new(),
             syncs: 0,
@@ -142,6 +159,28 @@ impl Monitor {
         self.freed.len()
     }
 
+    /// Numbers of the pages that the driver has taken and not given back.
+    pub fn pages_taken(&self) -> impl Iterator<Item = u64> + '_ {
+        self.taken.iter().copied()
+    }
+
+    /// What the driver has done so far.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        Footprint {
+            stores: self.stores,
+            writes: self.writes,
+            pages: self.taken.len(),
+        }
+    }
+
+    /// The context of a device as it lies in memory, if the directory in use reaches that far.
+    #[must_use]
+    pub fn context(&self, device: u32, memory: &Memory) -> Option<[u64; 4]> {
+        let at = self.find(device, memory)?;
+        Some(words(at, memory))
+    }
+
     /// SYNCs that were completed, counted by context.
     #[must_use]
     pub fn syncs(&self) -> u64 {
@@ -161,6 +200,8 @@ impl Monitor {
 
     /// Something that the driver did, with the memory after it.
     pub fn driver(&mut self, cycle: u64, op: Op, memory: &Memory) {
+        self.stores += u64::from(matches!(op, Op::Store(..)));
+        self.writes += u64::from(matches!(op, Op::Write(..)));
         match op {
             Op::Store(pa, _, _) => self.store(cycle, pa.0, memory),
             Op::Write(offset::DDTP, _, value) => {
@@ -180,9 +221,15 @@ impl Monitor {
             Op::Alloc(Some(pa), bytes) => {
                 for page in pages(pa.0, bytes as u64) {
                     self.freed.remove(&page);
+                    self.taken.insert(page);
                 }
             }
-            Op::Free(pa, bytes) => self.freed.extend(pages(pa.0, bytes as u64)),
+            Op::Free(pa, bytes) => {
+                for page in pages(pa.0, bytes as u64) {
+                    self.taken.remove(&page);
+                    self.freed.insert(page);
+                }
+            }
             _ => {}
         }
     }
@@ -215,7 +262,7 @@ impl Monitor {
             let Some(at) = self.find(device, memory) else {
                 continue;
             };
-            let words = [dc::TC, dc::IOHGATP, dc::TA, dc::FSC].map(|word| memory.load64(at + word));
+            let words = words(at, memory);
             self.contexts.push(Context {
                 device,
                 at,
@@ -439,6 +486,11 @@ impl Context {
             (_, stage) => stage,
         };
     }
+}
+
+/// The doublewords of the context at an address that every format has.
+fn words(at: u64, memory: &Memory) -> [u64; 4] {
+    [dc::TC, dc::IOHGATP, dc::TA, dc::FSC].map(|word| memory.load64(at + word))
 }
 
 /// Numbers of the pages that a range touches.

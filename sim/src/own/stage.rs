@@ -332,6 +332,12 @@ impl Stage {
         Ok(())
     }
 
+    /// From now on the driver gets at most so many pages more than it has; `None` ends that.
+    pub fn spare_pages(&self, pages: Option<usize>) {
+        let bytes = pages.map_or(usize::MAX, |pages| pages * PAGE as usize);
+        self.platform.world().limit_frames(bytes);
+    }
+
     /// The cycle.
     #[must_use]
     pub fn cycle(&self) -> u64 {
