@@ -94,6 +94,13 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             self.purged(id);
             return Err(Error::Io);
         }
+        if manner == Manner::ToDefault
+            && self.has_deferred(id)
+            && self.of(id, None).next().is_none()
+        {
+            // Nobody follows the group yet: there is neither a context to change nor anything cached.
+            return Ok(());
+        }
         if self.directory(id).is_some() {
             let kept = old.zip(target);
             if hitless && kept.is_none_or(|(from, to)| Hw::<P>::swappable(from, to).is_err()) {
