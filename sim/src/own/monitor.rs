@@ -217,7 +217,13 @@ impl Monitor {
                 self.ring = base.ppn() * PAGE;
                 self.slots = 2 << base.log2sz_minus_1();
             }
-            Op::Write(offset::CQCSR, ..) => self.fetched.clear(),
+            Op::Write(offset::CQCSR, ..) => {
+                // A queue that stopped may have aborted what it had fetched: every SYNC under way begins anew.
+                self.fetched.clear();
+                for context in &mut self.contexts {
+                    context.stage = Stage::None;
+                }
+            }
             Op::Alloc(Some(pa), bytes) => {
                 for page in pages(pa.0, bytes as u64) {
                     self.freed.remove(&page);
