@@ -414,17 +414,31 @@ fn numbers(name: &str, letter: char) -> impl Iterator<Item = u8> + '_ {
     words.filter_map(move |word| word.strip_prefix(letter)?.parse().ok())
 }
 
-/// Scenarios that the hardware cannot show, or need not.
+/// Scenarios without a test on the hardware, and why.
 const MODEL_ONLY: &[(u8, &str)] = &[
-    (12, "no hardware involved"),
-    (15, "calls and states, not time: 100,000 random calls"),
-    (16, "no hardware involved"),
+    (12, "refused by `Owner::new`, before any platform call"),
+    (13, "this hardware has no process directories"),
     (
         30,
         "this hardware executes commands in order; the watcher on the bus demands the fence in every test",
     ),
-    (74, "no hardware involved"),
-    (75, "no hardware involved"),
+    (69, "this hardware has no process directories"),
+    (70, "this hardware has no process directories"),
+    (73, "this hardware has no process directories"),
+    (74, "builds, no hardware involved"),
+    (75, "what does not compile involves no hardware"),
+    (
+        76,
+        "the same driver code runs on the simulation and, over the serial bridge, on the simulated board (`portcullis board --simulate self-test`); the traces are compared on the model",
+    ),
+];
+
+/// Scenarios whose test is no test function, or that the model cannot show.
+const ELSEWHERE: &[(u8, &str)] = &[
+    (11, "two threads at once do not compile (doctest)"),
+    (52, "on the hardware only"),
+    (74, "`cargo xtask verify --only firmware`"),
+    (75, "doctests of `firmware/src/lib.rs`"),
 ];
 
 /// Numbers in the prefix of the name of a test on the hardware: `t_18_19_…` has 18 and 19.
@@ -492,7 +506,7 @@ fn requirements_page_is_up_to_date() {
     let mut hardware = BTreeMap::new();
     tests(&root.join("../tests/tests"), &mut hardware);
     page += "\n## Scenarios\n\nTests by the number in their name, on the behavioural model and on the cycle-accurate hardware under \
-             devices that hammer it\n([ownership.md](ownership.md)); scenarios without any are not covered yet.\n\n\
+             devices that hammer it\n([ownership.md](ownership.md)), or why there is none.\n\n\
              | T | on the model | on the hardware |\n|---|---|---|\n";
     let names = |names: Vec<String>, none: &str| match names.is_empty() {
         true => none.to_string(),
@@ -506,14 +520,27 @@ fn requirements_page_is_up_to_date() {
         let on_hardware = hardware
             .keys()
             .filter(|n| scenarios(n).any(|n| n == number));
-        let why = MODEL_ONLY.iter().find(|(n, _)| *n == number);
+        let reason = |list: &[(u8, &'static str)]| {
+            let found = list.iter().find(|(n, _)| *n == number);
+            found.map(|(_, why)| *why)
+        };
+        let (on_model, on_hardware): (Vec<_>, Vec<_>) = (
+            on_model.map(quoted).collect(),
+            on_hardware.map(quoted).collect(),
+        );
+        let (model, hardware) = (reason(ELSEWHERE), reason(MODEL_ONLY));
+        assert!(
+            !on_model.is_empty() || model.is_some(),
+            "T{number:02} has neither a test on the model nor a reason"
+        );
+        assert!(
+            on_hardware.is_empty() == hardware.is_some(),
+            "T{number:02} needs either a test on the hardware or a reason"
+        );
         page += &format!(
             "| T{number:02} | {} | {} |\n",
-            names(on_model.map(quoted).collect(), "—"),
-            names(
-                on_hardware.map(quoted).collect(),
-                why.map_or("—", |(_, why)| *why)
-            ),
+            names(on_model, model.unwrap_or_default()),
+            names(on_hardware, hardware.unwrap_or_default()),
         );
     }
     let path = root.join("../docs/driver-requirements.md");

@@ -1,6 +1,8 @@
 //! Devices come and go while others hammer, on the cycle-accurate hardware (scenarios T04, T24, T28, T59 to T62, T65,
 //! T77).
 
+use std::collections::BTreeSet;
+
 use portcullis::DefaultDomainType::{Blocked, Identity};
 use portcullis::{DeviceId, DeviceInfo, Error, Status};
 use portcullis_regmap::config::{LINUX, TINY};
@@ -114,23 +116,63 @@ fn t_59_60_61_62_joining_and_leaving() {
     end(&stage, iommu);
 }
 
-/// A device id that the directory in use does not cover reaches nothing, nor does one that nobody added.
+/// A device id that the directory in use does not cover reaches nothing, nor does one that nobody added, nor does a
+/// process id, since no context has a process directory: cause 260 (transaction type disallowed), also for a device
+/// that is translated by identity or has a domain. What the same device sends without a process id is not disturbed.
 #[test]
 fn t_65_ids_beyond_the_directory() {
     for (config, wide) in [(&TINY, 0x80), (&LINUX, 0x7f_ffff)] {
         let stage = stage(setting(config, 65));
-        let (iommu, _) = begin(&stage, driver(Identity(token())));
-        stage.identity();
+        let (iommu, dev) = begin(&stage, driver(Identity(token())));
+        let identity = stage.identity();
         let stranger = stage.engine(wide, BLOCKED);
         let unknown = stage.engine(0x11, BLOCKED);
-        if wide >> iommu.limits().device_id_bits != 0 {
-            assert_eq!(
-                iommu.add_device(DeviceId(wide).into()).err(),
-                Some(Error::OutOfRange)
-            );
+        let process = stage.engine(DEV.0, BLOCKED);
+        stage.with(|_, scene| scene.load.engine_mut(process).process = Some(5));
+        let narrow = wide >> iommu.limits().device_id_bits != 0;
+        if narrow {
+            let refused = iommu.add_device(DeviceId(wide).into()).err();
+            assert_eq!(refused, Some(Error::OutOfRange));
         }
-        stage.run(1500).expect("no hang");
-        assert!(stage.count(stranger, BLOCKED) > 0 && stage.count(unknown, BLOCKED) > 0);
+        stage.call("add", &[dev], [BLOCKED, identity], identity, || {
+            iommu.add_device(DEV.into()).unwrap()
+        });
+        let causes = |device: u32| {
+            run(&stage, 400);
+            iommu.faults().drain(1000, |_| ()).unwrap();
+            run(&stage, 600);
+            let mut causes = BTreeSet::new();
+            let all = iommu.faults().drain(1000, |record| {
+                if record.device() == DeviceId(device) {
+                    causes.insert(record.record.cause().0);
+                }
+            });
+            all.expect("drained");
+            causes
+        };
+        assert_eq!(causes(DEV.0), BTreeSet::from([260]), "identity");
+        assert_eq!(causes(0x11), BTreeSet::from([258]));
+        let of_stranger = if narrow { 260 } else { 258 };
+        assert_eq!(causes(wide), BTreeSet::from([of_stranger]));
+        let owned = stage.call("claim", &[dev], [identity, BLOCKED], BLOCKED, || {
+            iommu.group(DEV).unwrap().claim(&owner(1)).unwrap()
+        });
+        let (red, is_red) = coloured(&stage, &iommu, "red");
+        let owned = stage.call("attach", &[dev], [BLOCKED, is_red], is_red, || {
+            owned.attach(red).unwrap()
+        });
+        assert_eq!(causes(DEV.0), BTreeSet::from([260]), "a domain");
+        assert!(
+            [stranger, unknown, process]
+                .iter()
+                .all(|e| stage.count(*e, BLOCKED) > 0)
+        );
+        assert!(stage.count(dev, identity) > 0 && stage.count(dev, is_red) > 0);
+        let any = [is_red, BLOCKED, identity];
+        stage.call("release", &[dev], any, identity, || owned.release());
+        stage.call("remove", &[dev], [identity, BLOCKED], BLOCKED, || {
+            iommu.remove_device(DEV).unwrap()
+        });
         end(&stage, iommu);
     }
 }

@@ -1,12 +1,14 @@
 //! The harness can fail: each way to break the protocol between driver and hardware is noticed on the bus, and those
 //! that hurt on this hardware are seen in where the accesses go as well.
 
+use portcullis::DefaultDomainType::{Blocked, Dma};
+use portcullis::DomainConfig;
 use portcullis_regmap::config::TINY;
 use portcullis_sim::own::load::Habits;
 use portcullis_sim::own::sabotage::Sabotage::{self, *};
 use portcullis_sim::own::show::{Show, perform};
 use portcullis_sim::own::stage::Setting;
-use portcullis_tests::ownership::{backend, setting};
+use portcullis_tests::ownership::*;
 
 fn show(sabotage: Option<Sabotage>, seed: u64) -> Show {
     let core = backend().core(&TINY).expect("a core");
@@ -53,4 +55,55 @@ fn seen_on_the_bus() {
             "{kind:?}"
         );
     }
+}
+
+/// The rule for refused calls can fail: a claim of what is blocked already touches no hardware, but the state.
+#[test]
+#[should_panic(expected = "claim that is not refused")]
+fn state_changes() {
+    let stage = small(&TINY, 1);
+    let (iommu, dev) = begin(&stage, driver(Blocked));
+    iommu.add_device(DEV.into()).unwrap();
+    let group = iommu.group(DEV).unwrap();
+    nothing_changes(
+        &stage,
+        &iommu,
+        "claim that is not refused",
+        &[dev],
+        BLOCKED,
+        || {
+            std::mem::forget(group.claim(&owner(1)).unwrap());
+        },
+    );
+}
+
+/// ... memory that is kept,
+#[test]
+#[should_panic(expected = "a page is kept")]
+fn memory_changes() {
+    let stage = small(&TINY, 1);
+    let (iommu, dev) = begin(&stage, driver(Blocked));
+    nothing_changes(&stage, &iommu, "a page is kept", &[dev], BLOCKED, || {
+        std::mem::forget(iommu.paging_domain(DomainConfig::default()).unwrap());
+    });
+}
+
+/// ... and a BLOCK that is taken back again.
+#[test]
+#[should_panic(expected = "claimed and released")]
+fn hardware_changes() {
+    let stage = small(&TINY, 1);
+    let (iommu, dev) = begin(&stage, driver(Dma));
+    iommu.add_device(DEV.into()).unwrap();
+    let group = iommu.group(DEV).unwrap();
+    nothing_changes(
+        &stage,
+        &iommu,
+        "claimed and released",
+        &[dev],
+        BLOCKED,
+        || {
+            group.claim(&owner(1)).unwrap().release();
+        },
+    );
 }

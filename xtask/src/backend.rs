@@ -45,7 +45,19 @@ pub fn random(report: &mut Report, machines: usize) {
 /// The driver's scenarios under DMA, and `replacements` hitless replacements of each configuration.
 pub fn ownership(report: &mut Report, replacements: usize) {
     report.step("ownership on verilog", || {
-        let files = ["transitions", "tables", "dma", "hotplug", "recovery"];
+        let files = [
+            "transitions",
+            "tables",
+            "mappings",
+            "dma",
+            "deferred",
+            "hotplug",
+            "policy",
+            "refusals",
+            "random",
+            "faults",
+            "recovery",
+        ];
         for file in files {
             let mut cargo = test("portcullis-tests", &format!("ownership_{file}"));
             tool(cargo.env("PORTCULLIS_OWN_BACKEND", "verilog"))?;
