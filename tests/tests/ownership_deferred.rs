@@ -50,7 +50,7 @@ fn t_38_40_a_full_queue_flushes_first() {
         assert_eq!(bus(&stage, "two"), [""; 0], "no command");
         assert!(waiting.iter().all(|buffer| !buffer.ready()));
         // From now on the device goes to the first two only, whose end the flush must be.
-        stage.with(|_, scene| drop(scene.load.engine_mut(dev).pages.pop()));
+        let _ = stage.with(|_, scene| scene.load.engine_mut(dev).pages.pop());
         let (mut first, pages) = (waiting, last.iova().0);
         run(&stage, 200);
         let third = stage.call("third", &[dev], either, BLOCKED, || {

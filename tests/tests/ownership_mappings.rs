@@ -243,7 +243,7 @@ fn t_45_frames_of_the_iommu() {
                 assert_eq!(refused, Err(Error::Invalid), "{pa:#x}");
             }
         }
-        let around = own[0] * PAGE as u64 & !(GIB as u64 - 1);
+        let around = (own[0] * PAGE as u64) & !(GIB as u64 - 1);
         let refused = map(owned.domain(), LARGE, around, GIB, Perm::READ);
         assert_eq!(refused, Err(Error::Invalid));
     });
