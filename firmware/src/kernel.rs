@@ -157,6 +157,11 @@ impl<'i, P: Platform, const DEVICES: usize> KernelUse<'i, P, DEVICES> {
 impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>>
     DriverManaged<'i, P, DEVICES, D>
 {
+    /// Name of the group.
+    pub fn id(&self) -> GroupId {
+        self.hold.group
+    }
+
     /// The domain, to be mapped and unmapped while attached.
     pub fn domain(&self) -> &D {
         &self.domain

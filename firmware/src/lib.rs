@@ -293,7 +293,9 @@ pub use gather::Gather;
 pub use group::{Group, Status};
 pub use iommu::{InitError, Iommu, Polled};
 pub use kernel::{DriverManaged, KernelUse, Managed};
-pub use own::{Attach, AttachError, Attached, Blocked, Identity, Nested, OwnedGroup, Replaced};
+pub use own::{
+    AnyTarget, Attach, AttachError, Attached, Blocked, Identity, Nested, OwnedGroup, Replaced,
+};
 pub use process::{PasidGuard, ReplacedPasid};
 pub use space::{AddressSpace, Deferred};
 pub use storm::Events;

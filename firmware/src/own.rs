@@ -137,6 +137,29 @@ impl<P: Platform, const DEVICES: usize> sealed::Target<P, DEVICES> for Identity<
 
 impl<P: Platform, const DEVICES: usize> Attach<P, DEVICES> for Identity<'_> {}
 
+/// Any of them, for callers that know the kind only at run time, like the interface for C.
+#[derive(Debug)]
+pub enum AnyTarget<'i, P: Platform, const DEVICES: usize = 16> {
+    /// As [`PagingDomain`].
+    Paging(PagingDomain<'i, P, DEVICES>),
+    /// As [`SharedDomain`].
+    Shared(SharedDomain<'i, P, DEVICES>),
+    /// As [`Identity`].
+    Identity(TrustToken),
+}
+
+impl<P: Platform, const DEVICES: usize> sealed::Target<P, DEVICES> for AnyTarget<'_, P, DEVICES> {
+    fn fsc(&self, iommu: &Iommu<P, DEVICES>) -> Result<u64, Error> {
+        match self {
+            AnyTarget::Paging(domain) => domain.fsc_for(iommu),
+            AnyTarget::Shared(domain) => domain.fsc_for(iommu),
+            AnyTarget::Identity(token) => sealed::Target::fsc(&Identity(token), iommu),
+        }
+    }
+}
+
+impl<P: Platform, const DEVICES: usize> Attach<P, DEVICES> for AnyTarget<'_, P, DEVICES> {}
+
 impl<'i, P: Platform, const DEVICES: usize> OwnedGroup<'i, P, DEVICES, Blocked> {
     pub(crate) fn new(iommu: &'i Iommu<P, DEVICES>, group: GroupId) -> Self {
         OwnedGroup {

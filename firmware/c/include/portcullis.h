@@ -137,6 +137,16 @@
 #define PORTCULLIS_MAPPINGS 128
 
 /**
+ * Domains attached for process ids, of one IOMMU.
+ */
+#define PORTCULLIS_PROCESSES PORTCULLIS_DEVICES
+
+/**
+ * Regions of one device.
+ */
+#define PORTCULLIS_REGIONS 8
+
+/**
  * Unowned devices reach nothing.
  */
 #define PORTCULLIS_DEFAULT_BLOCKED 0
@@ -242,6 +252,36 @@
 #define PORTCULLIS_WEDGED 3
 
 /**
+ * The device asks for nothing: default_domain of the configuration decides.
+ */
+#define PORTCULLIS_POLICY_ANY 0
+
+/**
+ * Its group's default domain must be PORTCULLIS_DEFAULT_DMA or PORTCULLIS_DEFAULT_DMA_FQ.
+ */
+#define PORTCULLIS_POLICY_DMA 1
+
+/**
+ * It must be PORTCULLIS_DEFAULT_IDENTITY. Whoever asks for it vouches for the device.
+ */
+#define PORTCULLIS_POLICY_IDENTITY 2
+
+/**
+ * Never mapped.
+ */
+#define PORTCULLIS_REGION_RESERVED 0
+
+/**
+ * Mapped to itself in the default domain, always: such a device cannot be blocked, and nobody can own its group.
+ */
+#define PORTCULLIS_REGION_DIRECT 1
+
+/**
+ * Mapped to itself in the default domain; the device does without when it is owned.
+ */
+#define PORTCULLIS_REGION_RELAXABLE 2
+
+/**
  * Settings of portcullis_start; begin with portcullis_config_default.
  */
 typedef struct portcullis_config {
@@ -290,6 +330,10 @@ typedef struct portcullis_config {
    * Not 0: use 64 KiB NAPOT leaves.
    */
   uint8_t napot;
+  /**
+   * Not 0: invalidate what was mapped, for emulated IOMMUs.
+   */
+  uint8_t notify_on_map;
   /**
    * Not 0: let the queues raise the interrupt wire.
    */
@@ -456,6 +500,98 @@ typedef struct portcullis_drained {
 } portcullis_drained;
 
 /**
+ * What the hardware can do.
+ */
+typedef struct portcullis_limits {
+  /**
+   * The capabilities register.
+   */
+  uint64_t capabilities;
+  /**
+   * Device-id bits that the directory in use covers.
+   */
+  uint32_t device_id_bits;
+  /**
+   * Process-id bits; 0 if the hardware has no process directories.
+   */
+  uint32_t process_id_bits;
+  /**
+   * Entries of the command queue; one less can be in use.
+   */
+  uint32_t command_queue;
+  /**
+   * Entries of the fault queue; one less can be in use.
+   */
+  uint32_t fault_queue;
+} portcullis_limits;
+
+/**
+ * Addresses with a meaning of their own for a device.
+ */
+typedef struct portcullis_region {
+  /**
+   * First address; a multiple of 4096.
+   */
+  uint64_t start;
+  /**
+   * Length; a multiple of 4096.
+   */
+  uint64_t bytes;
+  /**
+   * PORTCULLIS_REGION_....
+   */
+  uint32_t kind;
+  /**
+   * PORTCULLIS_READ and the following, for direct regions.
+   */
+  uint32_t permissions;
+} portcullis_region;
+
+/**
+ * What there is to know of a device. All zeros but for the id is a device without peculiarities.
+ */
+typedef struct portcullis_device {
+  /**
+   * The group it joins; PORTCULLIS_NONE for one of its own.
+   */
+  portcullis_group join;
+  /**
+   * Its regions, copied; may be null if there are none.
+   */
+  const struct portcullis_region *regions;
+  /**
+   * How many; at most PORTCULLIS_REGIONS.
+   */
+  size_t region_count;
+  /**
+   * Its id on the bus.
+   */
+  uint32_t id;
+  /**
+   * PORTCULLIS_POLICY_....
+   */
+  uint32_t policy;
+  /**
+   * Not 0: it may attack; its group never gets an identity default domain.
+   */
+  uint8_t untrusted;
+  /**
+   * Not 0: it sends process ids. Its group gets a process directory, if it begins with this device and the hardware
+   * has them.
+   */
+  uint8_t process_ids;
+  /**
+   * Not 0: the default domain is attached at the first use only.
+   */
+  uint8_t deferred;
+} portcullis_device;
+
+/**
+ * Names the reset of a device.
+ */
+typedef uint64_t portcullis_reset;
+
+/**
  * Names the right to use or to own a group, from portcullis_use_default, portcullis_claim, portcullis_claim_device.
  */
 typedef uint64_t portcullis_guard;
@@ -502,36 +638,9 @@ int portcullis_start(const struct portcullis_platform *platform,
 /**
  * Switches translation off, which blocks all DMA, and gives all memory back.
  *
- * PORTCULLIS_EBUSY: there are guards or domains; release and free them first. PORTCULLIS_EBADF.
+ * PORTCULLIS_EBUSY: there are guards, domains, mappings or resets; end them first. PORTCULLIS_EBADF.
  */
 int portcullis_stop(portcullis_iommu iommu);
-
-/**
- * Adds a device: to the group join, or to one of its own if that is PORTCULLIS_NONE. On return its DMA goes where its
- * group's goes. group, which may be null, gets the group.
- *
- * PORTCULLIS_ERANGE: the id is wider than the hardware's directory. PORTCULLIS_EEXIST. PORTCULLIS_ENODEV: that group has gone.
- * PORTCULLIS_EINVAL: it is of another IOMMU. PORTCULLIS_ENOSPC, PORTCULLIS_ENOMEM, PORTCULLIS_EIO.
- *
- * The caller's duty:
- * group is null or good for writing.
- */
-int portcullis_add_device(portcullis_iommu iommu,
-                          uint32_t device,
-                          portcullis_group join,
-                          portcullis_group *group);
-
-/**
- * Removes a device: it is blocked on return.
- *
- * PORTCULLIS_EBUSY: it is the last one of a group that somebody uses or owns. PORTCULLIS_ENODEV, PORTCULLIS_EIO.
- */
-int portcullis_remove_device(portcullis_iommu iommu, uint32_t device);
-
-/**
- * A device has vanished; it is blocked, whoever uses or owns its group. PORTCULLIS_ENODEV: there is no such device.
- */
-int portcullis_device_gone(portcullis_iommu iommu, uint32_t device);
 
 /**
  * The group of a device. PORTCULLIS_ENODEV: there is no such device. PORTCULLIS_EPROBE_DEFER: there is no IOMMU yet.
@@ -620,6 +729,80 @@ int portcullis_recover(portcullis_iommu iommu);
 int portcullis_assume_reset(portcullis_iommu iommu);
 
 /**
+ * What the hardware can do. PORTCULLIS_EPROBE_DEFER, PORTCULLIS_EBADF.
+ *
+ * The caller's duty:
+ * limits is null, which is refused, or good for writing.
+ */
+int portcullis_hardware(portcullis_iommu iommu, struct portcullis_limits *limits);
+
+/**
+ * Adds a device: to the group join, or to one of its own if that is PORTCULLIS_NONE. On return its DMA goes where its
+ * group's goes. group, which may be null, gets the group.
+ *
+ * PORTCULLIS_ERANGE: the id is wider than the hardware's directory. PORTCULLIS_EEXIST. PORTCULLIS_ENODEV: that group has gone.
+ * PORTCULLIS_EINVAL: it is of another IOMMU. PORTCULLIS_ENOSPC, PORTCULLIS_ENOMEM, PORTCULLIS_EIO.
+ *
+ * The caller's duty:
+ * group is null or good for writing.
+ */
+int portcullis_add_device(portcullis_iommu iommu,
+                          uint32_t device,
+                          portcullis_group join,
+                          portcullis_group *group);
+
+/**
+ * As portcullis_add_device, for a device with peculiarities. The structure and its regions are copied.
+ *
+ * As there; PORTCULLIS_EINVAL also: null, an unknown number, more than PORTCULLIS_REGIONS, a region that is no whole number of
+ * pages, one that the domain attached to the group maps otherwise, a device that cannot be blocked and a group that is, an
+ * untrusted device that asks for identity. PORTCULLIS_EADDRINUSE: a region is mapped otherwise in the default domain.
+ * PORTCULLIS_EBUSY: the policy would change the default domain of a group in use.
+ *
+ * The caller's duty:
+ * device is null, which is refused, or good for reading, and so are the regions it names. group is null or good for
+ * writing.
+ */
+int portcullis_add_device_as(portcullis_iommu iommu,
+                             const struct portcullis_device *device,
+                             portcullis_group *group);
+
+/**
+ * Removes a device: it is blocked on return. Domains attached for process ids are with the caller again if it was the last
+ * one.
+ *
+ * PORTCULLIS_EBUSY: it is the last one of a group that somebody uses or owns. PORTCULLIS_ENODEV, PORTCULLIS_EIO.
+ */
+int portcullis_remove_device(portcullis_iommu iommu,
+                             uint32_t device);
+
+/**
+ * A device has vanished; it is blocked, whoever uses or owns its group. PORTCULLIS_ENODEV: there is no such device.
+ */
+int portcullis_device_gone(portcullis_iommu iommu, uint32_t device);
+
+/**
+ * Blocks a device while it is reset: what it sends meanwhile is noise. Until portcullis_reset_end, attaching to its group is
+ * PORTCULLIS_EBUSY; detaching and releasing work.
+ *
+ * PORTCULLIS_ENODEV. PORTCULLIS_EBUSY: it is being reset already. PORTCULLIS_ENOSPC: PORTCULLIS_DEVICES resets have not ended.
+ * PORTCULLIS_EIO.
+ *
+ * The caller's duty:
+ * reset is null, which is refused, or good for writing.
+ */
+int portcullis_reset_begin(portcullis_iommu iommu,
+                           uint32_t device,
+                           portcullis_reset *reset);
+
+/**
+ * The device works again, and goes where its group goes by now. Nothing to do if it has gone meanwhile.
+ *
+ * PORTCULLIS_EBADF. The hardware's failure is no error here: then nothing passes any more, see portcullis_health.
+ */
+int portcullis_reset_end(portcullis_reset reset);
+
+/**
  * Registers a driver that relies on the group's default domain: nobody can own the group until portcullis_unuse.
  *
  * PORTCULLIS_EBUSY: it is owned, or a driver attached a domain of its own. PORTCULLIS_ENODEV: no device is left.
@@ -631,7 +814,8 @@ int portcullis_assume_reset(portcullis_iommu iommu);
 int portcullis_use_default(portcullis_group group, portcullis_guard *guard);
 
 /**
- * Ends a use. A domain that is attached is detached first and stays with the caller.
+ * Ends a use. A domain that is attached is detached first and stays with the caller. Domains attached for process ids
+ * stay attached: while one is, nobody can claim the group.
  *
  * PORTCULLIS_EPERM: the guard is an owner's. PORTCULLIS_EBADF.
  */
@@ -652,8 +836,8 @@ int portcullis_claim(portcullis_group group,
                      portcullis_guard *guard);
 
 /**
- * Gives a group back: blocked first, then the default domain. A domain that is attached is detached first and stays with
- * the caller. Ends the claims by device too.
+ * Gives a group back: blocked first, then the default domain. Domains that are attached, also for process ids, are
+ * detached first and stay with the caller. Ends the claims by device too.
  *
  * PORTCULLIS_EPERM: the guard is a driver's, or a claim by device. PORTCULLIS_EBADF.
  */
@@ -688,6 +872,13 @@ int portcullis_claim_guard(portcullis_guard guard);
 int portcullis_release_device(portcullis_guard guard);
 
 /**
+ * Whether portcullis_replace_hitless with this domain can work. PORTCULLIS_EOPNOTSUPP: DMA would be dropped on the way, or
+ * the group is blocked. PORTCULLIS_EINVAL, PORTCULLIS_EPERM, PORTCULLIS_EBADF as there.
+ */
+int portcullis_hitless(portcullis_guard guard,
+                       portcullis_domain domain);
+
+/**
  * Lets DMA of the guard's group go to a domain. Until the call returns it goes where it went, to the domain, or nowhere.
  *
  * PORTCULLIS_EPERM: a group instead of a guard, or a claim by device. PORTCULLIS_EBUSY: something is attached already, this
@@ -707,7 +898,8 @@ int portcullis_replace(portcullis_guard guard,
 /**
  * As portcullis_replace, but no DMA is dropped on the way, provided that both domains translate alike what devices use.
  *
- * PORTCULLIS_EOPNOTSUPP: that is impossible, and nothing has changed; also if nothing is attached.
+ * From a driver's default domain too. PORTCULLIS_EOPNOTSUPP: that is impossible, and nothing has changed; also if the
+ * group is blocked.
  */
 int portcullis_replace_hitless(portcullis_guard guard,
                                portcullis_domain domain);
@@ -723,6 +915,33 @@ int portcullis_detach(portcullis_guard guard,
                       portcullis_domain domain);
 
 /**
+ * Lets DMA of the guard's group with a process id go to a domain. What the group sends without one is not disturbed.
+ *
+ * PORTCULLIS_EOPNOTSUPP: no process directories in the hardware, or none for this group. PORTCULLIS_EINVAL: process id 0, or
+ * one beyond process_id_bits; or the domain is of another IOMMU. PORTCULLIS_EBUSY: the process id is taken, a device is being
+ * reset, or the domain is attached elsewhere. PORTCULLIS_ENOSPC: PORTCULLIS_PROCESSES are attached. PORTCULLIS_EPERM: no guard
+ * that moves domains. PORTCULLIS_ENODEV, PORTCULLIS_ENOMEM, PORTCULLIS_EBADF, PORTCULLIS_EIO.
+ */
+int portcullis_attach_pasid(portcullis_guard guard,
+                            uint32_t pasid,
+                            portcullis_domain domain);
+
+/**
+ * As portcullis_attach_pasid, but takes the place of what is attached for the process id; the old domain stays with the
+ * caller. If it is attached already, nothing is done. PORTCULLIS_EINVAL also if nothing is attached for it.
+ */
+int portcullis_replace_pasid(portcullis_guard guard,
+                             uint32_t pasid,
+                             portcullis_domain domain);
+
+/**
+ * Blocks the process id; the domain stays with the caller. On return the IOMMU reads no table of it, and no write through it
+ * is on the way. Nothing to do if nothing is attached for it. PORTCULLIS_EPERM, PORTCULLIS_EBADF.
+ */
+int portcullis_detach_pasid(portcullis_guard guard,
+                            uint32_t pasid);
+
+/**
  * A new, empty domain with page tables of this format: PORTCULLIS_SV39, PORTCULLIS_SV48, PORTCULLIS_SV57.
  *
  * PORTCULLIS_EINVAL: no such format. PORTCULLIS_ENODEV: not in this hardware. PORTCULLIS_ENOSPC: PORTCULLIS_DOMAINS exist.
@@ -734,6 +953,26 @@ int portcullis_detach(portcullis_guard guard,
 int portcullis_domain_new(portcullis_iommu iommu,
                           uint32_t format,
                           portcullis_domain *domain);
+
+/**
+ * A domain that leads every address to the same address of memory, the IOMMU's tables included. It may be attached in
+ * several places; nothing can be mapped in it.
+ *
+ * PORTCULLIS_ENOSPC: PORTCULLIS_DOMAINS exist. PORTCULLIS_EBADF.
+ *
+ * The caller's duty:
+ * Devices that it is attached to can read and write every byte: the caller vouches for them. domain is null, which is
+ * refused, or good for writing.
+ */
+int portcullis_domain_identity(portcullis_iommu iommu, portcullis_domain *domain);
+
+/**
+ * Lets a domain be attached in several places at once, from now on. Each place costs an invalidation per unmap.
+ *
+ * PORTCULLIS_EBUSY: it is attached. PORTCULLIS_EINVAL: it is shared or identity already. PORTCULLIS_ENOSPC:
+ * PORTCULLIS_DEVICES domains are shared. PORTCULLIS_EBADF.
+ */
+int portcullis_domain_share(portcullis_domain domain);
 
 /**
  * Frees a domain, with whatever is mapped in it.

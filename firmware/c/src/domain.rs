@@ -2,29 +2,97 @@
 
 use core::ffi::c_int;
 
-use portcullis::{DomainConfig, Iova, Mode, Perm, PhysAddr};
+use portcullis::{AddressSpace, AnyTarget, DomainConfig, Iova, Mode, Perm, PhysAddr, TrustToken};
 
 use crate::handle::{Handle, Kind};
-use crate::library::{Call, Domain, Errno, Guard, Out, Place, decode, enter, errno};
+use crate::library::{
+    Call, DEVICES, Domain, Errno, Guard, Out, Place, Running, decode, enter, errno,
+};
+use crate::platform::Platform;
 use crate::types::*;
 
 impl Call {
-    /// Does something with a domain, wherever it is.
+    /// Does something with the address space of a domain, wherever it is. Identity has none.
     fn with<R>(
         &mut self,
         domain: portcullis_domain,
-        work: impl FnOnce(&Domain) -> Result<R, Errno>,
+        work: impl FnOnce(&AddressSpace<'static, Platform, DEVICES>) -> Result<R, Errno>,
     ) -> Result<R, Errno> {
         let handle = decode(domain, Kind::Domain)?;
         let objects = self.running(handle.iommu)?.objects;
-        match objects.domains.get(handle.slot, handle.generation) {
-            Some(Place::Free(domain)) => work(domain),
+        let found = match objects.domains.get(handle.slot, handle.generation) {
+            Some(Place::Free(domain) | Place::Many(domain, _)) => Some(&*domain),
             Some(Place::In(guard)) => match objects.guards.at(*guard) {
-                Some(Guard::Managed(guard, _)) => work(guard.domain()),
-                Some(Guard::Attached(guard, _)) => work(guard.domain()),
-                _ => Err(errno(PORTCULLIS_EBADF)),
+                Some(Guard::Managed(guard, _)) => Some(guard.domain()),
+                Some(Guard::Attached(guard, _)) => Some(guard.domain()),
+                _ => None,
             },
+            Some(Place::For(process)) => {
+                let process = objects.processes.at(*process);
+                process.map(|process| process.guard.domain())
+            }
+            None => None,
+        };
+        match found.ok_or(errno(PORTCULLIS_EBADF))? {
+            AnyTarget::Paging(domain) => work(domain),
+            AnyTarget::Shared(domain) => work(domain),
+            AnyTarget::Identity(_) => Err(errno(PORTCULLIS_EINVAL)),
+        }
+    }
+}
+
+impl Running {
+    fn name_domain(&mut self, place: Place) -> Result<portcullis_domain, Errno> {
+        let (slot, generation) = self
+            .objects
+            .domains
+            .insert(place)
+            .ok_or(errno(PORTCULLIS_ENOSPC))?;
+        let handle = Handle {
+            kind: Kind::Domain,
+            iommu: self.number,
+            slot,
+            generation,
+        };
+        Ok(handle.bits())
+    }
+
+    /// Takes a domain out to be attached, or a copy of one that may be attached in several places.
+    pub fn lift_domain(&mut self, slot: u16) -> Result<Domain, Errno> {
+        match self.objects.domains.lift(slot) {
+            Some(Place::Free(domain)) => Ok(domain),
+            Some(Place::Many(domain, copies)) => {
+                let copy = match &domain {
+                    AnyTarget::Shared(shared) => AnyTarget::Shared(shared.clone()),
+                    // SAFETY: whoever made the domain vouches for the devices; the header says so.
+                    _ => AnyTarget::Identity(unsafe { TrustToken::new() }),
+                };
+                let place = Place::Many(domain, copies + 1);
+                self.objects.domains.put(slot, place);
+                Ok(copy)
+            }
+            Some(place) => {
+                self.objects.domains.put(slot, place);
+                Err(errno(PORTCULLIS_EBUSY))
+            }
             None => Err(errno(PORTCULLIS_EBADF)),
+        }
+    }
+
+    /// Notes that the domain taken out is attached there.
+    pub fn domain_moved(&mut self, slot: u16, place: Place) {
+        // Of one that may be attached in several places, a copy is.
+        if self.objects.domains.at(slot).is_none() {
+            self.objects.domains.put(slot, place);
+        }
+    }
+
+    /// Puts back what was taken out.
+    pub fn domain_back(&mut self, slot: u16, domain: Domain) {
+        if let Some(Place::Many(_, copies)) = self.objects.domains.at(slot) {
+            *copies -= 1;
+        } else {
+            self.objects.domains.put(slot, Place::Free(domain));
         }
     }
 }
@@ -33,7 +101,7 @@ fn length(bytes: u64) -> Result<usize, Errno> {
     usize::try_from(bytes).map_err(|_| errno(PORTCULLIS_EOVERFLOW))
 }
 
-fn permission(bits: u32) -> Result<Perm, Errno> {
+pub fn permission(bits: u32) -> Result<Perm, Errno> {
     let known = [
         (PORTCULLIS_READ, Perm::READ),
         (PORTCULLIS_WRITE, Perm::WRITE),
@@ -71,9 +139,8 @@ pub unsafe extern "C" fn portcullis_domain_new(
             PORTCULLIS_SV57 => Mode::Sv57,
             _ => return Err(errno(PORTCULLIS_EINVAL)),
         };
-        let running = call.iommu(iommu)?;
-        let domains = &mut running.objects.domains;
-        if domains.is_full() {
+        let mut running = call.iommu(iommu)?;
+        if running.objects.domains.is_full() {
             return Err(errno(PORTCULLIS_ENOSPC));
         }
         #[allow(
@@ -85,17 +152,61 @@ pub unsafe extern "C" fn portcullis_domain_new(
             ..DomainConfig::default()
         };
         let domain = running.unit.paging_domain(config)?;
-        let (slot, generation) = domains
-            .insert(Place::Free(domain))
-            .ok_or(errno(PORTCULLIS_ENOSPC))?;
-        let handle = Handle {
-            kind: Kind::Domain,
-            iommu: running.number,
-            slot,
-            generation,
-        };
-        out.set(handle.bits());
+        out.set(running.name_domain(Place::Free(AnyTarget::Paging(domain)))?);
         Ok(0)
+    })
+}
+
+/// A domain that leads every address to the same address of memory, the IOMMU's tables included. It may be attached in
+/// several places; nothing can be mapped in it.
+///
+/// `PORTCULLIS_ENOSPC`: `PORTCULLIS_DOMAINS` exist. `PORTCULLIS_EBADF`.
+///
+/// # Safety
+/// Devices that it is attached to can read and write every byte: the caller vouches for them. `domain` is null, which is
+/// refused, or good for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn portcullis_domain_identity(
+    iommu: portcullis_iommu,
+    domain: *mut portcullis_domain,
+) -> c_int {
+    enter(|call| {
+        // SAFETY: the caller's contract.
+        let out = unsafe { Out::needed(domain)? };
+        let mut running = call.iommu(iommu)?;
+        // SAFETY: the caller vouches for the devices.
+        let identity = AnyTarget::Identity(unsafe { TrustToken::new() });
+        out.set(running.name_domain(Place::Many(identity, 0))?);
+        Ok(0)
+    })
+}
+
+/// Lets a domain be attached in several places at once, from now on. Each place costs an invalidation per unmap.
+///
+/// `PORTCULLIS_EBUSY`: it is attached. `PORTCULLIS_EINVAL`: it is shared or identity already. `PORTCULLIS_ENOSPC`:
+/// `PORTCULLIS_DEVICES` domains are shared. `PORTCULLIS_EBADF`.
+#[unsafe(no_mangle)]
+pub extern "C" fn portcullis_domain_share(domain: portcullis_domain) -> c_int {
+    enter(|call| {
+        let handle = decode(domain, Kind::Domain)?;
+        let running = call.running(handle.iommu)?;
+        let domains = &mut running.objects.domains;
+        match domains.get(handle.slot, handle.generation) {
+            Some(Place::Free(_)) => {}
+            Some(Place::Many(..)) => return Err(errno(PORTCULLIS_EINVAL)),
+            Some(Place::In(_) | Place::For(_)) => return Err(errno(PORTCULLIS_EBUSY)),
+            None => return Err(errno(PORTCULLIS_EBADF)),
+        }
+        let (place, answer) = match domains.lift(handle.slot) {
+            Some(Place::Free(AnyTarget::Paging(domain))) => match domain.into_shared() {
+                Ok(shared) => (Place::Many(AnyTarget::Shared(shared), 0), Ok(0)),
+                Err((domain, error)) => (Place::Free(AnyTarget::Paging(domain)), Err(error.into())),
+            },
+            Some(place) => (place, Err(errno(PORTCULLIS_EINVAL))),
+            None => return Err(errno(PORTCULLIS_EBADF)),
+        };
+        domains.put(handle.slot, place);
+        answer
     })
 }
 
@@ -108,11 +219,11 @@ pub extern "C" fn portcullis_domain_free(domain: portcullis_domain) -> c_int {
         let handle = decode(domain, Kind::Domain)?;
         let domains = &mut call.running(handle.iommu)?.objects.domains;
         match domains.get(handle.slot, handle.generation) {
-            Some(Place::Free(_)) => {
+            Some(Place::Free(_) | Place::Many(_, 0)) => {
                 drop(domains.remove(handle.slot));
                 Ok(0)
             }
-            Some(Place::In(_)) => Err(errno(PORTCULLIS_EBUSY)),
+            Some(_) => Err(errno(PORTCULLIS_EBUSY)),
             None => Err(errno(PORTCULLIS_EBADF)),
         }
     })

@@ -2,17 +2,17 @@
 
 use core::ffi::c_int;
 
-use portcullis::{DeviceId, Error, Health, Owner};
+use portcullis::{DeviceId, Error, Health, NotHitless, Owner};
 
 use crate::handle::{Handle, Kind};
 use crate::library::{Call, Domain, Errno, Guard, Out, Place, Running, decode, enter, errno};
 use crate::types::*;
 
 /// A guard and, for calls that name one, a domain: both checked.
-struct Pair {
-    running: Running,
-    guard: u16,
-    domain: u16,
+pub(crate) struct Pair {
+    pub(crate) running: Running,
+    pub(crate) guard: u16,
+    pub(crate) domain: u16,
 }
 
 impl Call {
@@ -36,7 +36,11 @@ impl Call {
     }
 
     /// A guard that may move domains, and a domain of the same IOMMU.
-    fn pair(&mut self, guard: portcullis_guard, domain: portcullis_domain) -> Result<Pair, Errno> {
+    pub(crate) fn pair(
+        &mut self,
+        guard: portcullis_guard,
+        domain: portcullis_domain,
+    ) -> Result<Pair, Errno> {
         let domain = decode(domain, Kind::Domain)?;
         let of_domain = self.running(domain.iommu)?.objects;
         if of_domain
@@ -86,7 +90,7 @@ impl Running {
     }
 
     /// Success, unless the hardware is out of use.
-    fn working(&self) -> Result<c_int, Errno> {
+    pub fn working(&self) -> Result<c_int, Errno> {
         match self.unit.health() {
             Health::Good | Health::Degraded => Ok(0),
             Health::Closed | Health::Wedged => Err(errno(PORTCULLIS_EIO)),
@@ -97,33 +101,20 @@ impl Running {
         self.objects.guards.at(guard)?.attached()
     }
 
-    /// Takes a domain that is attached to nothing.
-    fn lift_domain(&mut self, slot: u16) -> Result<Domain, Errno> {
-        match self.objects.domains.lift(slot) {
-            Some(Place::Free(domain)) => Ok(domain),
-            Some(place) => {
-                self.objects.domains.put(slot, place);
-                Err(errno(PORTCULLIS_EBUSY))
-            }
-            None => Err(errno(PORTCULLIS_EBADF)),
-        }
-    }
-
     /// Puts guard and domains where they belong after a domain was moved, or was not.
     fn settle(&mut self, guard: u16, domain: u16, moved: Moved) -> Result<c_int, Errno> {
-        let (guards, domains) = (&mut self.objects.guards, &mut self.objects.domains);
         match moved {
             Ok((value, old)) => {
-                guards.put(guard, value);
-                domains.put(domain, Place::In(guard));
+                self.objects.guards.put(guard, value);
+                self.domain_moved(domain, Place::In(guard));
                 if let Some((slot, old)) = old {
-                    domains.put(slot, Place::Free(old));
+                    self.domain_back(slot, old);
                 }
                 Ok(0)
             }
             Err((value, target, error)) => {
-                guards.put(guard, value);
-                domains.put(domain, Place::Free(target));
+                self.objects.guards.put(guard, value);
+                self.domain_back(domain, target);
                 Err(error.into())
             }
         }
@@ -154,6 +145,10 @@ impl Running {
     fn exchange(&mut self, guard: u16, domain: u16, hitless: bool) -> Result<c_int, Errno> {
         let target = self.lift_domain(domain)?;
         let moved = match self.objects.guards.lift(guard) {
+            Some(Guard::Use(value)) => match value.attach_hitless(target) {
+                Ok(value) => Ok((Guard::Managed(value, domain), None)),
+                Err(e) => Err((Guard::Use(e.guard), e.target, e.error)),
+            },
             Some(Guard::Managed(value, old)) => {
                 let result = if hitless {
                     value.replace_hitless(target)
@@ -197,7 +192,7 @@ impl Running {
             None => return,
         };
         self.objects.guards.put(guard, value);
-        self.objects.domains.put(slot, Place::Free(domain));
+        self.domain_back(slot, domain);
     }
 }
 
@@ -230,7 +225,8 @@ pub unsafe extern "C" fn portcullis_use_default(
     })
 }
 
-/// Ends a use. A domain that is attached is detached first and stays with the caller.
+/// Ends a use. A domain that is attached is detached first and stays with the caller. Domains attached for process ids
+/// stay attached: while one is, nobody can claim the group.
 ///
 /// `PORTCULLIS_EPERM`: the guard is an owner's. `PORTCULLIS_EBADF`.
 #[unsafe(no_mangle)]
@@ -277,8 +273,8 @@ pub unsafe extern "C" fn portcullis_claim(
     })
 }
 
-/// Gives a group back: blocked first, then the default domain. A domain that is attached is detached first and stays with
-/// the caller. Ends the claims by device too.
+/// Gives a group back: blocked first, then the default domain. Domains that are attached, also for process ids, are
+/// detached first and stay with the caller. Ends the claims by device too.
 ///
 /// `PORTCULLIS_EPERM`: the guard is a driver's, or a claim by device. `PORTCULLIS_EBADF`.
 #[unsafe(no_mangle)]
@@ -291,6 +287,7 @@ pub extern "C" fn portcullis_release(guard: portcullis_guard) -> c_int {
         ) {
             return Err(errno(PORTCULLIS_EPERM));
         }
+        running.detach_all_pasids(slot);
         running.detach(slot);
         drop(running.objects.guards.remove(slot));
         Ok(0)
@@ -354,12 +351,41 @@ pub extern "C" fn portcullis_release_device(guard: portcullis_guard) -> c_int {
         if let Some(Guard::Use(_) | Guard::Managed(..)) = running.objects.guards.at(slot) {
             return Err(errno(PORTCULLIS_EPERM));
         }
+        let group = running.objects.guards.at(slot).map(|g| g.group().0);
         running.detach(slot);
         match running.objects.guards.remove(slot) {
             Some(Guard::Blocked(owned)) => owned.release_device(),
             rest => drop(rest),
         }
+        if let Some(group) = group {
+            running.sweep_released(group);
+        }
         Ok(0)
+    })
+}
+
+/// Whether `portcullis_replace_hitless` with this domain can work. `PORTCULLIS_EOPNOTSUPP`: DMA would be dropped on the way, or
+/// the group is blocked. `PORTCULLIS_EINVAL`, `PORTCULLIS_EPERM`, `PORTCULLIS_EBADF` as there.
+#[unsafe(no_mangle)]
+pub extern "C" fn portcullis_hitless(guard: portcullis_guard, domain: portcullis_domain) -> c_int {
+    enter(|call| {
+        let mut pair = call.pair(guard, domain)?;
+        if pair.running.attached(pair.guard) == Some(pair.domain) {
+            return Ok(0);
+        }
+        let target = pair.running.lift_domain(pair.domain)?;
+        let answer = match pair.running.objects.guards.at(pair.guard) {
+            Some(Guard::Use(guard)) => guard.hitless(&target),
+            Some(Guard::Managed(guard, _)) => guard.hitless(&target),
+            Some(Guard::Attached(guard, _)) => guard.hitless(&target),
+            _ => Err(NotHitless::Blocked),
+        };
+        pair.running.domain_back(pair.domain, target);
+        match answer {
+            Ok(()) => Ok(0),
+            Err(NotHitless::Unfit(error)) => Err(error.into()),
+            Err(_) => Err(errno(PORTCULLIS_EOPNOTSUPP)),
+        }
     })
 }
 
@@ -392,7 +418,8 @@ pub extern "C" fn portcullis_replace(guard: portcullis_guard, domain: portcullis
 
 /// As `portcullis_replace`, but no DMA is dropped on the way, provided that both domains translate alike what devices use.
 ///
-/// `PORTCULLIS_EOPNOTSUPP`: that is impossible, and nothing has changed; also if nothing is attached.
+/// From a driver's default domain too. `PORTCULLIS_EOPNOTSUPP`: that is impossible, and nothing has changed; also if the
+/// group is blocked.
 #[unsafe(no_mangle)]
 pub extern "C" fn portcullis_replace_hitless(
     guard: portcullis_guard,

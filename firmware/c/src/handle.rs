@@ -10,16 +10,18 @@ pub enum Kind {
     Domain = 4,
     Admin = 5,
     Mapping = 6,
+    Reset = 7,
 }
 
 impl Kind {
-    const ALL: [Kind; 6] = [
+    const ALL: [Kind; 7] = [
         Kind::Iommu,
         Kind::Group,
         Kind::Guard,
         Kind::Domain,
         Kind::Admin,
         Kind::Mapping,
+        Kind::Reset,
     ];
 }
 

@@ -3,8 +3,7 @@
 use core::ffi::c_int;
 
 use portcullis::{
-    Config, DefaultDomainType, DeviceId, DeviceInfo, GroupId, Health, Iommu, Status, Timeouts,
-    TrustToken,
+    Config, DefaultDomainType, DeviceId, GroupId, Health, Iommu, Status, Timeouts, TrustToken,
 };
 
 use crate::handle::{Handle, Kind};
@@ -73,6 +72,7 @@ pub unsafe extern "C" fn portcullis_config_default(config: *mut portcullis_confi
         register_timeout_us: config.timeouts.register_us,
         deferred_flush: config.deferred_flush.into(),
         napot: config.napot.into(),
+        notify_on_map: config.notify_on_map.into(),
         interrupts: config.interrupts.into(),
         take_over: config.take_over.into(),
     });
@@ -111,6 +111,7 @@ impl portcullis_config {
             },
             deferred_flush: self.deferred_flush != 0,
             napot: self.napot != 0,
+            notify_on_map: self.notify_on_map != 0,
             interrupts: self.interrupts != 0,
             take_over: self.take_over != 0,
             ..Config::default()
@@ -158,70 +159,10 @@ pub unsafe extern "C" fn portcullis_start(
 
 /// Switches translation off, which blocks all DMA, and gives all memory back.
 ///
-/// `PORTCULLIS_EBUSY`: there are guards or domains; release and free them first. `PORTCULLIS_EBADF`.
+/// `PORTCULLIS_EBUSY`: there are guards, domains, mappings or resets; end them first. `PORTCULLIS_EBADF`.
 #[unsafe(no_mangle)]
 pub extern "C" fn portcullis_stop(iommu: portcullis_iommu) -> c_int {
     enter(|call| call.stop(iommu).map(|()| 0))
-}
-
-/// Adds a device: to the group `join`, or to one of its own if that is `PORTCULLIS_NONE`. On return its DMA goes where its
-/// group's goes. `group`, which may be null, gets the group.
-///
-/// `PORTCULLIS_ERANGE`: the id is wider than the hardware's directory. `PORTCULLIS_EEXIST`. `PORTCULLIS_ENODEV`: that group has gone.
-/// `PORTCULLIS_EINVAL`: it is of another IOMMU. `PORTCULLIS_ENOSPC`, `PORTCULLIS_ENOMEM`, `PORTCULLIS_EIO`.
-///
-/// # Safety
-/// `group` is null or good for writing.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn portcullis_add_device(
-    iommu: portcullis_iommu,
-    device: u32,
-    join: portcullis_group,
-    group: *mut portcullis_group,
-) -> c_int {
-    enter(|call| {
-        // SAFETY: the caller's contract.
-        let out = unsafe { Out::wanted(group)? };
-        let mut running = call.iommu(iommu)?;
-        let join = match join {
-            PORTCULLIS_NONE => None,
-            handle => {
-                let handle = decode(handle, Kind::Group)?;
-                if handle.iommu != running.number {
-                    return Err(errno(PORTCULLIS_EINVAL));
-                }
-                Some(running.group(handle)?)
-            }
-        };
-        let id = running.unit.add_device(DeviceInfo {
-            group: join,
-            ..DeviceInfo::from(DeviceId(device))
-        })?;
-        out.set(running.name(id));
-        Ok(0)
-    })
-}
-
-/// Removes a device: it is blocked on return.
-///
-/// `PORTCULLIS_EBUSY`: it is the last one of a group that somebody uses or owns. `PORTCULLIS_ENODEV`, `PORTCULLIS_EIO`.
-#[unsafe(no_mangle)]
-pub extern "C" fn portcullis_remove_device(iommu: portcullis_iommu, device: u32) -> c_int {
-    enter(|call| {
-        let running = call.iommu(iommu)?;
-        running.unit.remove_device(DeviceId(device))?;
-        Ok(0)
-    })
-}
-
-/// A device has vanished; it is blocked, whoever uses or owns its group. `PORTCULLIS_ENODEV`: there is no such device.
-#[unsafe(no_mangle)]
-pub extern "C" fn portcullis_device_gone(iommu: portcullis_iommu, device: u32) -> c_int {
-    enter(|call| {
-        let running = call.iommu(iommu)?;
-        running.unit.device_gone(DeviceId(device))?;
-        Ok(0)
-    })
 }
 
 /// The group of a device. `PORTCULLIS_ENODEV`: there is no such device. `PORTCULLIS_EPROBE_DEFER`: there is no IOMMU yet.
@@ -443,6 +384,30 @@ pub unsafe extern "C" fn portcullis_assume_reset(iommu: portcullis_iommu) -> c_i
         let running = call.iommu(iommu)?;
         // SAFETY: the caller's contract.
         unsafe { running.unit.assume_reset()? };
+        Ok(0)
+    })
+}
+
+/// What the hardware can do. `PORTCULLIS_EPROBE_DEFER`, `PORTCULLIS_EBADF`.
+///
+/// # Safety
+/// `limits` is null, which is refused, or good for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn portcullis_hardware(
+    iommu: portcullis_iommu,
+    limits: *mut portcullis_limits,
+) -> c_int {
+    enter(|call| {
+        // SAFETY: the caller's contract.
+        let out = unsafe { Out::needed(limits)? };
+        let found = call.iommu(iommu)?.unit.limits();
+        out.set(portcullis_limits {
+            capabilities: found.capabilities.into_bits(),
+            device_id_bits: found.device_id_bits,
+            process_id_bits: found.process_id_bits,
+            command_queue: found.command_queue,
+            fault_queue: found.fault_queue,
+        });
         Ok(0)
     })
 }

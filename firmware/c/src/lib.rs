@@ -18,6 +18,7 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+mod device;
 mod dma;
 mod domain;
 mod group;
@@ -26,12 +27,19 @@ mod iommu;
 mod library;
 #[cfg(not(feature = "std"))]
 mod panic;
+mod pasid;
 mod platform;
 mod types;
 
+pub use device::*;
 pub use dma::{portcullis_dma_map, portcullis_dma_unmap, portcullis_dma_unmap_later};
-pub use domain::*;
+pub use domain::{
+    portcullis_domain_free, portcullis_domain_identity, portcullis_domain_new,
+    portcullis_domain_share, portcullis_flush, portcullis_map, portcullis_translate,
+    portcullis_unmap, portcullis_unmap_deferred,
+};
 pub use group::*;
 pub use iommu::*;
+pub use pasid::*;
 pub use platform::portcullis_platform;
 pub use types::*;

@@ -5,8 +5,8 @@ use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis::{
-    AdminToken, Attached, Blocked, DeviceClaim, DriverManaged, Error, GroupId, Iommu, KernelUse,
-    OwnedGroup, PagingDomain,
+    AdminToken, AnyTarget, Attached, Blocked, DeviceClaim, DeviceRegion, DeviceReset,
+    DriverManaged, Error, GroupId, Iommu, KernelUse, OwnedGroup, PasidGuard, RegionKind,
 };
 
 use crate::dma::Buffer;
@@ -17,7 +17,7 @@ use crate::types::*;
 pub const DEVICES: usize = PORTCULLIS_DEVICES;
 
 pub type Unit = Iommu<Platform, DEVICES>;
-pub type Domain = PagingDomain<'static, Platform, DEVICES>;
+pub type Domain = AnyTarget<'static, Platform, DEVICES>;
 
 /// A right to use or own a group, as the type that Rust gives it. With a domain inside comes that domain's place.
 pub enum Guard {
@@ -32,6 +32,17 @@ pub enum Guard {
 }
 
 impl Guard {
+    /// The group, and whether the guard may move domains.
+    pub fn group(&self) -> (GroupId, bool) {
+        match self {
+            Guard::Use(guard) => (guard.id(), true),
+            Guard::Managed(guard, _) => (guard.id(), true),
+            Guard::Claim(claim) => (claim.group(), false),
+            Guard::Blocked(guard) => (guard.id(), true),
+            Guard::Attached(guard, _) => (guard.id(), true),
+        }
+    }
+
     /// The attached domain's place.
     pub fn attached(&self) -> Option<u16> {
         match self {
@@ -47,7 +58,29 @@ pub enum Place {
     Free(Domain),
     /// In the guard of this place.
     In(u16),
+    /// Attached for a process id: in this place among the processes.
+    For(u16),
+    /// Shared or identity: a copy of it is attached in so many places.
+    Many(Domain, u32),
 }
+
+/// A domain attached for a process id.
+pub struct Process {
+    pub group: GroupId,
+    pub pasid: u32,
+    pub guard: PasidGuard<'static, Platform, DEVICES, Domain>,
+    /// The domain's place.
+    pub domain: u16,
+}
+
+/// Regions of one device.
+pub type Regions = [DeviceRegion; PORTCULLIS_REGIONS];
+
+const NO_REGION: DeviceRegion = DeviceRegion {
+    start: 0,
+    bytes: 0,
+    kind: RegionKind::Reserved,
+};
 
 /// What belongs to one IOMMU.
 pub struct Objects {
@@ -57,6 +90,10 @@ pub struct Objects {
     pub guards: Table<Guard, PORTCULLIS_GUARDS>,
     pub domains: Table<Place, PORTCULLIS_DOMAINS>,
     pub mappings: Table<Buffer, PORTCULLIS_MAPPINGS>,
+    pub processes: Table<Process, PORTCULLIS_PROCESSES>,
+    pub resets: Table<DeviceReset<'static, Platform, DEVICES>, PORTCULLIS_DEVICES>,
+    /// Devices whose regions are in these places.
+    pub with_regions: [Option<u32>; PORTCULLIS_DEVICES],
     /// IOMMUs that had this place before.
     pub generation: u32,
 }
@@ -65,6 +102,8 @@ pub struct Objects {
 struct Seat {
     unit: UnsafeCell<Option<Unit>>,
     objects: UnsafeCell<Objects>,
+    /// Regions of devices, to which the IOMMU refers.
+    regions: [UnsafeCell<Regions>; PORTCULLIS_DEVICES],
 }
 
 struct Library {
@@ -86,8 +125,13 @@ static LIBRARY: Library = Library {
                 guards: Table::new(),
                 domains: Table::new(),
                 mappings: Table::new(),
+                processes: Table::new(),
+                resets: Table::new(),
+                with_regions: [None; PORTCULLIS_DEVICES],
                 generation: 0,
             }),
+            regions: [const { UnsafeCell::new([NO_REGION; PORTCULLIS_REGIONS]) };
+                PORTCULLIS_DEVICES],
         }
     }; PORTCULLIS_IOMMUS],
 };
@@ -186,7 +230,7 @@ impl Call {
             number, objects, ..
         } = self.iommu(handle)?;
         let free = objects.guards.is_empty() && objects.domains.is_empty();
-        if !free || !objects.mappings.is_empty() {
+        if !free || !objects.mappings.is_empty() || !objects.resets.is_empty() {
             return Err(errno(PORTCULLIS_EBUSY));
         }
         objects.admin = None;
@@ -194,9 +238,35 @@ impl Call {
             objects.groups.remove(slot);
         }
         objects.generation = objects.generation.wrapping_add(1);
+        objects.with_regions = [None; PORTCULLIS_DEVICES];
         // SAFETY: nobody else is in the library, and there is no guard, no domain and no mapping: nothing refers to the IOMMU.
         unsafe { *LIBRARY.seats[usize::from(number)].unit.get() = None };
         Ok(())
+    }
+}
+
+impl Running {
+    /// A place for the regions of a device that is not there, and its number.
+    pub fn keep_regions(
+        &mut self,
+        regions: &[DeviceRegion],
+    ) -> Result<(usize, &'static [DeviceRegion]), Errno> {
+        let unit = self.unit;
+        let gone =
+            |of: &Option<u32>| of.is_none_or(|id| unit.group(portcullis::DeviceId(id)).is_err());
+        // As many places as devices.
+        let at = self.objects.with_regions.iter().position(gone);
+        let at = at.ok_or(errno(PORTCULLIS_ENOSPC))?;
+        let seat = &LIBRARY.seats[usize::from(self.number)];
+        // SAFETY: nobody else is in the library, and no device refers to this place.
+        let place = unsafe { &mut *seat.regions[at].get() };
+        place
+            .get_mut(..regions.len())
+            .ok_or(errno(PORTCULLIS_EINVAL))?
+            .copy_from_slice(regions);
+        // SAFETY: the place is written again only when the device is gone.
+        let place: &'static Regions = unsafe { &*seat.regions[at].get() };
+        Ok((at, &place[..regions.len()]))
     }
 }
 

@@ -55,6 +55,11 @@ pub const PORTCULLIS_DOMAINS: usize = 64;
 /// Buffers of drivers mapped by `portcullis_dma_map`, of one IOMMU.
 pub const PORTCULLIS_MAPPINGS: usize = 128;
 
+/// Domains attached for process ids, of one IOMMU.
+pub const PORTCULLIS_PROCESSES: usize = PORTCULLIS_DEVICES;
+/// Regions of one device.
+pub const PORTCULLIS_REGIONS: usize = 8;
+
 /// Names an IOMMU.
 pub type portcullis_iommu = u64;
 /// Names a group of devices. Gives no rights.
@@ -65,6 +70,8 @@ pub type portcullis_guard = u64;
 pub type portcullis_domain = u64;
 /// Names a buffer that a driver has mapped.
 pub type portcullis_mapping = u64;
+/// Names the reset of a device.
+pub type portcullis_reset = u64;
 /// Names the right to change default domains.
 pub type portcullis_admin = u64;
 
@@ -143,10 +150,79 @@ pub struct portcullis_config {
     pub deferred_flush: u8,
     /// Not 0: use 64 KiB NAPOT leaves.
     pub napot: u8,
+    /// Not 0: invalidate what was mapped, for emulated IOMMUs.
+    pub notify_on_map: u8,
     /// Not 0: let the queues raise the interrupt wire.
     pub interrupts: u8,
     /// Not 0: take over an IOMMU that translates already.
     pub take_over: u8,
+}
+
+/// The device asks for nothing: `default_domain` of the configuration decides.
+pub const PORTCULLIS_POLICY_ANY: u32 = 0;
+/// Its group's default domain must be `PORTCULLIS_DEFAULT_DMA` or `PORTCULLIS_DEFAULT_DMA_FQ`.
+pub const PORTCULLIS_POLICY_DMA: u32 = 1;
+/// It must be `PORTCULLIS_DEFAULT_IDENTITY`. Whoever asks for it vouches for the device.
+pub const PORTCULLIS_POLICY_IDENTITY: u32 = 2;
+
+/// Never mapped.
+pub const PORTCULLIS_REGION_RESERVED: u32 = 0;
+/// Mapped to itself in the default domain, always: such a device cannot be blocked, and nobody can own its group.
+pub const PORTCULLIS_REGION_DIRECT: u32 = 1;
+/// Mapped to itself in the default domain; the device does without when it is owned.
+pub const PORTCULLIS_REGION_RELAXABLE: u32 = 2;
+
+/// Addresses with a meaning of their own for a device.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct portcullis_region {
+    /// First address; a multiple of 4096.
+    pub start: u64,
+    /// Length; a multiple of 4096.
+    pub bytes: u64,
+    /// `PORTCULLIS_REGION_...`.
+    pub kind: u32,
+    /// `PORTCULLIS_READ` and the following, for direct regions.
+    pub permissions: u32,
+}
+
+/// What there is to know of a device. All zeros but for the id is a device without peculiarities.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct portcullis_device {
+    /// The group it joins; `PORTCULLIS_NONE` for one of its own.
+    pub join: portcullis_group,
+    /// Its regions, copied; may be null if there are none.
+    pub regions: *const portcullis_region,
+    /// How many; at most `PORTCULLIS_REGIONS`.
+    pub region_count: usize,
+    /// Its id on the bus.
+    pub id: u32,
+    /// `PORTCULLIS_POLICY_...`.
+    pub policy: u32,
+    /// Not 0: it may attack; its group never gets an identity default domain.
+    pub untrusted: u8,
+    /// Not 0: it sends process ids. Its group gets a process directory, if it begins with this device and the hardware
+    /// has them.
+    pub process_ids: u8,
+    /// Not 0: the default domain is attached at the first use only.
+    pub deferred: u8,
+}
+
+/// What the hardware can do.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct portcullis_limits {
+    /// The capabilities register.
+    pub capabilities: u64,
+    /// Device-id bits that the directory in use covers.
+    pub device_id_bits: u32,
+    /// Process-id bits; 0 if the hardware has no process directories.
+    pub process_id_bits: u32,
+    /// Entries of the command queue; one less can be in use.
+    pub command_queue: u32,
+    /// Entries of the fault queue; one less can be in use.
+    pub fault_queue: u32,
 }
 
 /// State of a group.

@@ -40,7 +40,9 @@ fn header_is_up_to_date() {
         ..Config::default()
     };
     let mut builder = Builder::new().with_config(config);
-    for file in ["types", "platform", "iommu", "group", "domain", "dma"] {
+    for file in [
+        "types", "platform", "iommu", "device", "group", "pasid", "domain", "dma",
+    ] {
         builder = builder.with_src(root.join(format!("src/{file}.rs")));
     }
     let mut made = Vec::new();

@@ -198,7 +198,7 @@ unsigned mock_pages(const struct mock *m)
     return used;
 }
 
-static int translate(struct mock *m, uint32_t did, uint64_t iova, int write, uint64_t *pa)
+static int translate(struct mock *m, uint32_t did, uint32_t pasid, uint64_t iova, int write, uint64_t *pa)
 {
     uint64_t ddtp = reg64(m, DDTP), fsc, pte = 0, table;
     int level, fault = write ? 15 : 13;
@@ -216,15 +216,24 @@ static int translate(struct mock *m, uint32_t did, uint64_t iova, int write, uin
         if (!(fetch(m, at) & 1))
             return 258;
         m->contexts[did].valid = 1;
+        m->contexts[did].tc = fetch(m, at);
         m->contexts[did].fsc = fetch(m, at + 24);
     }
     fsc = m->contexts[did].fsc;
+    if (m->contexts[did].tc >> 5 & 1) { /* PDTV: a directory of one level, whose contexts are not cached */
+        uint64_t at = ((fsc & UINT64_C(0xfffffffffff)) << 12) + 16 * (uint64_t)pasid;
+        if (pasid > 255 || !(fetch(m, at) & 1))
+            return 266;
+        fsc = fetch(m, at + 8);
+    } else if (pasid != 0) {
+        return 260;
+    }
     if (fsc >> 60 == 0) {
         *pa = iova;
         return 0;
     }
     for (n = 0; n < 32; n++)
-        if (m->tlb[n].valid && m->tlb[n].did == did && m->tlb[n].page == iova >> 12)
+        if (m->tlb[n].valid && m->tlb[n].did == did && m->tlb[n].pasid == pasid && m->tlb[n].page == iova >> 12)
             break;
     if (n < 32) {
         pte = m->tlb[n].pte;
@@ -244,6 +253,7 @@ static int translate(struct mock *m, uint32_t did, uint64_t iova, int write, uin
         n = m->next_tlb++ % 32;
         m->tlb[n].valid = 1;
         m->tlb[n].did = did;
+        m->tlb[n].pasid = pasid;
         m->tlb[n].page = iova >> 12;
         m->tlb[n].pte = pte;
     }
@@ -255,7 +265,12 @@ static int translate(struct mock *m, uint32_t did, uint64_t iova, int write, uin
 
 int mock_dma(struct mock *m, uint32_t did, uint64_t iova, int write, uint64_t *pa)
 {
-    int cause = translate(m, did, iova, write, pa);
+    return mock_dma_of(m, did, 0, iova, write, pa);
+}
+
+int mock_dma_of(struct mock *m, uint32_t did, uint32_t pasid, uint64_t iova, int write, uint64_t *pa)
+{
+    int cause = translate(m, did, pasid, iova, write, pa);
     uint64_t fqb = reg64(m, FQB);
     uint32_t next = (*reg(m, FQT) + 1) & queue_mask(fqb);
     if (cause != 0 && (*reg(m, FQCSR) & 1) && next != *reg(m, FQH)) {
