@@ -19,21 +19,32 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
     0..count
 }
 
-/// `rtl`, or `verilog` if PORTCULLIS_RANDOM_BACKEND says so (`cargo xtask verify` does): fifty times faster.
+/// `rtl`, or what PORTCULLIS_RANDOM_BACKEND says (`cargo xtask verify` does): `verilog`, fifty times faster, or `both`,
+/// which also compares the two in every cycle.
 fn backend() -> Backend {
     match std::env::var("PORTCULLIS_RANDOM_BACKEND").as_deref() {
         Err(_) | Ok("rtl") => Backend::Rtl,
         Ok("verilog") => Backend::Verilog,
-        Ok(other) => panic!("PORTCULLIS_RANDOM_BACKEND is rtl or verilog, not {other}"),
+        Ok("both") => Backend::Both,
+        Ok(other) => panic!("PORTCULLIS_RANDOM_BACKEND is rtl, verilog or both, not {other}"),
     }
 }
 
+/// Cycles after which no further machine is begun: PORTCULLIS_RANDOM_CYCLES, or no limit but that of the seeds.
+fn enough_cycles() -> u64 {
+    std::env::var("PORTCULLIS_RANDOM_CYCLES")
+        .map_or(u64::MAX, |n| n.parse().expect("a number of cycles"))
+}
+
 fn lockstep(config: &'static Config, default: u64) {
-    let backend = backend();
+    let (backend, enough) = (backend(), enough_cycles());
     let core = || -> Box<dyn Core> { backend.core(config).expect("a core") };
     let mut total = Summary::default();
     let mut failures = Vec::new();
     for (done, seed) in seeds(default).enumerate() {
+        if total.cycles >= enough {
+            break;
+        }
         if done % 1000 == 0 && done > 0 {
             println!("{}: {done} machines, {total:?}", config.name);
         }

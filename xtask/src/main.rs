@@ -20,13 +20,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--random N] [--replacements N]
+usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--equal N] [--random N] [--replacements N]
        cargo xtask mutants [PART OF A NAME]
        cargo xtask tools
 
 steps of verify: firmware, lint, synth, cosim, backend, random, ownership, boards, cocotb, proofs (all of them without --only)
 --cycles N   cycles of co-simulation of the core (default 30000; a third of it for each block)
 --seed N     seed of the random inputs (default 1)
+--equal N    cycles for which kernels and Verilog are compared on random machines, for each configuration (default 50000)
 --random N   random machines of each configuration against the golden model, on the generated Verilog (default 1000)
 --replacements N  hitless replacements of a domain under full load, of each configuration, on the generated Verilog
              (default 20000)
@@ -58,6 +59,7 @@ struct Options {
     steps: Vec<String>,
     cycles: usize,
     seed: u64,
+    equal: u64,
     random: usize,
     replacements: usize,
 }
@@ -81,6 +83,7 @@ fn parse_verify(rest: &[String]) -> Result<Options, String> {
         steps: STEPS.map(str::to_string).to_vec(),
         cycles: 30_000,
         seed: 1,
+        equal: 50_000,
         random: 1000,
         replacements: 20_000,
     };
@@ -96,6 +99,7 @@ fn parse_verify(rest: &[String]) -> Result<Options, String> {
             "--only" => options.steps = value.split(',').map(str::to_string).collect(),
             "--cycles" => options.cycles = number()?.max(10_000),
             "--seed" => options.seed = number()? as u64,
+            "--equal" => options.equal = number()? as u64,
             "--random" => options.random = number()?,
             "--replacements" => options.replacements = number()?,
             _ => return Err(format!("unknown option `{name}`")),
@@ -172,7 +176,8 @@ fn verify(options: &Options) -> Report {
         cosim::run(&mut report, options.cycles, options.seed);
     }
     if wants("backend") {
-        backend::agrees(&mut report);
+        backend::works(&mut report);
+        backend::equal(&mut report, options.equal);
     }
     if wants("random") {
         backend::random(&mut report, options.random);

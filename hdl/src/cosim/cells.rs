@@ -1,5 +1,5 @@
 //! The blocks that are co-simulated on their own: every cell whose Verilog is written by hand, and the kernels
-//! around them.
+//! around them; those of the buses are in `bus.rs`.
 
 use super::Case;
 use super::words::Words;
@@ -26,6 +26,7 @@ pub fn cases() -> Vec<Case> {
     let mut all = vec![case!("words", Words::default(), [a, b, n, wide, f])];
     all.extend(memories());
     all.extend(blocks());
+    all.extend(super::bus::cases());
     all
 }
 

@@ -1,5 +1,6 @@
 //! Random input values, biased towards the ones that matter.
 
+use crate::bus::shapes::{Ask, ReadBeat, WriteAnswer, WriteBeat};
 use crate::types::{Context, Leaf, PipeOp, Record, Req, Spa};
 use rust_hdl::prelude::*;
 
@@ -86,6 +87,11 @@ draw_fields!(Leaf: p0, p1, p2, p3, p4, r, w, x);
 draw_fields!(Spa: off, p0, p1, p2, p3, p4, hi);
 draw_fields!(Req: off, vpn0, vpn1, vpn2, vpn3, vpn4, hi, tag, did, pv, pid, sup, access, kind, debug);
 draw_fields!(Record: cause, pid, pv, sup, ttyp, did, iova);
+
+draw_fields!(Ask: id, off, page, len, size, burst, lock, cache, prot, qos, did, pid, pv);
+draw_fields!(ReadBeat: id, data, resp, last);
+draw_fields!(WriteBeat: data, strobe);
+draw_fields!(WriteAnswer: id, resp);
 
 impl Draw for PipeOp {
     fn draw(rng: &mut Rng) -> Self {

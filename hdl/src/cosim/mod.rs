@@ -6,13 +6,22 @@
 //! To add a block, add one line to [`cells::cases`]: its name, how to make it, and its inputs. A missing input is an
 //! error, not a hole.
 
+mod axi;
+mod bus;
 pub mod cells;
 mod draw;
 mod top;
 pub mod words;
 
 pub use draw::{Draw, Rng};
-pub use top::top_cases;
+
+/// Every configuration, with its own ports and with AXI; each is named like its Verilog module.
+#[must_use]
+pub fn top_cases() -> Vec<Case> {
+    let mut all = top::cases();
+    all.extend(axi::cases());
+    all
+}
 
 use crate::emit::emit;
 use rust_hdl::prelude::*;
@@ -257,7 +266,7 @@ pub fn run<B: Block>(
     name: &str,
     cycles: usize,
     set_clock: impl Fn(&mut B, bool),
-    inputs: &[&str],
+    inputs: &[String],
     mut stimulus: impl FnMut(&mut B, usize),
 ) -> Result<Files, String> {
     uut.connect_all();
@@ -265,7 +274,7 @@ pub fn run<B: Block>(
     let missing = recorder
         .signals
         .iter()
-        .find(|s| s.input && !inputs.contains(&s.name.as_str()));
+        .find(|s| s.input && !inputs.contains(&s.name));
     if let Some(s) = missing {
         return Err(format!("input `{}` gets no stimulus", s.name));
     }
@@ -282,11 +291,18 @@ pub fn run<B: Block>(
     Ok(recorder.finish())
 }
 
-/// A [`Case`] that draws the listed inputs at random, each cycle anew; `reset` is rare. The optional closure may
-/// then correct what would break a rule of the block, such as pushing into a full queue.
+/// Name of a port of the Verilog: an input, or the signal of an interface.
+#[must_use]
+pub fn port(path: &[&str]) -> String {
+    path.join("_")
+}
+
+/// A [`Case`] that draws the listed inputs at random, each cycle anew; `reset` is rare. Signals of interfaces are written
+/// as in Rust, `s_axil.awvalid`. The optional closure may then correct what would break a rule of the block, such as
+/// pushing into a full queue.
 #[macro_export]
 macro_rules! cosim_case {
-    ($name:literal, $new:expr, [$($input:ident),* $(,)?] $(, |$u:ident, $rng:ident| $adjust:block)?) => {
+    ($name:literal, $new:expr, [$($($input:ident).+),* $(,)?] $(, |$u:ident, $rng:ident| $adjust:block)?) => {
         $crate::cosim::Case::new($name, move |cycles, seed| {
             let mut rng = $crate::cosim::Rng::new(seed);
             $crate::cosim::run(
@@ -294,11 +310,11 @@ macro_rules! cosim_case {
                 $name,
                 cycles,
                 |u, high| u.clock.next.clk = high,
-                &[$(stringify!($input)),*],
+                &[$($crate::cosim::port(&[$(stringify!($input)),+])),*],
                 |u, _cycle| {
                     $(
-                        let keep = if stringify!($input) == "reset" { 512 } else { 0 };
-                        u.$input.next = if keep != 0 && !rng.one_in(keep) {
+                        let rare = concat!($(stringify!($input)),+) == "reset";
+                        u.$($input).+.next = if rare && !rng.one_in(512) {
                             Default::default()
                         } else {
                             $crate::cosim::Draw::draw(&mut rng)

@@ -16,11 +16,10 @@ use std::collections::VecDeque;
 const PAGES: u64 = 1 << TINY.ppn_bits();
 
 /// Cycles that reset lasts.
-const RESET: u64 = 2;
+pub(super) const RESET: u64 = 2;
 
 /// The configurations.
-#[must_use]
-pub fn top_cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     // Before reset the read register of the IOTLB's data has no value, and without a valid answer nobody looks.
     vec![
         Case::new("portcullis_tiny", |cycles, seed| {
@@ -72,7 +71,7 @@ pub(super) fn directory_word(rng: &mut Rng) -> u64 {
     stray | (rng.below(PAGES) << 10) | u64::from(!rng.one_in(16))
 }
 
-fn command(rng: &mut Rng) -> Command {
+pub(super) fn command(rng: &mut Rng) -> Command {
     let pscid = rng.below(4) as u32;
     let mut c = match rng.below(64) {
         0..=7 => Command::inval_ddt(None),
@@ -169,28 +168,69 @@ fn optional_write(rng: &mut Rng) -> Access {
     }
 }
 
-fn iova(rng: &mut Rng) -> u64 {
+pub(super) fn iova(rng: &mut Rng) -> u64 {
     let page = (rng.below(2) << 18) | (rng.below(2) << 9) | rng.pick(&[0, 0, 1, 5]);
     let high = if rng.one_in(32) { rng.bits() << 38 } else { 0 };
     high | (page << 12) | rng.below(4096)
 }
 
+/// An access to a register.
 #[derive(Clone, Copy)]
-struct Access {
-    offset: u64,
-    wide: bool,
-    write: bool,
-    data: u64,
+pub(super) struct Access {
+    pub(super) offset: u64,
+    pub(super) wide: bool,
+    pub(super) write: bool,
+    pub(super) data: u64,
 }
 
 impl Access {
-    fn write(at: u16, wide: bool, data: u64) -> Self {
+    pub(super) fn write(at: u16, wide: bool, data: u64) -> Self {
         Access {
             offset: u64::from(at),
             wide,
             write: true,
             data,
         }
+    }
+}
+
+/// Queues and directory, switched on.
+pub(super) fn first_steps() -> VecDeque<Access> {
+    [
+        Access::write(offset::CQB, true, (0x100 << 10) | 3),
+        Access::write(offset::FQB, true, (0x200 << 10) | 2),
+        Access::write(offset::CQCSR, false, 0x3),
+        Access::write(offset::FQCSR, false, 0x3),
+        Access::write(offset::DDTP, true, (0x300 << 10) | 2),
+    ]
+    .into()
+}
+
+/// What software does later, most of it sensible.
+pub(super) fn any_access(rng: &mut Rng) -> Access {
+    match rng.below(64) {
+        0 | 44 | 45 => {
+            let mode = rng.pick(&[2, 2, 2, 3, 4, 4, 0, 1]);
+            Access::write(offset::DDTP, true, (0x300 << 10) | mode)
+        }
+        1 => Access {
+            offset: register(rng),
+            wide: rng.one_in(2),
+            write: true,
+            data: rng.bits(),
+        },
+        2..=4 => Access::write(offset::CQT, false, rng.below(32)),
+        5..=14 => Access::write(offset::FQH, false, rng.below(16)),
+        15..=20 => Access::write(offset::CQCSR, false, 0xf03),
+        21..=26 => Access::write(offset::FQCSR, false, 0x303),
+        27..=38 => Access::write(offset::IPSR, false, 0xf),
+        39..=43 => optional_write(rng),
+        _ => Access {
+            offset: register(rng),
+            wide: rng.one_in(2),
+            write: false,
+            data: 0,
+        },
     }
 }
 
@@ -237,14 +277,7 @@ impl World {
         self.access = None;
         (self.answers, self.tags) = (0, 0);
         (self.asking, self.syncing) = (false, false);
-        self.script = [
-            Access::write(offset::CQB, true, (0x100 << 10) | 3),
-            Access::write(offset::FQB, true, (0x200 << 10) | 2),
-            Access::write(offset::CQCSR, false, 0x3),
-            Access::write(offset::FQCSR, false, 0x3),
-            Access::write(offset::DDTP, true, (0x300 << 10) | 2),
-        ]
-        .into();
+        self.script = first_steps();
     }
 
     fn next_access(&mut self) -> Option<Access> {
@@ -252,33 +285,7 @@ impl World {
             return Some(a);
         }
         let rng = &mut self.rng;
-        if !rng.one_in(8) {
-            return None;
-        }
-        Some(match rng.below(64) {
-            0 | 44 | 45 => {
-                let mode = rng.pick(&[2, 2, 2, 3, 4, 4, 0, 1]);
-                Access::write(offset::DDTP, true, (0x300 << 10) | mode)
-            }
-            1 => Access {
-                offset: register(rng),
-                wide: rng.one_in(2),
-                write: true,
-                data: rng.bits(),
-            },
-            2..=4 => Access::write(offset::CQT, false, rng.below(32)),
-            5..=14 => Access::write(offset::FQH, false, rng.below(16)),
-            15..=20 => Access::write(offset::CQCSR, false, 0xf03),
-            21..=26 => Access::write(offset::FQCSR, false, 0x303),
-            27..=38 => Access::write(offset::IPSR, false, 0xf),
-            39..=43 => optional_write(rng),
-            _ => Access {
-                offset: register(rng),
-                wide: rng.one_in(2),
-                write: false,
-                data: 0,
-            },
-        })
+        rng.one_in(8).then(|| any_access(rng))
     }
 
     /// Sets the inputs of the coming cycle.

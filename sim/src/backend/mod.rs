@@ -19,6 +19,8 @@ pub enum Backend {
     Model,
     /// The generated Verilog under Verilator.
     Verilog,
+    /// `rtl` and `verilog` at once, every output compared in every cycle; ends at the first difference.
+    Both,
 }
 
 /// Makes cores of one back end. Tests put their own behind the commands.
@@ -33,7 +35,7 @@ impl Backend {
         match self {
             Self::Rtl => Ok(()),
             Self::Model => Err(NO_CLOCK.to_owned()),
-            Self::Verilog => verilog::available(),
+            Self::Verilog | Self::Both => verilog::available(),
         }
     }
 
@@ -46,6 +48,10 @@ impl Backend {
             Self::Rtl => rtl::core(config),
             Self::Model => Err(NO_CLOCK.to_owned()),
             Self::Verilog => Ok(Box::new(verilog::Verilog::new(config)?)),
+            Self::Both => Ok(Box::new(pair::Pair::new(
+                Self::Rtl.core(config)?,
+                Self::Verilog.core(config)?,
+            ))),
         }
     }
 }
