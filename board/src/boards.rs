@@ -19,27 +19,59 @@ pub struct Board {
     pub pins: &'static str,
     /// Clock of the system, made from the board's oscillator by its top level.
     pub hertz: u64,
-    /// Bits per second of the serial line.
+    /// Bits per second of the serial line: as many as the board's own adapter is good for, or any adapter.
     pub baud: u64,
     /// Seed of place and route with which the clock is met.
     pub seed: u64,
-    /// Verilog of the top level; its module is called [`TOP`].
-    pub top: &'static str,
+    /// Verilog of the top level, whose module is called [`TOP`], and of what it is made of beside the system.
+    pub verilog: &'static [&'static str],
 }
 
 /// Name of every board's top module.
 pub const TOP: &str = "board";
 
+const START: &str = include_str!("../verilog/start.v");
+const ECP5_PLL: &str = include_str!("../verilog/ecp5_pll.v");
+
 /// The boards there are.
-pub const BOARDS: [Board; 1] = [Board {
-    name: "alchitry-cu",
-    device: "hx8k",
-    pins: include_str!("../../constraints/alchitry-cu.pcf"),
-    hertz: 40_000_000,
-    baud: 1_000_000,
-    seed: 1,
-    top: include_str!("../verilog/alchitry_cu.v"),
-}];
+pub const BOARDS: [Board; 4] = [
+    Board {
+        name: "alchitry-cu",
+        device: "hx8k",
+        pins: include_str!("../../constraints/alchitry-cu.pcf"),
+        hertz: 40_000_000,
+        baud: 1_000_000,
+        seed: 1,
+        verilog: &[include_str!("../verilog/alchitry_cu.v"), START],
+    },
+    Board {
+        name: "ulx3s-85f",
+        device: "ecp5",
+        pins: include_str!("../../constraints/ulx3s-85f.lpf"),
+        hertz: 50_000_000,
+        baud: 1_000_000,
+        seed: 1,
+        verilog: &[include_str!("../verilog/ulx3s_85f.v"), START, ECP5_PLL],
+    },
+    Board {
+        name: "orangecrab-25f",
+        device: "ecp5-25-mg285",
+        pins: include_str!("../../constraints/orangecrab-25f.lpf"),
+        hertz: 48_000_000,
+        baud: 115_200,
+        seed: 1,
+        verilog: &[include_str!("../verilog/orangecrab_25f.v"), START],
+    },
+    Board {
+        name: "colorlight-i5",
+        device: "ecp5-25",
+        pins: include_str!("../../constraints/colorlight-i5.lpf"),
+        hertz: 50_000_000,
+        baud: 115_200,
+        seed: 1,
+        verilog: &[include_str!("../verilog/colorlight_i5.v"), START, ECP5_PLL],
+    },
+];
 
 /// The board of that name.
 ///
@@ -84,11 +116,13 @@ impl Board {
     /// Clocks per bit of the serial line.
     ///
     /// # Errors
-    /// The line's receiver cannot be set to that.
+    /// The line's receiver cannot be set to that, or would be off by more than one part in 100.
     pub fn divider(&self) -> Result<u16, String> {
-        u16::try_from(self.hertz / self.baud)
+        let nearest = (self.hertz + self.baud / 2) / self.baud;
+        let off = (nearest * self.baud).abs_diff(self.hertz);
+        u16::try_from(nearest)
             .ok()
-            .filter(|d| (4..1024).contains(d))
+            .filter(|d| (4..1024).contains(d) && off * 100 <= self.hertz)
             .ok_or(format!("{}: {} baud cannot be made", self.name, self.baud))
     }
 
@@ -101,7 +135,7 @@ impl Board {
         let system = dir.join(format!("{}.v", soc::TOP));
         write(&system, &soc::verilog(self.hertz, self.divider()?)?)?;
         let top = dir.join("top.v");
-        write(&top, self.top)?;
+        write(&top, &self.verilog.join("\n"))?;
         let pins = dir.join("pins");
         write(&pins, self.pins)?;
         let job = self.job(dir, vec![system, top])?;
@@ -177,14 +211,93 @@ mod tests {
 
     #[test]
     fn every_board_can_be_made() {
+        let budgets = include_str!("../../constraints/budgets.toml");
+        let budgets = crate::budget::parse(budgets).expect("budgets");
         for board in &BOARDS {
             assert!(
                 board.device().is_ok() && board.divider().is_ok(),
                 "{}",
                 board.name
             );
-            assert!(board.top.contains("module board("), "{}", board.name);
+            let text = board.verilog.join("\n");
+            assert!(text.contains("module board("), "{}", board.name);
+            let budget = &budgets["demo"][board.name];
+            assert!(budget.fmax_mhz >= Some(board.mhz()), "{}", board.name);
+            assert!(budget.cells.contains_key("lut4"), "{}", board.name);
         }
-        assert!(super::board("none").is_err());
+    }
+
+    #[test]
+    fn an_unknown_board_is_named_with_those_there_are() {
+        let error = super::board("none").expect_err("there is none");
+        for name in [
+            "`none`",
+            "alchitry-cu",
+            "ulx3s-85f",
+            "orangecrab-25f",
+            "colorlight-i5",
+        ] {
+            assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_would_be_off_is_refused() {
+        let slow = Board {
+            baud: 38_400,
+            ..BOARDS[1]
+        };
+        assert!(slow.divider().is_err());
+        let off = Board {
+            hertz: 10_000_000,
+            baud: 2_200_000,
+            ..BOARDS[1]
+        };
+        assert!(off.divider().is_err());
+    }
+
+    /// Signals with a pin, and the pins.
+    fn located(board: &Board) -> Vec<(String, String)> {
+        let located = board.pins.lines().filter_map(|line| {
+            let line = line.replace([';', '"'], "");
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words[..] {
+                ["set_io", signal, pin, ..] | ["LOCATE", "COMP", signal, "SITE", pin, ..] => {
+                    Some((signal.to_string(), pin.to_string()))
+                }
+                _ => None,
+            }
+        });
+        located.collect()
+    }
+
+    #[test]
+    fn every_port_has_a_pin_of_its_own() {
+        for board in &BOARDS {
+            let located = located(board);
+            let mut ports = vec![];
+            let list = board.verilog[0].split("module board(").nth(1);
+            let list = list.and_then(|l| l.split(");").next()).expect("ports");
+            for line in list.lines().filter(|l| !l.trim().is_empty()) {
+                let words: Vec<&str> = line.trim().trim_end_matches(',').split(' ').collect();
+                match words[..] {
+                    [_, "wire", name] => ports.push(name.to_string()),
+                    [_, "wire", range, name] => {
+                        let high = range.trim_start_matches('[').split(':').next();
+                        let high: usize = high.and_then(|h| h.parse().ok()).expect("a range");
+                        ports.extend((0..=high).map(|i| format!("{name}[{i}]")));
+                    }
+                    _ => panic!("{}: {line}", board.name),
+                }
+            }
+            let mut signals: Vec<String> = located.iter().map(|(s, _)| s.clone()).collect();
+            signals.sort();
+            ports.sort();
+            assert_eq!(signals, ports, "{}", board.name);
+            let mut pins: Vec<&String> = located.iter().map(|(_, p)| p).collect();
+            pins.sort();
+            pins.dedup();
+            assert_eq!(pins.len(), located.len(), "{}", board.name);
+        }
     }
 }

@@ -21,7 +21,7 @@ pub struct Device {
 }
 
 /// What is known.
-pub const DEVICES: [Device; 3] = [
+pub const DEVICES: [Device; 4] = [
     Device {
         name: "hx8k",
         family: Family::Ice40,
@@ -36,6 +36,11 @@ pub const DEVICES: [Device; 3] = [
         name: "ecp5-25",
         family: Family::Ecp5,
         place: &["--25k", "--package", "CABGA381", "--speed", "6"],
+    },
+    Device {
+        name: "ecp5-25-mg285",
+        family: Family::Ecp5,
+        place: &["--25k", "--package", "CSFBGA285", "--speed", "8"],
     },
 ];
 
@@ -100,6 +105,15 @@ impl Family {
         match self {
             Family::Ice40 => "nextpnr-ice40",
             Family::Ecp5 => "nextpnr-ecp5",
+        }
+    }
+
+    /// Extension of its bitstreams.
+    #[must_use]
+    pub fn bitstream(self) -> &'static str {
+        match self {
+            Family::Ice40 => "bin",
+            Family::Ecp5 => "bit",
         }
     }
 

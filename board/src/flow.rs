@@ -171,9 +171,14 @@ impl Job {
             }
         };
         run(packer.args([self.name("routed"), self.name("bitstream")]))?;
-        let size = fs::metadata(&half).map_err(|e| format!("{}: {e}", half.display()))?;
-        fs::rename(&half, to).map_err(|e| format!("{}: {e}", to.display()))?;
-        Ok(size.len())
+        // Beside its place first: only a move within one file system is all or nothing.
+        let near = to.with_extension("part");
+        let placed = fs::copy(&half, &near).and_then(|n| fs::rename(&near, to).map(|()| n));
+        placed.map_err(|e| {
+            // It may not be there.
+            let _ = fs::remove_file(&near);
+            format!("{}: {e}", to.display())
+        })
     }
 }
 

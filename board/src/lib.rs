@@ -2,8 +2,8 @@
 //!
 //! * [`soc`] is the system that demonstrates the core on a board, [`selftest`] the driver's test of it, and [`boards`]
 //!   lists the boards.
-//! * [`device`] says what an FPGA is called by each tool, [`tools`] finds and runs the tools, [`flow`] synthesises,
-//!   places, routes and packs.
+//! * [`device`] says what an FPGA is called by each tool, [`tools`] finds and runs the tools ([`python`] installs those of
+//!   PyPI), [`flow`] synthesises, places, routes and packs.
 //! * [`out_of_context`] surrounds a core with registers so that its clock frequency can be measured without a board
 //!   ([`area`]), and [`budget`] holds the results against `constraints/budgets.toml`.
 
@@ -13,6 +13,7 @@ pub mod budget;
 pub mod device;
 pub mod flow;
 pub mod out_of_context;
+pub mod python;
 pub mod selftest;
 pub mod soc;
 pub mod tools;

@@ -3,10 +3,13 @@
 //! Synthesis, place and route come from PyPI into one virtual environment, in releases that belong together: netlists
 //! of one generation of Yosys are refused by nextpnr of another, and the figures depend on both.
 
+use crate::python::environment;
+use std::env;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Packages of the flow, in the releases that the budgets were set with.
@@ -66,22 +69,7 @@ impl Tools {
         if let Ok(tools) = Self::find(dir) {
             return Ok(tools);
         }
-        let parent = dir.parent().unwrap_or(Path::new("."));
-        make_dir(parent)?;
-        let log = parent.join("fpga-tools.log");
-        let mut make = Command::new("python3");
-        run_within(
-            make.args(["-m", "venv", "--clear"]).arg(dir),
-            Duration::from_secs(120),
-            &log,
-        )?;
-        let mut pip = Tools {
-            dir: dir.to_path_buf(),
-        }
-        .python();
-        let pip = pip.args(["-m", "pip", "install", "-q", "--no-input"]);
-        run_within(pip.args(PACKAGES), Duration::from_secs(600), &log)
-            .map_err(|e| format!("pip cannot install {} ({e})", PACKAGES.join(", ")))?;
+        environment(dir, &PACKAGES)?;
         Self::find(dir)
     }
 
@@ -154,7 +142,9 @@ pub fn run(command: &mut Command) -> Result<String, String> {
     }
 }
 
-/// [`run`], stopped when it takes longer than `limit`. The output goes to `log`.
+/// [`run`], stopped when it takes longer than `limit`, with everything that it has started. The output goes to `log`.
+///
+/// For that the command gets a process group of its own, which an interrupt from the keyboard does not reach.
 ///
 /// # Errors
 /// As [`run`], and when the time is over.
@@ -166,6 +156,7 @@ pub fn run_within(command: &mut Command, limit: Duration, log: &Path) -> Result<
         .stdin(Stdio::null())
         .stdout(file)
         .stderr(err)
+        .process_group(0)
         .spawn()
         .map_err(|e| format!("cannot run {name}: {e}"))?;
     let start = Instant::now();
@@ -174,9 +165,7 @@ pub fn run_within(command: &mut Command, limit: Duration, log: &Path) -> Result<
             Ok(Some(status)) if status.success() => return Ok(()),
             Ok(Some(status)) => return Err(format!("{name}: {status}")),
             Ok(None) if start.elapsed() > limit => {
-                // It may have ended in between; then there is nothing to stop.
-                let _ = child.kill();
-                let _ = child.wait();
+                stop(&mut child);
                 return Err(format!("{name} took longer than {} s", limit.as_secs()));
             }
             Ok(None) => std::thread::sleep(Duration::from_millis(100)),
@@ -185,7 +174,24 @@ pub fn run_within(command: &mut Command, limit: Duration, log: &Path) -> Result<
     }
 }
 
-fn at(path: &Path, error: &io::Error) -> String {
+/// Ends a child and its process group. It may have ended by itself in between; then there is nothing to stop.
+fn stop(child: &mut Child) {
+    let group = format!("-{}", child.id());
+    let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Cargo's target directory: generated files and tools live there.
+#[must_use]
+pub fn target() -> PathBuf {
+    match env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => env::current_dir().unwrap_or_default().join(dir),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
+    }
+}
+
+pub(crate) fn at(path: &Path, error: &io::Error) -> String {
     format!("{}: {error}", path.display())
 }
 
@@ -212,4 +218,62 @@ pub fn read(path: &Path) -> Result<String, String> {
 /// It cannot be written.
 pub fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|e| at(path, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory of one test, empty at its start.
+    fn directory(name: &str) -> PathBuf {
+        let dir = env::temp_dir().join(format!("portcullis-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        make_dir(&dir).expect("a directory")
+    }
+
+    #[test]
+    fn the_time_limit_ends_grandchildren_too() {
+        let dir = directory("limit");
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "sleep 60 & echo $! > grandchild; wait"])
+            .current_dir(&dir);
+        let error = run_within(&mut shell, Duration::from_millis(700), &dir.join("log"));
+        assert!(error.expect_err("too long").contains("took longer"));
+        let id = read(&dir.join("grandchild")).expect("the number of a process");
+        let alive = |id: &str| {
+            let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            // A process that nobody has waited for yet is dead as well.
+            !stat.is_empty() && !stat.contains(") Z ")
+        };
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while alive(id.trim()) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(!alive(id.trim()), "process {id} lives on");
+        fs::remove_dir_all(&dir).expect("the directory");
+    }
+
+    /// A directory that looks like the tools', whose Python does `python`.
+    fn pretended(name: &str, python: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = directory(name);
+        let bin = make_dir(&dir.join("bin")).expect("bin");
+        let program = bin.join("python");
+        write(&program, &format!("#!/bin/sh\n{python}\n")).expect("a program");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
+        dir
+    }
+
+    #[test]
+    fn missing_tools_and_other_versions_are_refused_with_what_to_do() {
+        let nothing = directory("no-tools");
+        let others = pretended("other-tools", "exit 1");
+        for dir in [&nothing, &others] {
+            let error = Tools::find(dir).expect_err("no such tools");
+            assert!(error.contains("cargo xtask tools"), "{error}");
+            assert!(error.contains(&dir.display().to_string()), "{error}");
+            fs::remove_dir_all(dir).expect("the directory");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use crate::backend::verilog::build::Recipe;
 use clap::{Args, Subcommand};
 use portcullis::platform::{Bridge, ByteStream, ConnectError, Line, Registers};
-use portcullis_board::boards::BOARDS;
+use portcullis_board::boards::{self, BOARDS};
 use portcullis_board::selftest;
 use portcullis_board::soc::{self, line};
 use portcullis_regmap::regs::REGISTERS;
@@ -21,9 +21,12 @@ pub struct BoardArgs {
     /// No board: its Verilog under Verilator, through the simulated serial line
     #[arg(long, group = "where")]
     simulate: bool,
-    /// Bits per second of the port
-    #[arg(long, value_name = "N", default_value_t = BOARDS[0].baud as u32)]
-    baud: u32,
+    /// Which board it is: alchitry-cu, ulx3s-85f, orangecrab-25f or colorlight-i5
+    #[arg(long, value_name = "BOARD", default_value = BOARDS[0].name)]
+    board: String,
+    /// Bits per second of the port; without it those of the board
+    #[arg(long, value_name = "N")]
+    baud: Option<u32>,
     #[command(subcommand)]
     job: Job,
 }
@@ -144,9 +147,11 @@ impl ByteStream for Serial {
 /// # Errors
 /// Whether the input is at fault (or else the board), and one sentence.
 pub fn board(args: &BoardArgs, print: &mut dyn FnMut(&str)) -> Result<(), (bool, String)> {
+    let board = boards::board(&args.board).map_err(|e| (true, e))?;
     match &args.port {
         Some(name) => {
-            let port = serialport::new(name, args.baud)
+            let baud = args.baud.unwrap_or(board.baud as u32);
+            let port = serialport::new(name, baud)
                 .open()
                 .map_err(|e| (true, format!("{name}: {e}")))?;
             let serial = Serial {
@@ -156,7 +161,7 @@ pub fn board(args: &BoardArgs, print: &mut dyn FnMut(&str)) -> Result<(), (bool,
             talk(serial, Line::default(), name, args.job, print).map_err(|e| (false, e))
         }
         None => {
-            let hertz = BOARDS[0].hertz;
+            let hertz = board.hertz;
             let pins = Verilated::new(hertz, line::DIVIDER).map_err(|e| (true, e))?;
             let port = line::Port::new(pins, hertz, line::DIVIDER);
             let line = Line {

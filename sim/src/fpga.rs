@@ -5,10 +5,10 @@ use clap::Args;
 use portcullis_board::area::{AIM_MHZ, home, measure};
 use portcullis_board::boards::board;
 use portcullis_board::device::device;
-use portcullis_board::tools::{Tools, make_dir};
+use portcullis_board::tools::{Tools, make_dir, target};
 use portcullis_regmap::Config;
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Arguments of `area`.
 #[derive(Args)]
@@ -36,7 +36,7 @@ pub struct AreaArgs {
 /// Arguments of `synth`.
 #[derive(Args)]
 pub struct SynthArgs {
-    /// alchitry-cu
+    /// alchitry-cu, ulx3s-85f, orangecrab-25f or colorlight-i5
     #[arg(long, value_name = "BOARD")]
     pub board: String,
     /// Directory for bitstream and report; made if missing
@@ -45,15 +45,6 @@ pub struct SynthArgs {
     /// Seed of place and route; without it one with which the clock is met
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-}
-
-/// Cargo's target directory: generated files and tools live there.
-#[must_use]
-pub fn target() -> PathBuf {
-    match env::var_os("CARGO_TARGET_DIR") {
-        Some(dir) => env::current_dir().unwrap_or_default().join(dir),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
-    }
 }
 
 /// The virtual environment with Yosys and nextpnr.
@@ -100,7 +91,8 @@ pub fn synth(args: &SynthArgs) -> Result<String, (bool, String)> {
     let board = board(&args.board).map_err(bad)?;
     let tools = Tools::find(&tools_dir()).map_err(bad)?;
     make_dir(&args.output).map_err(bad)?;
-    let bitstream = args.output.join(format!("{}.bin", board.name));
+    let extension = board.device().map_err(bad)?.family.bitstream();
+    let bitstream = args.output.join(format!("{}.{extension}", board.name));
     let report = args.output.join(format!("{}.json", board.name));
     let report = AtomicFile::create(&report).map_err(|e| bad(e.to_string()))?;
     let dir = target().join(format!("boards/{}", board.name));

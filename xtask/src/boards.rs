@@ -1,10 +1,10 @@
 //! The demonstration system: its self-test through the simulated serial line, and bitstreams for the boards.
 
 use crate::report::Report;
-use crate::target;
+use crate::synth::budgets;
 use crate::tools::{portcullis, run as tool};
-use portcullis_board::boards::BOARDS;
-use portcullis_board::tools::Tools;
+use portcullis_board::boards::board;
+use portcullis_board::tools::{Tools, target};
 
 /// The command of a user, on the generated Verilog.
 pub fn self_test(report: &mut Report) {
@@ -15,19 +15,25 @@ pub fn self_test(report: &mut Report) {
     });
 }
 
-/// Synthesises, places, routes and packs for every board; a design slower than the board's clock fails.
-pub fn bitstreams(report: &mut Report, tools: &Tools) {
-    for board in &BOARDS {
-        report.step(&format!("bitstream {}", board.name), || {
-            let dir = target().join(format!("boards/{}", board.name));
+/// Boards that are built every time: one of each family.
+pub const EVERY_TIME: [&str; 2] = ["alchitry-cu", "ulx3s-85f"];
+
+/// Synthesises, places, routes and packs for these boards; a design slower than the board's clock fails, and one above
+/// its budget.
+pub fn bitstreams(report: &mut Report, tools: &Tools, names: &[String]) {
+    for name in names {
+        report.step(&format!("bitstream {name}"), || {
+            let board = board(name)?;
+            let limits = budgets()?.remove("demo").and_then(|mut b| b.remove(name));
+            let limits = limits.ok_or(format!("budgets.toml has no section [demo.{name}]"))?;
+            let dir = target().join(format!("boards/{name}"));
             let built = board.build(tools, board.seed, &dir)?;
-            let bytes = board.pack(tools, &dir, &dir.join(format!("{}.bin", board.name)))?;
-            let lut4 = built.cells.get("lut4").copied().unwrap_or(0);
-            Ok(format!(
-                "{lut4} lut4, {:.1} MHz of {}, {bytes} bytes",
-                built.routed.fmax_mhz,
-                board.mhz()
-            ))
+            let extension = board.device()?.family.bitstream();
+            let to = dir.join(format!("{name}.{extension}"));
+            let bytes = board.pack(tools, &dir, &to)?;
+            let area = limits.area(&built.cells)?;
+            let clock = limits.clock(built.routed.fmax_mhz)?;
+            Ok(format!("{area}, {clock}, {bytes} bytes"))
         });
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::python::environment;
 use crate::report::Report;
+use crate::root;
 use crate::tools::{make_dir, run_within};
-use crate::{root, target};
+use portcullis_board::tools::target;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Co-simulation: recordings of the Rust simulation, replayed on the Verilog in Icarus.
 
 use crate::report::Report;
-use crate::target;
 use crate::tools::{make_dir, run as tool, run_within, write};
+use portcullis_board::tools::target;
 use portcullis_hdl::cosim::{Case, cells, top_cases};
 use std::path::Path;
 use std::process::Command;

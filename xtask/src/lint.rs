@@ -1,8 +1,9 @@
 //! The generated Verilog, and what three tools say about it.
 
 use crate::report::Report;
+use crate::root;
 use crate::tools::{make_dir, portcullis, run as tool};
-use crate::{root, target};
+use portcullis_board::tools::target;
 use std::path::Path;
 use std::process::Command;
 

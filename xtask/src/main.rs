@@ -15,12 +15,15 @@ mod report;
 mod synth;
 mod tools;
 
+use portcullis_board::boards::{BOARDS, board};
+use portcullis_board::tools::target;
 use report::Report;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--equal N] [--random N] [--replacements N]
+usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--equal N] [--random N]
+                          [--replacements N] [--boards NAME[,NAME...]]
        cargo xtask mutants [PART OF A NAME]
        cargo xtask tools
 
@@ -31,6 +34,7 @@ steps of verify: firmware, lint, synth, cosim, backend, random, ownership, board
 --random N   random machines of each configuration against the golden model, on the generated Verilog (default 1000)
 --replacements N  hitless replacements of a domain under full load, of each configuration, on the generated Verilog
              (default 20000)
+--boards NAME,NAME  boards to make bitstreams for, or `all` (default alchitry-cu,ulx3s-85f)
 
 tools installs Yosys and nextpnr from PyPI for `portcullis area`.";
 
@@ -62,6 +66,7 @@ struct Options {
     equal: u64,
     random: usize,
     replacements: usize,
+    boards: Vec<String>,
 }
 
 fn parse(args: &[String]) -> Result<Job, String> {
@@ -86,6 +91,7 @@ fn parse_verify(rest: &[String]) -> Result<Options, String> {
         equal: 50_000,
         random: 1000,
         replacements: 20_000,
+        boards: boards::EVERY_TIME.map(str::to_string).to_vec(),
     };
     for pair in rest.chunks(2) {
         let [name, value] = pair else {
@@ -102,6 +108,7 @@ fn parse_verify(rest: &[String]) -> Result<Options, String> {
             "--equal" => options.equal = number()? as u64,
             "--random" => options.random = number()?,
             "--replacements" => options.replacements = number()?,
+            "--boards" => options.boards = chosen_boards(value)?,
             _ => return Err(format!("unknown option `{name}`")),
         }
     }
@@ -109,6 +116,16 @@ fn parse_verify(rest: &[String]) -> Result<Options, String> {
         Some(s) => Err(format!("unknown step `{s}`")),
         None => Ok(options),
     }
+}
+
+fn chosen_boards(value: &str) -> Result<Vec<String>, String> {
+    if value == "all" {
+        return Ok(BOARDS.iter().map(|b| b.name.to_string()).collect());
+    }
+    let named = value
+        .split(',')
+        .map(|name| board(name).map(|b| b.name.to_string()));
+    named.collect()
 }
 
 impl Options {
@@ -122,14 +139,6 @@ fn root() -> PathBuf {
     let mut dir = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     dir.pop();
     dir
-}
-
-/// Cargo's target directory, where everything generated goes.
-fn target() -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(dir) => std::env::current_dir().unwrap_or_default().join(dir),
-        None => root().join("target"),
-    }
 }
 
 /// Generates the Verilog of a configuration with these ports, and lints it.
@@ -188,7 +197,7 @@ fn verify(options: &Options) -> Report {
     if wants("boards") {
         boards::self_test(&mut report);
         if let Some(tools) = &fpga {
-            boards::bitstreams(&mut report, tools);
+            boards::bitstreams(&mut report, tools, &options.boards);
         }
     }
     if wants("lint") || wants("cocotb") {

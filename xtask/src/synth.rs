@@ -1,11 +1,11 @@
 //! Synthesis, place and route of the cores, and the budgets in constraints/budgets.toml.
 
 use crate::report::Report;
-use crate::{root, target};
+use crate::root;
 use portcullis_board::area::{AIM_MHZ, measure};
 use portcullis_board::budget::{self, Budgets};
 use portcullis_board::device::device;
-use portcullis_board::tools::{PACKAGES, Tools, read};
+use portcullis_board::tools::{PACKAGES, Tools, read, target};
 use portcullis_regmap::Config;
 
 /// Installs the tools where `portcullis area` looks for them, as a step of its own.
@@ -18,7 +18,7 @@ pub fn provide(report: &mut Report) -> Option<Tools> {
     tools
 }
 
-fn budgets() -> Result<Budgets, String> {
+pub fn budgets() -> Result<Budgets, String> {
     budget::parse(&read(&root().join("constraints/budgets.toml"))?)
 }
 

@@ -38,6 +38,17 @@ fn exists(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
+/// Whether `program` is there with all that is used of it: Debian's Python comes without what virtual environments need.
+fn works(program: &str) -> bool {
+    if program != "python3" {
+        return exists(program);
+    }
+    Command::new(program)
+        .args(["-c", "import ensurepip, venv"])
+        .output()
+        .is_ok_and(|o| o.status.success())
+}
+
 /// Sees to the tools of the chosen steps: installs what is missing if that is possible here. Says whether all are
 /// there now.
 pub fn provide(report: &mut Report, wants: impl Fn(&str) -> bool) -> bool {
@@ -69,7 +80,7 @@ pub fn provide(report: &mut Report, wants: impl Fn(&str) -> bool) -> bool {
 fn missing(wanted: &[&str]) -> Vec<&'static str> {
     let mut packages = vec![];
     for (program, package) in PACKAGES {
-        if wanted.contains(&program) && !exists(program) && !packages.contains(&package) {
+        if wanted.contains(&program) && !works(program) && !packages.contains(&package) {
             packages.push(package);
         }
     }

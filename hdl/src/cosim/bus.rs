@@ -61,14 +61,7 @@ pub(super) fn cases() -> Vec<Case> {
             "wishbone",
             WishboneRegisters::default(),
             [
-                reset,
-                s_wb.cyc,
-                s_wb.stb,
-                s_wb.we,
-                s_wb.adr,
-                s_wb.sel,
-                s_wb.dat_w,
-                reg_done,
+                reset, s_wb.cyc, s_wb.stb, s_wb.we, s_wb.adr, s_wb.sel, s_wb.dat_w, reg_done,
                 reg_rdata
             ]
         ),
