@@ -42,7 +42,7 @@ pub const BOARDS: [Board; 4] = [
         hertz: 40_000_000,
         baud: 1_000_000,
         seed: 1,
-        verilog: &[include_str!("../verilog/alchitry_cu.v"), START],
+        verilog: &[include_str!("../verilog/alchitry_cu.v")],
     },
     Board {
         name: "ulx3s-85f",

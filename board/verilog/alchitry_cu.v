@@ -10,7 +10,6 @@ module board(
 );
   wire core_clock;
   wire locked;
-  wire reset;
 
   // 100 MHz / (4 + 1) * (31 + 1) / 2^4 = 40 MHz; filter range for a 20 MHz phase detector.
   SB_PLL40_CORE #(
@@ -27,11 +26,18 @@ module board(
     .BYPASS(1'b0)
   );
 
-  board_start start(.clock(core_clock), .good(locked & reset_n), .reset(reset));
+  // Reset lasts until clock and button have been good for 16 cycles. Both are asynchronous.
+  reg [1:0] good = 0;
+  reg [4:0] settled = 0;
+  always @(posedge core_clock) begin
+    good <= {good[0], locked & reset_n};
+    if (!good[1]) settled <= 0;
+    else if (!settled[4]) settled <= settled + 1;
+  end
 
   portcullis_demo system (
     .clock(core_clock),
-    .reset(reset),
+    .reset(!settled[4]),
     .uart_rx(uart_rx),
     .uart_tx(uart_tx),
     .leds(leds)
