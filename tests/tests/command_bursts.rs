@@ -5,6 +5,7 @@ use portcullis_regmap::config::LINUX;
 use portcullis_sim::backend::Backend;
 use portcullis_sim::core::{Core, Inputs, MemStatus, Outputs, Purpose};
 use portcullis_sim::memory::{FaultOn, Timing};
+use portcullis_tests::conformance::bus::{Knobs, Unruly};
 use portcullis_tests::*;
 use std::cell::RefCell;
 use std::io;
@@ -230,6 +231,32 @@ fn cq_05_cq_09_a_failed_command_stays_at_cqh_wherever_its_burst_has_it() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn cq_09_words_that_come_after_a_failure_do_not_reach_the_next_burst() {
+    // Given four fences that store, the first of which is illegal, and a memory that takes its time between words
+    let knobs = Knobs::default();
+    knobs.bubbles.set(30);
+    let core = Backend::Rtl.core(&LINUX).expect("back end rtl");
+    let mut m = Machine::with_core(Box::new(Unruly::new(core, knobs)), Timing::default());
+    m.queues(7, 7);
+    put(&mut m, 0, (ILLEGAL, 0));
+    for i in 1..4 {
+        put(&mut m, i, store(i, 1));
+    }
+    m.write32(reg::CQT, 4);
+    // When software writes others and clears the error while the rest of the burst is on its way
+    m.wait(reg::CQCSR, csr::CMD_ILL, csr::CMD_ILL);
+    for i in 0..4 {
+        put(&mut m, i, store(i, 2));
+    }
+    m.write32(reg::CQCSR, csr::CMD_ILL | csr::EN);
+    m.wait(reg::CQH, u64::MAX, 4);
+    // Then those are executed
+    for i in 0..4 {
+        assert_eq!(stored(&m, i), 2, "{i}");
     }
 }
 
