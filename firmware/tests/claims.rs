@@ -13,12 +13,6 @@ fn read(w: &Shared, device: DeviceId) -> Result<u64, u16> {
     w.borrow_mut().dma(device.0, 0x7000, Dma::Read)
 }
 
-fn coloured<P: Platform>(iommu: &Iommu<P>, pa: u64) -> PagingDomain<'_, P> {
-    let domain = iommu.paging_domain(DomainConfig::default()).unwrap();
-    map(&domain, 0x7000, pa, 0x1000, Perm::READ_WRITE).unwrap();
-    domain
-}
-
 /// Two devices in one group.
 fn pair<P: Platform>(iommu: &Iommu<P>) -> Group<'_, P> {
     let group = iommu.add_device(A.into()).unwrap();

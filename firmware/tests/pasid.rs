@@ -24,12 +24,6 @@ fn info(id: DeviceId) -> DeviceInfo {
     }
 }
 
-fn coloured<P: Platform>(iommu: &Iommu<P>, pa: u64) -> PagingDomain<'_, P> {
-    let domain = iommu.paging_domain(DomainConfig::default()).unwrap();
-    map(&domain, 0x7000, pa, 0x1000, Perm::READ_WRITE).unwrap();
-    domain
-}
-
 fn read(w: &Shared, pasid: Option<u32>) -> Result<u64, u16> {
     w.borrow_mut().dma_of(DEV.0, pasid, 0x7000, Dma::Read)
 }

@@ -3,27 +3,12 @@
 mod common;
 
 use common::*;
-use portcullis::platform::{Event, Platform};
+use portcullis::platform::Event;
 use portcullis::*;
 
 const DEV: DeviceId = DeviceId(3);
 const OTHER: DeviceId = DeviceId(4);
 const PAGE: u64 = 0x1000;
-
-fn read(w: &Shared, device: DeviceId, iova: u64) -> Result<u64, u16> {
-    w.borrow_mut().dma(device.0, iova, Dma::Read)
-}
-
-fn coloured<P: Platform>(iommu: &Iommu<P>, pa: u64) -> PagingDomain<'_, P> {
-    let domain = iommu.paging_domain(DomainConfig::default()).unwrap();
-    map(&domain, 0x7000, pa, 0x1000, Perm::READ_WRITE).unwrap();
-    domain
-}
-
-fn identity() -> TrustToken {
-    // SAFETY: the devices are part of the test.
-    unsafe { TrustToken::new() }
-}
 
 /// R-70, T66.
 #[test]

@@ -3,7 +3,6 @@
 mod common;
 
 use common::*;
-use portcullis::platform::Platform;
 use portcullis::*;
 
 const DEV: DeviceId = DeviceId(3);
@@ -27,21 +26,6 @@ fn with(regions: &'static [DeviceRegion]) -> DeviceInfo {
         regions,
         ..DEV.into()
     }
-}
-
-fn read(w: &Shared, device: DeviceId, iova: u64) -> Result<u64, u16> {
-    w.borrow_mut().dma(device.0, iova, Dma::Read)
-}
-
-fn coloured<P: Platform>(iommu: &Iommu<P>, pa: u64) -> PagingDomain<'_, P> {
-    let domain = iommu.paging_domain(DomainConfig::default()).unwrap();
-    map(&domain, 0x7000, pa, 0x1000, Perm::READ_WRITE).unwrap();
-    domain
-}
-
-fn identity() -> TrustToken {
-    // SAFETY: the devices are part of the test.
-    unsafe { TrustToken::new() }
 }
 
 /// mapped before the device's context leads there; the device hammers from the start.

@@ -3,21 +3,10 @@
 mod common;
 
 use common::*;
-use portcullis::platform::Platform;
 use portcullis::*;
 
 const DEV: DeviceId = DeviceId(3);
 const OTHER: DeviceId = DeviceId(4);
-
-fn read(w: &Shared, device: DeviceId, iova: u64) -> Result<u64, u16> {
-    w.borrow_mut().dma(device.0, iova, Dma::Read)
-}
-
-fn coloured<P: Platform>(iommu: &Iommu<P>, pa: u64) -> PagingDomain<'_, P> {
-    let domain = iommu.paging_domain(DomainConfig::default()).unwrap();
-    map(&domain, 0x7000, pa, 0x1000, Perm::READ_WRITE).unwrap();
-    domain
-}
 
 /// T72: a device that is being reset is blocked; nothing is attached meanwhile, and everything else works around it.
 #[test]

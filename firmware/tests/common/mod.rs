@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 pub use model::World;
 use portcullis::platform::{
-    Barrier, Barriers, Clock, DmaMemory, Event, Op, Registers, StoreWidth, Trace,
+    Barrier, Barriers, Clock, DmaMemory, Event, Op, Platform, Registers, StoreWidth, Trace,
 };
 use portcullis::*;
 pub use walk::Dma;
@@ -120,6 +120,24 @@ pub fn dma_default() -> Config {
         default_domain: DefaultDomainType::Dma,
         ..Config::default()
     }
+}
+
+/// A domain whose page 0x7000 leads to `pa`, which tells it from others.
+pub fn coloured<P: Platform>(iommu: &Iommu<P>, pa: u64) -> PagingDomain<'_, P> {
+    let domain = iommu.paging_domain(DomainConfig::default()).unwrap();
+    map(&domain, 0x7000, pa, 0x1000, Perm::READ_WRITE).unwrap();
+    domain
+}
+
+/// What a read of the device finds.
+pub fn read(w: &Shared, device: DeviceId, iova: u64) -> Result<u64, u16> {
+    w.borrow_mut().dma(device.0, iova, Dma::Read)
+}
+
+/// The promise that identity asks for.
+pub fn identity() -> TrustToken {
+    // SAFETY: the devices are part of the test.
+    unsafe { TrustToken::new() }
 }
 
 pub fn start(world: &Shared, config: Config) -> Iommu<Machine> {
