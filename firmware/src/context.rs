@@ -55,14 +55,10 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Everything cached of one address space is gone, and what was granted has landed.
+    #[inline(never)]
     pub(crate) fn purge(&mut self, pscid: u32) -> Result<(), Fail> {
-        self.run(
-            [
-                Command::iotinval_vma_pscid(pscid),
-                Command::iofence(true, true),
-            ]
-            .into_iter(),
-        )
+        self.push(Command::iotinval_vma_pscid(pscid))?;
+        self.finish()
     }
 }
 
@@ -119,6 +115,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         Ok(())
     }
 
+    #[inline(never)]
     fn bring(
         &mut self,
         id: GroupId,
@@ -149,6 +146,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Tells of a change that is done and began when `waited` was the time spent in waits.
+    #[inline(never)]
     pub(crate) fn changed(
         &mut self,
         group: GroupId,
@@ -176,9 +174,10 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// BLOCK: V=0 everywhere, then SYNC; only then is what the contexts led to out of reach.
+    #[inline(never)]
     fn block(&mut self, id: GroupId, only: Option<DeviceId>) -> Result<(), Error> {
-        let result = self.invalidate_contexts(id, only);
-        let result = self.hw.settle(result);
+        let stored = self.invalidate_contexts(id, only);
+        let result = self.sync_stored(id, only, stored);
         self.purged(id);
         result?;
         let result = self.scrub_contexts(id, only);
@@ -191,6 +190,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// BLOCK of one device, whose group stays where it is.
+    #[inline(never)]
     pub(crate) fn block_device(&mut self, device: &Device) -> Result<(), Error> {
         let (id, waited) = (device.group, self.hw.stats.fence_wait_us);
         let old = self.wanted(id).map(|(_, fsc)| fsc);
@@ -199,6 +199,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         Ok(())
     }
 
+    #[inline(never)]
     fn invalidate_contexts(&mut self, id: GroupId, only: Option<DeviceId>) -> Result<(), Fail> {
         let Inner { hw, devices, .. } = self;
         for device in select(devices, id, only) {
@@ -207,19 +208,51 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             hw.clear_valid(at, tc.with_v(false).into_bits())?;
             hw.publish(at, 8)?;
         }
-        hw.barrier(Barrier::MemToMem);
-        self.sync_contexts(id, only)
+        Ok(())
     }
 
-    fn sync_contexts(&mut self, id: GroupId, only: Option<DeviceId>) -> Result<(), Fail> {
-        let directory = self.directory(id).is_some();
-        let Inner { hw, devices, .. } = self;
-        let ids = ids(devices, id, only);
-        if directory {
-            hw.sync_directory(ids)
+    /// SYNC after stores to contexts, if these have worked.
+    fn sync_stored(
+        &mut self,
+        id: GroupId,
+        only: Option<DeviceId>,
+        stored: Result<(), Fail>,
+    ) -> Result<(), Error> {
+        let result = match stored {
+            Ok(()) => self.sync_contexts(id, only),
+            Err(fail) => Err(fail),
+        };
+        self.hw.settle(result)
+    }
+
+    /// SYNC: everything cached of these contexts and of their address space is gone, and what was granted has landed.
+    /// Contexts that lead to a process directory have several address spaces.
+    ///
+    /// The fence in the middle keeps IOTINVAL behind INVAL_DDT: executed first, it would be undone by a walk that
+    /// still uses the old context.
+    #[inline(never)]
+    pub(crate) fn sync_contexts(
+        &mut self,
+        id: GroupId,
+        only: Option<DeviceId>,
+    ) -> Result<(), Fail> {
+        self.hw.barrier(Barrier::MemToMem);
+        if self.of(id, only).count() as u64 > self.hw.ring.entries() / 2 {
+            self.hw.push(Command::inval_ddt(None))?;
         } else {
-            hw.sync(ids, Self::pscid(id))
+            for slot in 0..DEVICES {
+                let device = self.devices[slot].as_ref();
+                if let Some(device) = device.filter(|d| selected(d, id, only)) {
+                    self.hw.push(Command::inval_ddt(Some(device.id.0)))?;
+                }
+            }
         }
+        self.hw.push(Command::iofence(false, false))?;
+        self.hw.push(match self.directory(id) {
+            Some(_) => Command::iotinval_vma_all(),
+            None => Command::iotinval_vma_pscid(Self::pscid(id)),
+        })?;
+        self.hw.finish()
     }
 
     /// `fsc` of contexts of a group while they are idle.
@@ -244,6 +277,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Brings one device where its group is.
+    #[inline(never)]
     pub(crate) fn follow(&mut self, id: GroupId, device: DeviceId) -> Result<(), Error> {
         let Some((tc, fsc)) = self.wanted(id) else {
             return Ok(());
@@ -254,6 +288,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         Ok(())
     }
 
+    #[inline(never)]
     fn scrub_contexts(&mut self, id: GroupId, only: Option<DeviceId>) -> Result<(), Fail> {
         let fsc = self.idle_fsc(id);
         let Inner { hw, devices, .. } = self;
@@ -272,6 +307,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         self.publish_as(id, fsc, None, Tc::new().with_v(true))
     }
 
+    #[inline(never)]
     fn publish_as(
         &mut self,
         id: GroupId,
@@ -279,13 +315,14 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         only: Option<DeviceId>,
         tc: Tc,
     ) -> Result<(), Error> {
-        let result = self.write_contexts(id, fsc, only);
-        self.hw.settle(result)?;
+        let stored = self.write_contexts(id, fsc, only);
+        self.sync_stored(id, only, stored)?;
         self.purged(id);
         let result = self.validate_contexts(id, only, tc);
         self.hw.settle(result)
     }
 
+    #[inline(never)]
     fn write_contexts(
         &mut self,
         id: GroupId,
@@ -298,10 +335,10 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             hw.store(at, fsc)?;
             hw.publish(at, 8)?;
         }
-        hw.barrier(Barrier::MemToMem);
-        self.sync_contexts(id, only)
+        Ok(())
     }
 
+    #[inline(never)]
     fn validate_contexts(
         &mut self,
         id: GroupId,
@@ -320,13 +357,15 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// SWAP: one store per context, then SYNC. The new tables are complete before a context in use leads to them.
+    #[inline(never)]
     fn swap(&mut self, id: GroupId, old: u64, fsc: u64) -> Result<(), Error> {
-        let result = self.swap_contexts(id, old, fsc);
-        let result = self.hw.settle(result);
+        let stored = self.swap_contexts(id, old, fsc);
+        let result = self.sync_stored(id, None, stored);
         self.purged(id);
         result
     }
 
+    #[inline(never)]
     fn swap_contexts(&mut self, id: GroupId, old: u64, fsc: u64) -> Result<(), Fail> {
         let Inner { hw, devices, .. } = self;
         hw.barrier(Barrier::MemToMem);
@@ -335,12 +374,12 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             hw.store_live(at, old, fsc)?;
             hw.publish(at, 8)?;
         }
-        hw.barrier(Barrier::MemToMem);
-        hw.sync(ids(devices, id, None), Self::pscid(id))
+        Ok(())
     }
 
     /// Stops the fault records of one device without changing what it reaches: a blocked one gets a valid context that
     /// leads to the empty table (a context with V=0 reports whatever its DTF says), another one gets DTF.
+    #[inline(never)]
     pub(crate) fn hush(&mut self, device: Device) -> Result<(), Error> {
         let (id, only) = (device.group, Some(device.id));
         let tc = Tc::new().with_v(true).with_dtf(true);
@@ -361,16 +400,16 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         Ok(())
     }
 
+    #[inline(never)]
     fn hush_in_use(&mut self, at: PhysAddr, device: Device, tc: Tc) -> Result<(), Fail> {
         let old = self.hw.load(at)?;
         self.hw.store_live(at, old, tc.into_bits())?;
         self.hw.publish(at, 8)?;
-        self.hw.barrier(Barrier::MemToMem);
-        self.hw
-            .sync(core::iter::once(device.id.0), Self::pscid(device.group))
+        self.sync_contexts(device.group, Some(device.id))
     }
 
     /// Everything cached under the slot's PSCID is gone, or translation is off: what was unmapped before is safe.
+    #[inline(never)]
     pub(crate) fn purged(&mut self, id: GroupId) {
         self.flush_clock += 1;
         let clock = self.flush_clock;
@@ -393,6 +432,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// One purge for all deferred unmaps of the slot so far.
+    #[inline(never)]
     pub(crate) fn flush(&mut self, id: GroupId) -> Result<(), Error> {
         let state = self.state_mut(id)?;
         if state.flush.pending == 0 {
@@ -413,7 +453,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
 }
 
 /// A device by its name, or those of a group whose contexts do what the group does.
-fn selected(device: &Device, group: GroupId, only: Option<DeviceId>) -> bool {
+pub(crate) fn selected(device: &Device, group: GroupId, only: Option<DeviceId>) -> bool {
     let named = match only {
         Some(id) => device.id == id,
         None => device.standing.follows(),
@@ -430,12 +470,4 @@ pub(crate) fn select<const N: usize>(
         .iter()
         .flatten()
         .filter(move |d| selected(d, group, only))
-}
-
-pub(crate) fn ids<const N: usize>(
-    devices: &[Option<Device>; N],
-    group: GroupId,
-    only: Option<DeviceId>,
-) -> impl Iterator<Item = u32> + Clone {
-    select(devices, group, only).map(|d| d.id.0)
 }

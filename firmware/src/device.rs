@@ -124,7 +124,8 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         self.devices_of(id).next().is_some()
     }
 
-    pub(crate) fn add_device(&mut self, info: DeviceInfo) -> Result<GroupId, Error> {
+    #[inline(never)]
+    pub(crate) fn add_device(&mut self, info: &DeviceInfo) -> Result<GroupId, Error> {
         self.hw.usable()?;
         if info
             .id
@@ -145,7 +146,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             .ok_or(Error::NoSpace)?;
         let (group, fresh) = match info.group {
             Some(id) => (self.state(id).map(|_| id).ok_or(Error::NotFound)?, false),
-            None => (self.new_group(self.first_type(&info)?)?, true),
+            None => (self.new_group(self.first_type(info)?)?, true),
         };
         if fresh
             && info.process_ids
@@ -154,7 +155,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             self.remove_group(group);
             return Err(error);
         }
-        let result = self.add_to_group(&info, group, slot, fresh);
+        let result = self.join(info, group, slot, fresh);
         if result.is_err() {
             self.devices[slot] = None;
             if fresh {
@@ -164,23 +165,40 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         result.map(|()| group)
     }
 
-    fn add_to_group(
+    fn join(
         &mut self,
         info: &DeviceInfo,
         group: GroupId,
         slot: usize,
         fresh: bool,
     ) -> Result<(), Error> {
-        let context = self.hw.context(info.id.0)?;
-        let idle = self.idle_fsc(group);
-        let result = self.hw.idle_context(context, Self::pscid(group), idle);
-        self.hw.settle(result)?;
-        let conflict = if fresh {
-            false
-        } else {
-            self.make_room(group, info)?
-        };
+        self.new_context(info.id, group, fresh)?;
+        let conflict = !fresh && self.make_room(group, info)?;
         self.map_direct(group, info.regions)?;
+        self.add_to_group(info, group, slot, conflict)
+    }
+
+    /// An idle context for a device that is not there yet, and what a fresh group needs besides.
+    #[inline(never)]
+    fn new_context(&mut self, id: DeviceId, group: GroupId, fresh: bool) -> Result<(), Error> {
+        let context = self.hw.context(id.0)?;
+        let idle = self.idle_fsc(group);
+        let mut result = self.hw.idle_context(context, Self::pscid(group), idle);
+        if fresh && result.is_ok() {
+            result = self.rewrite_processes(group);
+        }
+        self.hw.settle(result)
+    }
+
+    #[inline(never)]
+    fn add_to_group(
+        &mut self,
+        info: &DeviceInfo,
+        group: GroupId,
+        slot: usize,
+        conflict: bool,
+    ) -> Result<(), Error> {
+        let context = self.hw.context(info.id.0)?;
         let current = self.state(group).map(|s| s.current);
         let defer = info.deferred
             && current == Some(Current::Default)
@@ -203,10 +221,6 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             storms: 0,
             quiet: false,
         });
-        if fresh {
-            let result = self.rewrite_processes(group);
-            self.hw.settle(result)?;
-        }
         let result = if defer {
             Ok(())
         } else {
@@ -222,6 +236,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Takes back what a context of a device that is not there may say, so that it does not come back with translation.
+    #[inline(never)]
     fn idle_while_off(&mut self, context: PhysAddr, group: GroupId) {
         if !self.hw.closed() {
             return;
@@ -270,6 +285,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
 
     /// Forgets a device that is blocked, or would be if the hardware worked. A group that loses its last device goes
     /// too, unless somebody owns it.
+    #[inline(never)]
     fn forget(&mut self, device: Device) {
         let (group, last) = (device.group, self.is_last(&device));
         self.idle_while_off(device.context, group);
@@ -297,6 +313,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Deferred devices take part in a change; their contexts are still idle.
+    #[inline(never)]
     pub(crate) fn end_deferral(&mut self, group: GroupId) {
         for device in self.devices.iter_mut().flatten() {
             if device.group == group && device.standing == Standing::Deferred {
@@ -307,6 +324,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
 
     /// They follow their group from now on, or are deferred as before if the change has failed. One that is being reset
     /// follows when that ends.
+    #[inline(never)]
     pub(crate) fn deferral_ended(&mut self, group: GroupId, done: bool) {
         for device in self.devices.iter_mut().flatten() {
             device.standing = match device.standing {
@@ -320,6 +338,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// First use: devices whose attach was deferred get the default domain now.
+    #[inline(never)]
     pub(crate) fn attach_deferred(&mut self, group: GroupId) -> Result<(), Error> {
         if !self.has_deferred(group) {
             return Ok(());
@@ -378,6 +397,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Brings a group to another default domain, whose old one is freed.
+    #[inline(never)]
     pub(crate) fn exchange_default(
         &mut self,
         id: GroupId,

@@ -20,6 +20,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Address of a device's context; missing directory pages are added, which moves no other context.
+    #[inline(never)]
     pub(crate) fn context(&mut self, device_id: u32) -> Result<PhysAddr, Error> {
         let format = self.format();
         let mut table = PhysAddr(Ddtp::from_bits(self.ddtp).ppn() << PAGE_SHIFT);
@@ -38,6 +39,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Links a new page at `at`. V goes from 0 to 1, so nothing needs to be invalidated (SW-18).
+    #[inline(never)]
     fn add_directory_page(&mut self, at: PhysAddr, of_contexts: bool) -> Result<PhysAddr, Error> {
         let page = self.zeroed_frame()?;
         if of_contexts && self.fill_contexts(page, self.format().dc_bytes()).is_err() {
@@ -58,6 +60,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Makes a finished page reachable through the entry at `at`: its content is visible before the entry is.
+    #[inline(never)]
     pub(crate) fn link(&mut self, page: PhysAddr, at: PhysAddr, entry: u64) -> Result<(), Fail> {
         self.publish(page, PAGE_SIZE)?;
         self.barrier(Barrier::MemToMem);
@@ -84,6 +87,7 @@ impl<P: Platform> Hw<P> {
 
     /// An idle context: V=0, the slot's PSCID, and as `fsc` the empty root or a process directory, because a zeroed one
     /// read together with a later V=1 would be identity.
+    #[inline(never)]
     pub(crate) fn idle_context(
         &mut self,
         context: PhysAddr,

@@ -10,7 +10,7 @@ use crate::iommu::{Inner, Iommu};
 use crate::iova;
 use crate::kernel::KernelUse;
 use crate::platform::Platform;
-use crate::table::Request;
+use crate::table::{Request, Table};
 use crate::types::{GroupId, Iova, Perm};
 use crate::{Error, PhysAddr};
 
@@ -351,17 +351,18 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Answers a stamp.
-    #[inline(never)]
     fn unmap_buffer_later(&mut self, place: &Place) -> Result<u64, Error> {
-        let state = self.state(place.group);
-        let default = state.map(|s| s.default);
-        let Some(DefaultDomain::Dma { queued: true, .. }) = default else {
-            return self.unmap_buffer(place).map(|()| 0);
-        };
-        let table = default.and_then(DefaultDomain::table);
-        let Some(table) = table.filter(|_| self.is_there(place)) else {
-            return self.unmap_buffer(place).map(|()| 0);
-        };
+        let default = self.state(place.group).map(|s| s.default);
+        match default.and_then(DefaultDomain::table) {
+            Some(table) if default.is_some_and(|d| d.is_queued()) && self.is_there(place) => {
+                self.queue_buffer(table, place)
+            }
+            _ => self.unmap_buffer(place).map(|()| 0),
+        }
+    }
+
+    #[inline(never)]
+    fn queue_buffer(&mut self, table: Table, place: &Place) -> Result<u64, Error> {
         if self.hw.wedged() {
             return Err(Error::Io);
         }

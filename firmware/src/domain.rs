@@ -114,6 +114,7 @@ impl<P: Platform, const DEVICES: usize> Drop for SharedDomain<'_, P, DEVICES> {
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     /// Gives the tables of a domain back that nothing leads to. A wedged IOMMU may still read them; a table that cannot
     /// be read to the end leaks in part.
+    #[inline(never)]
     pub(crate) fn free_unreachable(&mut self, table: Table) {
         if !self.hw.wedged() {
             let _ = self.hw.free_table(table);

@@ -123,6 +123,7 @@ impl<P: Platform> Hw<P> {
         Ok((tail.wrapping_sub(self.faults.head) & self.faults.mask()) as usize)
     }
 
+    #[inline(never)]
     fn read_fault_tail(&mut self) -> Result<u32, Fail> {
         // Cleared before the tail is read: a record that arrives in between raises it again (INT-06).
         let ipsr = Ipsr::from_bits(self.read32(offset::IPSR)?);
@@ -147,6 +148,7 @@ impl<P: Platform> Hw<P> {
         Ok(record)
     }
 
+    #[inline(never)]
     fn read_record(&mut self, at: PhysAddr) -> Result<Record, Fail> {
         self.acquire(at, fault::BYTES)?;
         let mut record = Record::default();
@@ -168,6 +170,7 @@ impl<P: Platform> Hw<P> {
         self.fault_result(result)
     }
 
+    #[inline(never)]
     fn clear_fqcsr(&mut self) -> Result<bool, Fail> {
         let fqcsr = Fqcsr::from_bits(self.wait32(offset::FQCSR, |v| !Fqcsr::from_bits(v).busy())?);
         let lost = fqcsr.fqof() || fqcsr.fqmf();
@@ -213,6 +216,7 @@ impl<P: Platform> Hw<P> {
 }
 
 impl<P: Platform, const DEVICES: usize> crate::iommu::Inner<P, DEVICES> {
+    #[inline(never)]
     fn attribute(&mut self, record: Record) -> FaultRecord {
         self.hw.stats.faults += 1;
         let info = record.info();

@@ -43,27 +43,21 @@ impl Ranges {
         self.used == 0
     }
 
-    /// One command per page, or per naturally aligned block if the hardware takes ranges.
-    fn commands(&self, pscid: u32, blocks: bool) -> impl Iterator<Item = Command> + '_ {
-        self.items[..self.used]
-            .iter()
-            .flat_map(move |&(start, bytes)| {
-                let end = start + bytes;
-                let mut at = start;
-                core::iter::from_fn(move || {
-                    if at >= end {
-                        return None;
-                    }
-                    let widest = (end - at).ilog2().min(at.trailing_zeros());
-                    let shift = if blocks { widest } else { PAGE_SHIFT };
-                    let command = match shift {
-                        PAGE_SHIFT => Command::iotinval_vma_page(pscid, at),
-                        _ => Command::iotinval_vma_range(pscid, at, shift),
-                    };
-                    at += 1 << shift;
-                    Some(command)
-                })
-            })
+    /// Start and log2 of the length of each command's reach: a page, or a naturally aligned block if the hardware takes
+    /// ranges.
+    fn reaches(&self, blocks: bool) -> impl Iterator<Item = (u64, u32)> + '_ {
+        let (mut at, mut end, mut next) = (0, 0, self.items[..self.used].iter());
+        core::iter::from_fn(move || {
+            if at >= end {
+                let &(start, bytes) = next.next()?;
+                (at, end) = (start, start + bytes);
+            }
+            let widest = (end - at).ilog2().min(at.trailing_zeros());
+            let shift = if blocks { widest } else { PAGE_SHIFT };
+            let reach = (at, shift);
+            at += 1 << shift;
+            Some(reach)
+        })
     }
 }
 
@@ -82,25 +76,33 @@ impl Gone {
 }
 
 impl<P: Platform> Hw<P> {
-    /// Purges what is gone from the caches of these slots and waits until what was granted before has landed.
-    pub(crate) fn invalidate(
+    /// Whether commands for the ranges purge all that is gone, and are not too many.
+    #[inline(never)]
+    pub(crate) fn by_address(&self, gone: &Gone) -> bool {
+        // Invalidation by address need not reach cached non-leaf entries (INV-20), and these lead to the tables.
+        gone.tables.is_empty()
+            && !gone.ranges.overflow
+            && gone.ranges.reaches(self.caps.s()).nth(COMMANDS).is_none()
+    }
+
+    /// Commands that purge what is gone from the caches of one slot.
+    #[inline(never)]
+    pub(crate) fn push_gone(
         &mut self,
         gone: &Gone,
-        pscids: impl Iterator<Item = u32>,
+        pscid: u32,
+        by_address: bool,
     ) -> Result<(), Fail> {
-        let blocks = self.caps.s();
-        // Invalidation by address need not reach cached non-leaf entries (INV-20), and these lead to the tables.
-        let by_address = gone.tables.is_empty()
-            && !gone.ranges.overflow
-            && gone.ranges.commands(0, blocks).nth(COMMANDS).is_none();
-        let commands = pscids.flat_map(|pscid| {
-            let whole = (!by_address).then(|| Command::iotinval_vma_pscid(pscid));
-            let pages = gone.ranges.commands(pscid, blocks);
-            whole
-                .into_iter()
-                .chain(pages.take(if by_address { usize::MAX } else { 0 }))
-        });
-        self.run(commands.chain([Command::iofence(true, true)]))
+        if !by_address {
+            return self.push(Command::iotinval_vma_pscid(pscid));
+        }
+        for (at, shift) in gone.ranges.reaches(self.caps.s()) {
+            self.push(match shift {
+                PAGE_SHIFT => Command::iotinval_vma_page(pscid, at),
+                _ => Command::iotinval_vma_range(pscid, at, shift),
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -53,14 +53,19 @@ impl DefaultDomain {
         }
     }
 
+    /// Whether its unmaps are deferred.
+    pub(crate) fn is_queued(self) -> bool {
+        matches!(self, DefaultDomain::Dma { queued: true, .. })
+    }
+
     /// Whether it is of a type.
     pub(crate) fn is(self, kind: DefaultDomainType) -> bool {
         match kind {
             DefaultDomainType::Auto => self.table().is_some(),
             DefaultDomainType::Blocked => self == DefaultDomain::Blocked,
             DefaultDomainType::Identity(_) => self == DefaultDomain::Identity,
-            DefaultDomainType::Dma => matches!(self, DefaultDomain::Dma { queued: false, .. }),
-            DefaultDomainType::DmaFq => matches!(self, DefaultDomain::Dma { queued: true, .. }),
+            DefaultDomainType::Dma => self.table().is_some() && !self.is_queued(),
+            DefaultDomainType::DmaFq => self.is_queued(),
         }
     }
 }
@@ -273,6 +278,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         self.state(id).is_none_or(|s| s.fsc().is_none())
     }
 
+    #[inline(never)]
     fn use_default(&mut self, id: GroupId) -> Result<(), Error> {
         self.hw.usable()?;
         let state = self.state(id).ok_or(Error::NoDevice)?;
@@ -295,6 +301,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         }
     }
 
+    #[inline(never)]
     fn claim(&mut self, id: GroupId, owner: Owner, guarded: bool) -> Result<(), Error> {
         self.hw.usable()?;
         let state = self.state(id).ok_or(Error::NoDevice)?;
@@ -364,6 +371,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
 
     /// To a domain of the guard's holder, by one store if possible; `hitless` allows no other way. What is attached
     /// already stays, with neither store nor command. Nothing changes if it fails.
+    #[inline(never)]
     pub(crate) fn replace(&mut self, id: GroupId, fsc: u64, hitless: bool) -> Result<(), Error> {
         self.hw.usable()?;
         if !self.has_devices(id) {
@@ -385,6 +393,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// As [`Inner::replace`], but only if nobody attached anything.
+    #[inline(never)]
     pub(crate) fn attach(&mut self, id: GroupId, fsc: u64, hitless: bool) -> Result<(), Error> {
         self.hw.usable()?;
         if matches!(self.state_mut(id)?.current, Current::User(_)) {
@@ -395,6 +404,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
 
     /// Whatever is attached, away: to blocked if the group is owned, to the default domain if not. Cannot fail: either
     /// the hardware lets go of it, or everything is off, or the hardware is given up, and then nothing of it is freed.
+    #[inline(never)]
     pub(crate) fn detach(&mut self, id: GroupId) {
         let Some(state) = self.state(id) else { return };
         let next = match state.owner {
@@ -406,6 +416,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
 
     /// Back to the default domain, always by way of blocked: the old tables are free even if publishing the default
     /// fails. Cannot fail either. A group without devices is gone after that.
+    #[inline(never)]
     pub(crate) fn release(&mut self, id: GroupId) {
         self.detach_processes(id);
         self.go(id, Current::Blocked);
@@ -422,6 +433,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
 
     /// A change that must not fail. If the hardware does, it has closed translation already, and the wish stays on
     /// record.
+    #[inline(never)]
     fn go(&mut self, id: GroupId, next: Current) {
         let Some(state) = self.state(id) else { return };
         let target = match next {

@@ -90,6 +90,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// No register of 4 bytes can be all ones: each has reserved bits or is an index of a smaller queue.
+    #[inline(never)]
     pub(crate) fn read32(&mut self, offset: u16) -> Result<u32, Fail> {
         match self.retry(|p| p.read32(offset))? {
             u32::MAX => Err(Fail::Lost),
@@ -97,10 +98,12 @@ impl<P: Platform> Hw<P> {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn write32(&mut self, offset: u16, value: u32) -> Result<(), Fail> {
         self.retry(|p| p.write32(offset, value))
     }
 
+    #[inline(never)]
     pub(crate) fn read64(&mut self, offset: u16) -> Result<u64, Fail> {
         match self.retry(|p| p.read64(offset))? {
             u64::MAX => Err(Fail::Lost),
@@ -108,6 +111,7 @@ impl<P: Platform> Hw<P> {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn write64(&mut self, offset: u16, value: u64) -> Result<(), Fail> {
         self.retry(|p| p.write64(offset, value))
     }
@@ -146,11 +150,13 @@ impl<P: Platform> Hw<P> {
         self.p.barrier(barrier);
     }
 
+    #[inline(never)]
     pub(crate) fn load(&mut self, pa: PhysAddr) -> Result<u64, Fail> {
         self.retry(|p| p.load64(pa))
     }
 
     /// Writes an entry that is invalid now. With 4-byte stores the half with V comes last.
+    #[inline(never)]
     pub(crate) fn store(&mut self, pa: PhysAddr, value: u64) -> Result<(), Fail> {
         match P::STORE {
             StoreWidth::W8 => self.retry(|p| p.store64(pa, value)),
@@ -162,6 +168,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Writes an invalid value over an entry that may be valid. With 4-byte stores the half with V comes first.
+    #[inline(never)]
     pub(crate) fn store_invalid(&mut self, pa: PhysAddr, value: u64) -> Result<(), Fail> {
         match P::STORE {
             StoreWidth::W8 => self.retry(|p| p.store64(pa, value)),
@@ -174,6 +181,7 @@ impl<P: Platform> Hw<P> {
 
     /// Clears V of an entry, `value` being the entry without it. With 4-byte stores the other half stays as it is:
     /// nobody looks at it while V=0.
+    #[inline(never)]
     pub(crate) fn clear_valid(&mut self, pa: PhysAddr, value: u64) -> Result<(), Fail> {
         match P::STORE {
             StoreWidth::W8 => self.retry(|p| p.store64(pa, value)),
@@ -182,6 +190,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Changes an entry in use from `old` to `new` by one store. With 4-byte stores they must differ in one half only.
+    #[inline(never)]
     pub(crate) fn store_live(&mut self, pa: PhysAddr, old: u64, new: u64) -> Result<(), Fail> {
         match P::STORE {
             StoreWidth::W8 => self.retry(|p| p.store64(pa, new)),
@@ -190,6 +199,7 @@ impl<P: Platform> Hw<P> {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn publish(&mut self, pa: PhysAddr, bytes: u64) -> Result<(), Fail> {
         self.retry(|p| p.publish(pa, bytes as usize))
     }
@@ -199,6 +209,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// A zeroed frame, on record as the driver's, not yet published.
+    #[inline(never)]
     pub(crate) fn zeroed_frame(&mut self) -> Result<PhysAddr, Error> {
         let pa = self.pool.frame(&mut self.p).ok_or(Error::NoMemory)?;
         for entry in 0..pte::ENTRIES {
@@ -228,46 +239,21 @@ impl<P: Platform> Hw<P> {
         Table { root, mode }.fsc()
     }
 
-    /// SYNC: everything cached of these contexts and of this address space is gone, and what was granted has landed.
-    /// The fence in the middle keeps IOTINVAL behind INVAL_DDT: executed first, it would be undone by a walk that
-    /// still uses the old context.
-    pub(crate) fn sync(
-        &mut self,
-        devices: impl Iterator<Item = u32> + Clone,
-        pscid: u32,
-    ) -> Result<(), Fail> {
-        let many = devices.clone().count() as u64 > self.ring.entries() / 2;
-        let one_by_one = devices
-            .map(|did| Command::inval_ddt(Some(did)))
-            .take(if many { 0 } else { usize::MAX });
-        let all = many.then(|| Command::inval_ddt(None));
-        let rest = [
-            Command::iofence(false, false),
-            Command::iotinval_vma_pscid(pscid),
-            Command::iofence(true, true),
-        ];
-        self.run(one_by_one.chain(all).chain(rest))
-    }
-
     /// Everything cached is gone, and what was granted has landed.
     pub(crate) fn blanket(&mut self) -> Result<(), Fail> {
         let second_stage =
             self.caps.sv39x4() || self.caps.sv48x4() || self.caps.sv57x4() || self.caps.msi_flat();
-        let first = [
-            Command::inval_ddt(None),
-            Command::iofence(false, false),
-            Command::iotinval_vma_all(),
-        ];
-        let gvma = second_stage.then(|| Command::iotinval_gvma(None));
-        self.run(
-            first
-                .into_iter()
-                .chain(gvma)
-                .chain([Command::iofence(true, true)]),
-        )
+        self.push(Command::inval_ddt(None))?;
+        self.push(Command::iofence(false, false))?;
+        self.push(Command::iotinval_vma_all())?;
+        if second_stage {
+            self.push(Command::iotinval_gvma(None))?;
+        }
+        self.finish()
     }
 
     /// Fills a page of contexts with idle ones.
+    #[inline(never)]
     pub(crate) fn fill_contexts(&mut self, page: PhysAddr, dc_bytes: u64) -> Result<(), Fail> {
         let fsc = self.empty_fsc();
         for offset in (0..PAGE_SIZE).step_by(8) {

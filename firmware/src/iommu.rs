@@ -141,7 +141,7 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
     /// region is mapped otherwise in the default domain. [`Error::Busy`]: the device's policy would change the default
     /// domain of a group in use. [`Error::NoMemory`], [`Error::Io`].
     pub fn add_device(&self, info: DeviceInfo) -> Result<GroupId, Error> {
-        self.with(|i| i.add_device(info))
+        self.with(|i| i.add_device(&info))
     }
 
     /// Removes a device: it is blocked on return. With the last device its group goes, and the default domain with it.
@@ -249,6 +249,7 @@ impl<P: Platform, const DEVICES: usize> Drop for Iommu<P, DEVICES> {
 }
 
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
+    #[inline(never)]
     pub(crate) fn new_root(&mut self, mode: Mode) -> Result<PhysAddr, Error> {
         self.hw.usable()?;
         if !mode.in_hardware(self.hw.caps) {
@@ -310,6 +311,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Forgets a group that has neither devices nor an owner.
+    #[inline(never)]
     pub(crate) fn remove_group(&mut self, id: GroupId) {
         if self.state(id).is_none() {
             return;

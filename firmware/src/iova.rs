@@ -36,6 +36,7 @@ pub(crate) struct Obstacle {
 
 impl<P: Platform> Hw<P> {
     /// First valid entry in a range.
+    #[inline(never)]
     pub(crate) fn occupied(
         &mut self,
         table: Table,
@@ -50,6 +51,7 @@ impl<P: Platform> Hw<P> {
 
     /// First entry in a range that is valid or held by a stamp that `done` does not cover. Ranges asked of one cursor
     /// must ascend.
+    #[inline(never)]
     fn obstacle(
         &mut self,
         cursor: &mut Cursor,
@@ -61,9 +63,7 @@ impl<P: Platform> Hw<P> {
         while at < end {
             let mut level = cursor.level(at);
             loop {
-                let Some(table) = cursor.at[level] else {
-                    return Err(Fail::Platform);
-                };
+                let table = cursor.table(level).ok_or(Fail::Platform)?;
                 let bits = self.load(entry(table, at, level))?;
                 let pte = Pte::from_bits(bits);
                 let below = pte.v() && !pte.leaf() && level > 0;

@@ -1,7 +1,6 @@
 //! Process directories in memory: where a process context lies, what an idle one holds, and how a group's directory
 //! is made and given back.
 
-use portcullis_regmap::command::Command;
 use portcullis_regmap::ddt::{NonLeaf, Pdtp, Tc, pdtp_mode};
 use portcullis_regmap::pdt::{PcTa, pc, pdi};
 use portcullis_regmap::regs::Capabilities;
@@ -47,6 +46,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// A page of process contexts or of links to them, filled, published.
+    #[inline(never)]
     fn directory_page(&mut self, level: u8) -> Result<PhysAddr, Error> {
         let page = self.zeroed_frame()?;
         let (fsc, mut result) = (self.empty_fsc(), Ok(()));
@@ -64,37 +64,63 @@ impl<P: Platform> Hw<P> {
         Ok(page)
     }
 
-    /// Place of a process context; pages on the way are added if `create`, which moves no other context (PDT-06).
-    pub(crate) fn process_context(
-        &mut self,
-        root: PhysAddr,
-        pasid: u32,
-        create: bool,
-    ) -> Result<PhysAddr, Error> {
+    /// Place of a process context, with level 0, or the level of the first link that is missing on the way, and its place.
+    #[inline(never)]
+    fn process_entry(&mut self, root: PhysAddr, pasid: u32) -> Result<(u8, PhysAddr), Fail> {
         let mut table = root;
         for level in (1..shape(self.caps).0).rev() {
             let at = PhysAddr(table.0 + u64::from(pdi(pasid, level)) * 8);
             let link = NonLeaf::from_bits(self.load(at)?);
-            table = if link.v() {
-                PhysAddr(link.ppn() << PAGE_SHIFT)
-            } else if create {
-                let page = self.directory_page(level - 1)?;
-                let link = NonLeaf::new()
-                    .with_v(true)
-                    .with_ppn(page.0 >> PAGE_SHIFT)
-                    .into_bits();
-                let result = self.link(page, at, link);
-                // The store may have happened although it failed: then the page must stay what it is.
-                self.settle(result)?;
-                page
-            } else {
-                return Err(Error::NotFound);
-            };
+            if !link.v() {
+                return Ok((level, at));
+            }
+            table = PhysAddr(link.ppn() << PAGE_SHIFT);
         }
-        Ok(PhysAddr(table.0 + u64::from(pdi(pasid, 0)) * pc::BYTES))
+        let context = u64::from(pdi(pasid, 0)) * pc::BYTES;
+        Ok((0, PhysAddr(table.0 + context)))
+    }
+
+    /// Place of a process context that is there.
+    pub(crate) fn process_context(
+        &mut self,
+        root: PhysAddr,
+        pasid: u32,
+    ) -> Result<PhysAddr, Error> {
+        match self.process_entry(root, pasid)? {
+            (0, at) => Ok(at),
+            _ => Err(Error::NotFound),
+        }
+    }
+
+    /// Place of a process context; pages on the way are added, which moves no other context (PDT-06).
+    #[inline(never)]
+    pub(crate) fn add_process_context(
+        &mut self,
+        root: PhysAddr,
+        pasid: u32,
+    ) -> Result<PhysAddr, Error> {
+        loop {
+            match self.process_entry(root, pasid)? {
+                (0, at) => return Ok(at),
+                (level, at) => self.link_directory_page(level - 1, at)?,
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn link_directory_page(&mut self, level: u8, at: PhysAddr) -> Result<(), Error> {
+        let page = self.directory_page(level)?;
+        let link = NonLeaf::new()
+            .with_v(true)
+            .with_ppn(page.0 >> PAGE_SHIFT)
+            .into_bits();
+        let result = self.link(page, at, link);
+        // The store may have happened although it failed: then the page must stay what it is.
+        self.settle(result)
     }
 
     /// An idle process context, as [`Hw::idle_context`].
+    #[inline(never)]
     pub(crate) fn idle_process(&mut self, at: PhysAddr) -> Result<(), Fail> {
         let empty = self.empty_fsc();
         self.clear_valid(at, 0)?;
@@ -103,6 +129,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Gives the pages of a directory back that no context leads to any more.
+    #[inline(never)]
     fn free_directory(&mut self, root: PhysAddr) {
         let levels = shape(self.caps).0;
         let links = |hw: &mut Self, page: PhysAddr, n: u64| {
@@ -123,34 +150,6 @@ impl<P: Platform> Hw<P> {
         }
         self.free_frame(root);
     }
-
-    /// SYNC for one process context of these devices.
-    pub(crate) fn sync_process(
-        &mut self,
-        devices: impl Iterator<Item = u32>,
-        pasid: u32,
-        pscid: u32,
-    ) -> Result<(), Fail> {
-        let contexts = devices.map(|did| Command::inval_pdt(did, pasid));
-        self.run(contexts.chain([
-            Command::iofence(false, false),
-            Command::iotinval_vma_pscid(pscid),
-            Command::iofence(true, true),
-        ]))
-    }
-
-    /// SYNC for device contexts that lead to a directory: what is cached may be of any of its address spaces.
-    pub(crate) fn sync_directory(
-        &mut self,
-        devices: impl Iterator<Item = u32>,
-    ) -> Result<(), Fail> {
-        let contexts = devices.map(|did| Command::inval_ddt(Some(did)));
-        self.run(contexts.chain([
-            Command::iofence(false, false),
-            Command::iotinval_vma_all(),
-            Command::iofence(true, true),
-        ]))
-    }
 }
 
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
@@ -162,12 +161,13 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// A directory for a new group, with the context of process id 0, so that attaching there never allocates.
+    #[inline(never)]
     pub(crate) fn add_process_directory(&mut self, id: GroupId) -> Result<(), Error> {
         if bits(self.hw.caps) == 0 {
             return Ok(());
         }
         let root = self.hw.directory_page(shape(self.hw.caps).0 - 1)?;
-        if let Err(error) = self.hw.process_context(root, 0, true) {
+        if let Err(error) = self.hw.add_process_context(root, 0) {
             self.hw.free_directory(root);
             return Err(error);
         }
@@ -176,6 +176,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// With the group; nothing leads there any more.
+    #[inline(never)]
     pub(crate) fn remove_process_directory(&mut self, id: GroupId) {
         for process in &mut self.processes {
             if process.is_some_and(|p| p.group == id) {
@@ -196,6 +197,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Process contexts of a group as the state on record wants them, while translation is off.
+    #[inline(never)]
     pub(crate) fn rewrite_processes(&mut self, id: GroupId) -> Result<(), Fail> {
         let Some(root) = self.directory(id) else {
             return Ok(());
@@ -211,6 +213,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(crate) fn rewrite_process(
         &mut self,
         root: PhysAddr,
@@ -218,7 +221,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         pscid: u32,
         fsc: Option<u64>,
     ) -> Result<(), Fail> {
-        let at = self.hw.process_context(root, pasid, false);
+        let at = self.hw.process_context(root, pasid);
         let at = at.map_err(|_| Fail::Platform)?;
         self.hw.idle_process(at)?;
         if let Some(fsc) = fsc {

@@ -11,6 +11,7 @@ use crate::{Error, PhysAddr};
 
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     /// Type of the default domain of a group that begins with this device.
+    #[inline(never)]
     pub(crate) fn first_type(&self, info: &DeviceInfo) -> Result<DefaultDomainType, Error> {
         let general = self.hw.config.default_domain;
         let kind = match (info.untrusted, info.policy) {
@@ -39,6 +40,29 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
 
     /// Makes a group fit for one more device, or refuses it; answers whether wishes conflict.
     pub(crate) fn make_room(&mut self, id: GroupId, info: &DeviceInfo) -> Result<bool, Error> {
+        if let Some(kind) = self.needed_type(id, info)? {
+            self.exchange_default(id, kind, info.regions)?;
+        }
+        let default = self.state(id).ok_or(Error::NotFound)?.default;
+        let must_stay = info.regions.iter().any(DeviceRegion::must_stay);
+        if must_stay && default == DefaultDomain::Blocked {
+            return Err(Error::Invalid);
+        }
+        let of = |p: fn(&Policy) -> bool| self.devices_of(id).any(|d| p(&d.policy));
+        Ok(match info.policy {
+            Policy::Identity(_) => of(is_dma),
+            Policy::Dma => of(is_identity),
+            Policy::Any => false,
+        })
+    }
+
+    /// Type that the default domain of a group must change to for one more device, or why it cannot join.
+    #[inline(never)]
+    fn needed_type(
+        &mut self,
+        id: GroupId,
+        info: &DeviceInfo,
+    ) -> Result<Option<DefaultDomainType>, Error> {
         let state = self.state(id).ok_or(Error::NotFound)?;
         let (default, current, idle) = (state.default, state.current, state.users == 0);
         let must_stay = info.regions.iter().any(DeviceRegion::must_stay);
@@ -56,8 +80,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             }
         }
         let untrusted = info.untrusted || self.devices_of(id).any(|d| d.untrusted);
-        let of = |p: fn(&Policy) -> bool| self.devices_of(id).any(|d| p(&d.policy));
-        let (identity, dma) = (of(is_identity), of(is_dma));
+        let identity = self.devices_of(id).any(|d| is_identity(&d.policy));
         if untrusted && (identity || is_identity(&info.policy)) {
             return Err(Error::Invalid);
         }
@@ -69,25 +92,14 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             _ if untrusted && default == DefaultDomain::Identity => Some(DefaultDomainType::Dma),
             _ => None,
         };
-        if let Some(kind) = wanted {
-            if !idle {
-                return Err(Error::Busy);
-            }
-            self.exchange_default(id, self.resolve(kind, untrusted), info.regions)?;
+        match wanted {
+            Some(_) if !idle => Err(Error::Busy),
+            wanted => Ok(wanted.map(|kind| self.resolve(kind, untrusted))),
         }
-        let default = self.state(id).ok_or(Error::NotFound)?.default;
-        if must_stay && default == DefaultDomain::Blocked {
-            return Err(Error::Invalid);
-        }
-        let conflict = match info.policy {
-            Policy::Identity(_) => dma,
-            Policy::Dma => identity,
-            Policy::Any => false,
-        };
-        Ok(conflict)
     }
 
     /// Whether no device of a group minds a type of default domain.
+    #[inline(never)]
     fn allowed(&self, id: GroupId, kind: DefaultDomainType) -> Result<(), Error> {
         let any_identity = self.devices_of(id).any(|d| is_identity(&d.policy));
         let minds = self.devices_of(id).any(|d| match kind {
@@ -102,6 +114,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         if minds { Err(Error::Invalid) } else { Ok(()) }
     }
 
+    #[inline(never)]
     pub(crate) fn set_type(&mut self, id: GroupId, kind: DefaultDomainType) -> Result<(), Error> {
         self.hw.usable()?;
         if !self.has_devices(id) {
@@ -154,6 +167,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Whether a group's devices may be led to a domain of somebody: nothing is mapped where they must not see it.
+    #[inline(never)]
     pub(crate) fn regions_allow(&mut self, id: GroupId, fsc: u64) -> Result<(), Error> {
         for slot in 0..DEVICES {
             let regions = match &self.devices[slot] {
@@ -166,6 +180,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// `complete`: what must stay mapped has to be.
+    #[inline(never)]
     fn check_user(
         &mut self,
         fsc: u64,
@@ -194,6 +209,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Maps the direct regions of a device that joins, before its context leads there.
+    #[inline(never)]
     pub(crate) fn map_direct(
         &mut self,
         id: GroupId,
@@ -211,21 +227,26 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         self.map_regions(table, regions)
     }
 
-    /// Maps those of all devices of a group, and of one that joins, into a table that nothing leads to yet.
+    /// Maps those of all devices of a group, and of one that joins, into a table that nothing leads to yet. If that
+    /// fails, the table is of no use, and goes as a whole.
+    #[inline(never)]
     pub(crate) fn map_direct_of_group(
         &mut self,
         table: Table,
         id: GroupId,
         joining: &[DeviceRegion],
     ) -> Result<(), Error> {
-        for slot in 0..DEVICES {
-            let regions = match &self.devices[slot] {
-                Some(device) if device.group == id => device.regions,
-                _ => continue,
+        for slot in 0..=DEVICES {
+            let regions = match self.devices.get(slot) {
+                None => joining,
+                Some(Some(device)) if device.group == id => device.regions,
+                Some(_) => continue,
             };
-            self.map_regions(table, regions)?;
+            for region in regions {
+                self.map_region(table, region)?;
+            }
         }
-        self.map_regions(table, joining)
+        Ok(())
     }
 
     /// All of these regions, or none. What is mapped as a region wants it already stays so.
@@ -235,21 +256,44 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             match self.map_region(table, region) {
                 Ok(new) => mapped |= u64::from(new) << n,
                 Err(error) => {
-                    for (m, region) in regions.iter().enumerate().take(n) {
-                        if mapped >> m & 1 != 0 {
-                            let mut gone = crate::gather::Gone::default();
-                            self.clear(table, region.start, region.bytes, 0, &mut gone)?;
-                            self.invalidate(table, &mut gone)?;
-                        }
-                    }
+                    self.unmap_regions(table, regions, mapped)?;
                     return Err(error);
                 }
             }
         }
+        self.notify_regions(table, regions, mapped)
+    }
+
+    /// Those with a bit in `which`.
+    #[inline(never)]
+    fn unmap_regions(
+        &mut self,
+        table: Table,
+        regions: &[DeviceRegion],
+        which: u64,
+    ) -> Result<(), Error> {
+        let mut gone = crate::gather::Gone::default();
+        for (_, region) in (0..).zip(regions).filter(|(n, _)| which >> n & 1 != 0) {
+            self.clear(table, region.start, region.bytes, 0, &mut gone)?;
+        }
+        self.invalidate(table, &mut gone)
+    }
+
+    fn notify_regions(
+        &mut self,
+        table: Table,
+        regions: &[DeviceRegion],
+        which: u64,
+    ) -> Result<(), Error> {
+        for (_, region) in (0..).zip(regions).filter(|(n, _)| which >> n & 1 != 0) {
+            let perm = region.direct().unwrap_or_default();
+            self.notify(table, &Request::direct(region, perm))?;
+        }
         Ok(())
     }
 
-    /// Whether anything had to be mapped.
+    /// Whether anything had to be mapped. The caller tells the host of an emulated IOMMU, if the table is in use.
+    #[inline(never)]
     fn map_region(&mut self, table: Table, region: &DeviceRegion) -> Result<bool, Error> {
         let Some(perm) = region.direct() else {
             return match self.hw.occupied(table, region.start, region.end())? {
@@ -263,13 +307,10 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         if self.hw.is_direct(table, region, perm)? {
             return Ok(false);
         }
-        let request = Request {
-            iova: region.start,
-            pa: region.start,
-            len: region.bytes,
-            perm,
-        };
-        self.map(table, &request).map(|()| true)
+        let request = Request::direct(region, perm);
+        self.check_map(table, &request)?;
+        self.hw.map(table, &request)?;
+        Ok(true)
     }
 }
 
@@ -290,6 +331,7 @@ fn is_dma(policy: &Policy) -> bool {
 
 impl<P: Platform> crate::hw::Hw<P> {
     /// Whether a region is mapped to itself, with at least these rights.
+    #[inline(never)]
     fn is_direct(
         &mut self,
         table: Table,

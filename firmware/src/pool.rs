@@ -55,6 +55,7 @@ impl Pool {
             .any(|c| pa.0 < c.base + c.frames * PAGE_SIZE && c.base < end)
     }
 
+    #[inline(never)]
     fn add<P: Platform>(
         &mut self,
         p: &mut P,
@@ -94,6 +95,7 @@ impl Pool {
     }
 
     /// One frame, content arbitrary.
+    #[inline(never)]
     pub(crate) fn frame<P: Platform>(&mut self, p: &mut P) -> Option<PhysAddr> {
         if !self.chunks.iter().flatten().any(|c| c.free != 0) {
             let mut frames = self.chunk_frames;
@@ -112,6 +114,7 @@ impl Pool {
 
     /// Takes a frame back; the IOMMU must not be able to reach it any more. A chunk that is free as a whole goes back
     /// to the platform.
+    #[inline(never)]
     pub(crate) fn free<P: Platform>(&mut self, p: &mut P, pa: PhysAddr) {
         for slot in &mut self.chunks {
             let Some(chunk) = slot else { continue };
@@ -170,6 +173,7 @@ impl PageList {
     }
 
     /// Takes the last one pushed, its first doubleword zeroed.
+    #[inline(never)]
     pub(crate) fn pop<P: Platform>(&mut self, hw: &mut Hw<P>) -> Result<Option<PhysAddr>, Fail> {
         if self.is_empty() {
             return Ok(None);
@@ -182,6 +186,7 @@ impl PageList {
     }
 
     /// Moves all of `other` here.
+    #[inline(never)]
     pub(crate) fn append<P: Platform>(
         &mut self,
         hw: &mut Hw<P>,

@@ -169,6 +169,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         !self.is_blocked(id) || self.has_processes(id)
     }
 
+    #[inline(never)]
     fn attach_process(&mut self, id: GroupId, pasid: u32, fsc: u64) -> Result<u32, Error> {
         self.hw.usable()?;
         if !self.has_devices(id) {
@@ -185,7 +186,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         let free = self.processes.iter().position(Option::is_none);
         let slot = free.ok_or(Error::NoSpace)?;
         self.attach_deferred(id)?;
-        self.hw.process_context(root, pasid, true)?;
+        self.hw.add_process_context(root, pasid)?;
         let result = self.set_process(id, pasid, Self::process_pscid(slot), None, Some(fsc));
         if result.is_err() {
             self.idle_process_while_off(id, pasid);
@@ -202,6 +203,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         Ok(serial)
     }
 
+    #[inline(never)]
     fn replace_process(
         &mut self,
         id: GroupId,
@@ -235,6 +237,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Cannot fail, as [`Inner::detach`].
+    #[inline(never)]
     fn detach_process(&mut self, id: GroupId, pasid: u32) {
         let Some(slot) = self.process(id, pasid, None) else {
             return;
@@ -248,6 +251,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Takes back what a process context that is not on record may say, so that it does not come back with translation.
+    #[inline(never)]
     fn idle_process_while_off(&mut self, id: GroupId, pasid: u32) {
         if let (true, Some(root)) = (self.hw.closed(), self.directory(id))
             && self.rewrite_process(root, pasid, 0, None).is_err()
@@ -257,6 +261,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Every slot idle, of a group whose last device has gone and is blocked.
+    #[inline(never)]
     pub(crate) fn idle_processes(&mut self, id: GroupId) {
         let Some(root) = self.directory(id).filter(|_| !self.hw.wedged()) else {
             return;
@@ -271,6 +276,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Before a group is given back.
+    #[inline(never)]
     pub(crate) fn detach_processes(&mut self, id: GroupId) {
         while let Some(process) = self.processes.iter().flatten().find(|p| p.group == id) {
             let pasid = process.pasid;

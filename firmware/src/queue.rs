@@ -48,11 +48,17 @@ impl Ring {
 }
 
 impl<P: Platform> Hw<P> {
-    /// Executes a batch that ends with a fence: one doorbell and one wait, unless the queue is too small for it.
-    pub(crate) fn run(&mut self, commands: impl Iterator<Item = Command>) -> Result<(), Fail> {
-        for command in commands {
-            self.push(command)?;
-        }
+    /// Ends a batch with IOFENCE.C and executes it: one doorbell and one wait, unless the queue is too small for it. What
+    /// was granted before has landed.
+    pub(crate) fn finish(&mut self) -> Result<(), Fail> {
+        self.push(Command::iofence(true, true))?;
+        self.execute()
+    }
+
+    // Steps have frames of their own, here and elsewhere: what one needs is not held while another runs. That is most of
+    // what keeps calls within their stack.
+    #[inline(never)]
+    fn execute(&mut self) -> Result<(), Fail> {
         self.doorbell()?;
         let begin = self.p.now_us();
         self.stats.fence_waits += 1;
@@ -69,7 +75,9 @@ impl<P: Platform> Hw<P> {
         result
     }
 
-    fn push(&mut self, command: Command) -> Result<(), Fail> {
+    /// Adds a command to the batch that [`Hw::finish`] executes.
+    #[inline(never)]
+    pub(crate) fn push(&mut self, command: Command) -> Result<(), Fail> {
         // One slot stays empty: equal indices mean an empty queue (CQ-12).
         while self.ring.tail - self.ring.head >= self.ring.mask() {
             self.doorbell()?;
@@ -88,6 +96,7 @@ impl<P: Platform> Hw<P> {
         Ok(())
     }
 
+    #[inline(never)]
     fn doorbell(&mut self) -> Result<(), Fail> {
         let (from, to) = (self.ring.rung, self.ring.tail);
         if from == to {
@@ -109,19 +118,14 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Waits until the hardware has passed `count` commands; it may take as long as it makes progress.
+    #[inline(never)]
     fn wait_head(&mut self, count: u64) -> Result<(), Fail> {
         let mut since = self.p.now_us();
         let mut polls = 0;
         loop {
             let now = self.p.now_us();
             let late = now.saturating_sub(since) > self.config.timeouts.command_us;
-            let index = u64::from(self.read32(offset::CQH)?);
-            self.stats.fence_polls += 1;
-            let passed = index.wrapping_sub(self.ring.head) & self.ring.mask();
-            if index > self.ring.mask() || passed > self.ring.rung - self.ring.head {
-                return Err(Fail::Stopped);
-            }
-            self.ring.head += passed;
+            let progress = self.poll_head()?;
             if self.ring.head >= count {
                 return Ok(());
             }
@@ -129,7 +133,7 @@ impl<P: Platform> Hw<P> {
             if late || polls % POLLS_PER_STATUS == 0 {
                 self.queue_running()?;
             }
-            if passed > 0 {
+            if progress {
                 since = now;
             } else if late {
                 return Err(Fail::Stuck);
@@ -138,7 +142,21 @@ impl<P: Platform> Hw<P> {
         }
     }
 
+    /// Reads how far the hardware is; whether it is farther than before.
+    #[inline(never)]
+    fn poll_head(&mut self) -> Result<bool, Fail> {
+        let index = u64::from(self.read32(offset::CQH)?);
+        self.stats.fence_polls += 1;
+        let passed = index.wrapping_sub(self.ring.head) & self.ring.mask();
+        if index > self.ring.mask() || passed > self.ring.rung - self.ring.head {
+            return Err(Fail::Stopped);
+        }
+        self.ring.head += passed;
+        Ok(passed > 0)
+    }
+
     /// Fails if an error has stopped the queue.
+    #[inline(never)]
     pub(crate) fn queue_running(&mut self) -> Result<(), Fail> {
         let cqcsr = Cqcsr::from_bits(self.read32(offset::CQCSR)?);
         let error = cqcsr.cqmf() || cqcsr.cmd_to() || cqcsr.cmd_ill() || !cqcsr.cqon();
@@ -146,6 +164,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Switches the command queue on, empty. Error bits are cleared by that (CQCSR-02).
+    #[inline(never)]
     pub(crate) fn queue_on(&mut self) -> Result<(), Fail> {
         (self.ring.tail, self.ring.rung, self.ring.head) = (0, 0, 0);
         self.write32(offset::CQT, 0)?;
@@ -161,6 +180,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Switches the command queue off; afterwards it accesses no memory (CQCSR-03).
+    #[inline(never)]
     pub(crate) fn queue_off(&mut self) -> Result<(), Fail> {
         self.wait32(offset::CQCSR, |v| !Cqcsr::from_bits(v).busy())?;
         self.write32(offset::CQCSR, 0)?;
@@ -197,6 +217,7 @@ impl<P: Platform> Hw<P> {
         Err(Error::Io)
     }
 
+    #[inline(never)]
     pub(crate) fn reset_queue(&mut self) -> Result<(), Fail> {
         self.stats.queue_resets += 1;
         let (cqcsr, cqh) = (self.read32(offset::CQCSR)?, self.read32(offset::CQH)?);
@@ -212,6 +233,7 @@ impl<P: Platform> Hw<P> {
 
     /// Fails closed: translation off, which works while the command queue is dead (HW9) and waits for what was granted
     /// (DDTP-07).
+    #[inline(never)]
     pub(crate) fn close(&mut self) {
         if matches!(self.health, Health::Closed | Health::Wedged) {
             return;
@@ -226,6 +248,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Writes mode Off with the PPN in use and waits.
+    #[inline(never)]
     pub(crate) fn ddtp_off(&mut self) -> Result<(), Fail> {
         // A write while busy is unspecified (DDTP-05).
         self.wait64(offset::DDTP, |v| !Ddtp::from_bits(v).busy())?;

@@ -49,6 +49,7 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
 }
 
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
+    #[inline(never)]
     fn resume(&mut self, queues: fn(&mut Hw<P>) -> Result<(), Fail>) -> Result<(), Error> {
         // Whatever goes wrong from here on is judged anew.
         self.hw.health = Health::Degraded;
@@ -69,6 +70,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Every context as the state on record wants it. Translation is off, so the order of stores does not matter.
+    #[inline(never)]
     fn rewrite_contexts(&mut self) -> Result<(), Fail> {
         for slot in 0..DEVICES {
             let Some(device) = self.devices[slot].as_mut() else {

@@ -1,9 +1,10 @@
 //! Changes of one slot of a group with a process directory, by BLOCK, PUB, SWAP or SLOW as in `context.rs`: the process
 //! context alone while other slots are attached, the device contexts with it if none is.
 
+use portcullis_regmap::command::Command;
 use portcullis_regmap::pdt::pc;
 
-use crate::context::{ids, select};
+use crate::context::{select, selected};
 use crate::hw::{Fail, Hw};
 use crate::iommu::Inner;
 use crate::pdt::valid;
@@ -26,6 +27,7 @@ struct Slot {
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     /// As [`Inner::set`] for the slot of one process id; the caller knows that `old` and `new` differ. Other slots keep
     /// the device contexts valid if any of them is attached.
+    #[inline(never)]
     pub(crate) fn set_process(
         &mut self,
         id: GroupId,
@@ -41,7 +43,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             let other = |p: &Process| p.group == id && p.pasid != pasid;
             !self.is_blocked(id) || self.processes.iter().flatten().any(other)
         };
-        let at = self.hw.process_context(root, pasid, false)?;
+        let at = self.hw.process_context(root, pasid)?;
         let slot = Slot {
             group: id,
             pasid,
@@ -70,20 +72,32 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
                 }
             }
         };
+        self.process_changed(&slot, (old, new), path, waited);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn process_changed(
+        &mut self,
+        slot: &Slot,
+        (old, new): (Option<u64>, Option<u64>),
+        path: Path,
+        waited: u64,
+    ) {
         let wait_us = self.hw.stats.fence_wait_us - waited;
         self.hw.p.event(Event::Changed(Change {
-            group: id,
+            group: slot.group,
             device: None,
-            pasid: Pasid(pasid),
+            pasid: Pasid(slot.pasid),
             old,
             new,
             path,
             wait_us,
         }));
-        Ok(())
     }
 
     /// After a SYNC, also one that was lost and made good by a reset of the queue.
+    #[inline(never)]
     fn settle_slot(&mut self, slot: &Slot, result: Result<(), Fail>) -> Result<(), Error> {
         let result = self.hw.settle(result);
         if slot.pasid == 0 {
@@ -93,6 +107,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// SWAP of one slot.
+    #[inline(never)]
     fn swap_process(&mut self, slot: &Slot, from: u64, to: u64) -> Result<(), Fail> {
         let fsc = PhysAddr(slot.at.0 + pc::FSC);
         self.hw.barrier(Barrier::MemToMem);
@@ -102,18 +117,20 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// BLOCK of one slot: its process context, or the device contexts if nothing else is attached.
+    #[inline(never)]
     fn block_process(&mut self, slot: &Slot) -> Result<(), Error> {
         let result = if slot.others {
             self.invalidate_process(slot)
         } else {
             self.edit_contexts(slot.group, |hw, at| hw.clear_valid(at, 0))
-                .and_then(|()| self.sync_devices(slot.group))
+                .and_then(|()| self.sync_contexts(slot.group, None))
         };
         self.settle_slot(slot, result)?;
         let result = self.hw.idle_process(slot.at);
         self.hw.settle(result)
     }
 
+    #[inline(never)]
     fn invalidate_process(&mut self, slot: &Slot) -> Result<(), Fail> {
         self.hw.clear_valid(slot.at, 0)?;
         self.hw.publish(slot.at, 8)?;
@@ -121,6 +138,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// PUB of one slot; with the device contexts if nothing else is attached.
+    #[inline(never)]
     fn publish_process(&mut self, slot: &Slot, fsc: u64) -> Result<(), Error> {
         let result = self.write_process(slot, fsc);
         self.settle_slot(slot, result)?;
@@ -128,17 +146,18 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         self.hw.settle(result)
     }
 
+    #[inline(never)]
     fn write_process(&mut self, slot: &Slot, fsc: u64) -> Result<(), Fail> {
         self.hw.store(PhysAddr(slot.at.0 + pc::FSC), fsc)?;
         self.hw.publish(slot.at, pc::BYTES)?;
         if slot.others {
             self.sync_slot(slot)
         } else {
-            self.hw.barrier(Barrier::MemToMem);
-            self.sync_devices(slot.group)
+            self.sync_contexts(slot.group, None)
         }
     }
 
+    #[inline(never)]
     fn validate_process(&mut self, slot: &Slot) -> Result<(), Fail> {
         self.hw.store(slot.at, valid(slot.pscid))?;
         self.hw.publish(slot.at, 8)?;
@@ -151,6 +170,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         Ok(())
     }
 
+    #[inline(never)]
     fn edit_contexts(
         &mut self,
         id: GroupId,
@@ -165,14 +185,18 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         Ok(())
     }
 
+    /// SYNC for one process context.
+    #[inline(never)]
     fn sync_slot(&mut self, slot: &Slot) -> Result<(), Fail> {
-        let Inner { hw, devices, .. } = self;
-        hw.barrier(Barrier::MemToMem);
-        hw.sync_process(ids(devices, slot.group, None), slot.pasid, slot.pscid)
-    }
-
-    fn sync_devices(&mut self, id: GroupId) -> Result<(), Fail> {
-        let Inner { hw, devices, .. } = self;
-        hw.sync_directory(ids(devices, id, None))
+        self.hw.barrier(Barrier::MemToMem);
+        for n in 0..DEVICES {
+            let device = self.devices[n].as_ref();
+            if let Some(device) = device.filter(|d| selected(d, slot.group, None)) {
+                self.hw.push(Command::inval_pdt(device.id.0, slot.pasid))?;
+            }
+        }
+        self.hw.push(Command::iofence(false, false))?;
+        self.hw.push(Command::iotinval_vma_pscid(slot.pscid))?;
+        self.hw.finish()
     }
 }

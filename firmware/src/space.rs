@@ -3,6 +3,7 @@
 use portcullis_regmap::{PAGE_SHIFT, PAGE_SIZE, PPN_BITS};
 
 use crate::gather::{Gather, Gone};
+use crate::hw::Fail;
 use crate::iommu::{Inner, Iommu};
 use crate::platform::Platform;
 use crate::table::{Request, Table};
@@ -183,7 +184,15 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Maps a range that is checked to lie in the aperture.
+    #[inline(never)]
     pub(crate) fn map(&mut self, table: Table, request: &Request) -> Result<(), Error> {
+        self.check_map(table, request)?;
+        self.hw.map(table, request)?;
+        self.notify(table, request)
+    }
+
+    #[inline(never)]
+    pub(crate) fn check_map(&self, table: Table, request: &Request) -> Result<(), Error> {
         let pa = PhysAddr(request.pa);
         if !pa.0.is_multiple_of(PAGE_SIZE) || request.perm == Perm::NONE {
             return Err(Error::Invalid);
@@ -198,16 +207,27 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         if self.hw.pool.overlaps(pa, request.len) || self.forbidden(table, request) {
             return Err(Error::Invalid);
         }
-        self.hw.map(table, request)?;
-        if self.hw.config.notify_on_map {
-            let mut made = Gone::default();
-            made.ranges.add(request.iova, request.len);
-            self.invalidate(table, &mut made)?;
-        }
         Ok(())
     }
 
+    /// Lets the host of an emulated IOMMU know of a mapping.
+    pub(crate) fn notify(&mut self, table: Table, request: &Request) -> Result<(), Error> {
+        if self.hw.config.notify_on_map {
+            self.invalidate_made(table, request)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[inline(never)]
+    fn invalidate_made(&mut self, table: Table, request: &Request) -> Result<(), Error> {
+        let mut made = Gone::default();
+        made.ranges.add(request.iova, request.len);
+        self.invalidate(table, &mut made)
+    }
+
     /// Whether a device that can reach the table by now must not see such a mapping.
+    #[inline(never)]
     fn forbidden(&self, table: Table, request: &Request) -> bool {
         let (start, end) = (request.iova, request.iova + request.len);
         let mut groups = self
@@ -225,6 +245,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Clears leaves, putting `mark` in their places; answers the bytes.
+    #[inline(never)]
     pub(crate) fn clear(
         &mut self,
         table: Table,
@@ -236,7 +257,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         if self.hw.wedged() {
             return Err(Error::Io);
         }
-        match self.hw.unmap(table, iova, len, mark, gone) {
+        match self.hw.unmap(table, &(iova..iova + len), mark, gone) {
             Ok(bytes) => Ok(bytes),
             Err(fail) => {
                 self.hw.settle(Err(fail))?;
@@ -257,24 +278,9 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         }
         let fsc = table.fsc();
         if self.hw.usable().is_ok() && self.leads_to(fsc) {
-            let Inner {
-                hw,
-                groups,
-                processes,
-                ..
-            } = self;
-            let by_process = processes.iter().enumerate().filter_map(|(slot, process)| {
-                let led = process.as_ref()?.fsc == fsc;
-                led.then(|| Self::process_pscid(slot))
-            });
-            let slots = (0u16..).zip(&*groups);
-            let slots = slots.filter_map(|(slot, state)| {
-                let led = state.as_ref()?.fsc() == Some(fsc);
-                led.then(|| Self::slot_pscid(slot))
-            });
-            let result = hw.invalidate(gone, slots.chain(by_process));
+            let result = self.purge_gone(fsc, gone);
             // A failure that ends in Off purges even better.
-            let _ = hw.settle(result);
+            let _ = self.hw.settle(result);
         }
         if self.hw.wedged() {
             // The tables leak: the walker may still read them.
@@ -284,11 +290,30 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         Ok(())
     }
 
+    /// Purges what is gone from the caches of every slot that leads there, and waits until what was granted before has
+    /// landed.
+    fn purge_gone(&mut self, fsc: u64, gone: &Gone) -> Result<(), Fail> {
+        let by_address = self.hw.by_address(gone);
+        for slot in 0..DEVICES {
+            let group = self.groups[slot].as_ref();
+            if group.is_some_and(|g| g.fsc() == Some(fsc)) {
+                let pscid = Self::slot_pscid(slot as u16);
+                self.hw.push_gone(gone, pscid, by_address)?;
+            }
+            if self.processes[slot].is_some_and(|p| p.fsc == fsc) {
+                let pscid = Self::process_pscid(slot);
+                self.hw.push_gone(gone, pscid, by_address)?;
+            }
+        }
+        self.hw.finish()
+    }
+
     fn leads_to(&self, fsc: u64) -> bool {
         self.groups_at(fsc).next().is_some() || self.process_groups(fsc).next().is_some()
     }
 
     /// Makes room for one more deferred unmap.
+    #[inline(never)]
     pub(crate) fn flush_if_full(&mut self, table: Table) -> Result<(), Error> {
         let most = self.hw.config.flush_queue;
         let full = |id| self.state(id).is_some_and(|s| s.flush.pending >= most);
@@ -299,6 +324,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Ends all deferred unmaps of a table.
+    #[inline(never)]
     pub(crate) fn flush_space(&mut self, table: Table) -> Result<(), Error> {
         if self.hw.wedged() {
             return Err(Error::Io);
@@ -316,6 +342,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     /// Notes a deferred unmap, or does it strictly where deferring is not worth its bookkeeping; answers its stamp.
     /// A stamp is the clock of the last purge that began before: only a purge of the slot that begins later has covered
     /// what was cleared.
+    #[inline(never)]
     pub(crate) fn defer(&mut self, table: Table, gone: &mut Gone) -> Result<u64, Error> {
         let fsc = table.fsc();
         let mut at = self.groups_at(fsc);

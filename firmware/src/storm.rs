@@ -44,6 +44,7 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
 }
 
 impl<P: Platform> Hw<P> {
+    #[inline(never)]
     fn take_interrupts(&mut self) -> Result<Ipsr, Fail> {
         let pending = Ipsr::from_bits(self.read32(offset::IPSR)?);
         if pending.cip() || pending.fip() {
@@ -77,6 +78,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// A device whose records were found by many polls in a row is quieted: the queue is for the others too.
+    #[inline(never)]
     fn count_storms(&mut self) -> Result<usize, Error> {
         let limit = self.hw.config.storm_polls;
         let mut quieted = 0;

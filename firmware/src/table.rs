@@ -15,7 +15,7 @@ use crate::gather::Gone;
 use crate::hw::{Fail, Hw};
 use crate::platform::{Barrier, Platform};
 use crate::pool::PageList;
-use crate::types::{Mode, Perm};
+use crate::types::{DeviceRegion, Mode, Perm};
 use crate::{Error, PhysAddr};
 
 /// Levels of the deepest format.
@@ -59,6 +59,18 @@ pub(crate) struct Request {
     pub(crate) perm: Perm,
 }
 
+impl Request {
+    /// A region to itself.
+    pub(crate) fn direct(region: &DeviceRegion, perm: Perm) -> Self {
+        Request {
+            iova: region.start,
+            pa: region.start,
+            len: region.bytes,
+            perm,
+        }
+    }
+}
+
 /// Bytes an entry at a level covers.
 pub(crate) fn span(level: usize) -> u64 {
     1 << level_shift(level as u8)
@@ -94,43 +106,69 @@ fn leaf(perm: Perm) -> Pte {
         .with_d(write)
 }
 
-/// The tables on the way to an address.
+/// The tables on the way to an address. Small, since it lies on the stack of most edits.
 pub(crate) struct Cursor {
-    top: usize,
-    /// Table per level; `None` while planning, where there is none yet.
-    pub(crate) at: [Option<PhysAddr>; LEVELS],
+    top: u8,
+    /// Levels whose table was made by this edit and is not linked yet.
+    fresh: u8,
+    /// Entries stored and not published: the first, and the first beyond the last one.
+    dirty: [(u16, u16); LEVELS],
+    /// Table per level; [`NO_TABLE`] while planning, where there is none yet.
+    at: [u64; LEVELS],
     /// First address beyond the table of a level; 0 if none is open.
     end: [u64; LEVELS],
-    /// Made by this edit and not linked yet.
-    fresh: [bool; LEVELS],
-    /// First entry stored and first beyond the last one, to be published.
-    dirty: [Option<(u64, u64)>; LEVELS],
 }
 
+/// No address of a page.
+const NO_TABLE: u64 = 1;
+const CLEAN: (u16, u16) = (u16::MAX, 0);
+
 impl Cursor {
+    // Made in place, and not made and moved.
+    #[inline(always)]
     pub(crate) fn new(table: Table) -> Self {
-        let top = usize::from(table.mode.levels()) - 1;
-        let (mut at, mut end) = ([None; LEVELS], [0; LEVELS]);
-        (at[top], end[top]) = (Some(table.root), u64::MAX);
-        Cursor {
-            top,
-            at,
-            end,
-            fresh: [false; LEVELS],
-            dirty: [None; LEVELS],
-        }
+        let mut cursor = Cursor {
+            top: cursor_top(table) as u8,
+            fresh: 0,
+            dirty: [CLEAN; LEVELS],
+            at: [NO_TABLE; LEVELS],
+            end: [0; LEVELS],
+        };
+        let top = cursor.top();
+        (cursor.at[top], cursor.end[top]) = (table.root.0, u64::MAX);
+        cursor
+    }
+
+    fn top(&self) -> usize {
+        usize::from(self.top)
+    }
+
+    /// The table of a level.
+    pub(crate) fn table(&self, level: usize) -> Option<PhysAddr> {
+        let at = *self.at.get(level)?;
+        (at != NO_TABLE).then_some(PhysAddr(at))
     }
 
     /// Lowest level with an open table for the address.
+    #[inline(never)]
     pub(crate) fn level(&self, iova: u64) -> usize {
-        (0..self.top)
+        (0..self.top())
             .find(|&l| iova < self.end[l])
-            .unwrap_or(self.top)
+            .unwrap_or(self.top())
     }
 
+    #[inline(never)]
     pub(crate) fn enter(&mut self, level: usize, table: Option<PhysAddr>, iova: u64) {
-        self.at[level] = table;
+        self.at[level] = table.map_or(NO_TABLE, |t| t.0);
         self.end[level] = (iova & !(span(level + 1) - 1)) + span(level + 1);
+    }
+
+    fn is_fresh(&self, level: usize) -> bool {
+        self.fresh >> level & 1 != 0
+    }
+
+    fn set_fresh(&mut self, level: usize, fresh: bool) {
+        self.fresh = self.fresh & !(1 << level) | u8::from(fresh) << level;
     }
 
     /// First address of the open table of a level.
@@ -138,21 +176,31 @@ impl Cursor {
         self.end[level] - span(level + 1)
     }
 
-    /// Open tables below the root that end at or before the address, lowest first: children close before parents.
-    fn leaving(&self, iova: u64) -> impl Iterator<Item = usize> + use<> {
-        let end = self.end;
-        (0..self.top).filter(move |&l| end[l] != 0 && iova >= end[l])
+    /// Lowest open table below the root that ends at or before the address: children close before parents.
+    #[inline(never)]
+    fn leaving(&self, iova: u64) -> Option<usize> {
+        (0..self.top()).find(|&l| self.end[l] != 0 && iova >= self.end[l])
     }
 
     fn touch(&mut self, level: usize, at: PhysAddr) {
-        let dirty = self.dirty[level].get_or_insert((at.0, at.0 + 8));
-        *dirty = (dirty.0.min(at.0), dirty.1.max(at.0 + 8));
+        let entry = (at.0 % PAGE_SIZE / 8) as u16;
+        let dirty = &mut self.dirty[level];
+        *dirty = (dirty.0.min(entry), dirty.1.max(entry + 1));
     }
 }
 
 impl<P: Platform> Hw<P> {
     /// Maps a range in which nothing is mapped. Everything that can be refused is refused before the first store.
     pub(crate) fn map(&mut self, table: Table, request: &Request) -> Result<(), Error> {
+        let mut spare = self.take_spare(table, request)?;
+        let result = self.fill(table, request, &mut spare);
+        // Half a mapping that the caller believes absent must not stay reachable: this closes translation.
+        self.settle(result)
+    }
+
+    /// The tables that a mapping needs.
+    #[inline(never)]
+    fn take_spare(&mut self, table: Table, request: &Request) -> Result<PageList, Error> {
         let tables = self.plan(table, request)?;
         let mut spare = PageList::default();
         for _ in 0..tables {
@@ -161,11 +209,10 @@ impl<P: Platform> Hw<P> {
                 return Err(error);
             }
         }
-        let result = self.fill(table, request, &mut spare);
-        // Half a mapping that the caller believes absent must not stay reachable: this closes translation.
-        self.settle(result)
+        Ok(spare)
     }
 
+    #[inline(never)]
     fn add_spare(&mut self, spare: &mut PageList) -> Result<(), Error> {
         let page = self.zeroed_frame()?;
         let pushed = spare.push(self, page);
@@ -176,13 +223,14 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Whether the range is free, and how many tables it lacks.
+    #[inline(never)]
     fn plan(&mut self, table: Table, request: &Request) -> Result<u64, Error> {
         let mut cursor = Cursor::new(table);
         let (mut iova, end, mut missing) = (request.iova, request.iova + request.len, 0);
         while iova < end {
             let mut level = cursor.level(iova);
             loop {
-                let found = match cursor.at[level] {
+                let found = match cursor.table(level) {
                     Some(table) => Pte::from_bits(self.load(entry(table, iova, level))?),
                     None => Pte::new(),
                 };
@@ -203,149 +251,187 @@ impl<P: Platform> Hw<P> {
 
     /// Stores the leaves. New tables are filled first and linked when they are left, so the walker never sees one that
     /// is not complete.
+    #[inline(never)]
     fn fill(&mut self, table: Table, request: &Request, spare: &mut PageList) -> Result<(), Fail> {
         let mut cursor = Cursor::new(table);
         let (mut iova, end) = (request.iova, request.iova + request.len);
-        let leaf = leaf(request.perm);
         while iova < end {
-            for level in cursor.leaving(iova) {
+            while let Some(level) = cursor.leaving(iova) {
                 self.close_filled(&mut cursor, level)?;
             }
-            let mut level = cursor.level(iova);
-            loop {
-                let Some(table) = cursor.at[level] else {
-                    return Err(Fail::Platform);
-                };
-                let at = entry(table, iova, level);
-                // Planning has found every place of a leaf empty; a new table is empty anyway.
-                let known_empty = level == 0 || cursor.fresh[level];
-                let found = if known_empty {
-                    Pte::new()
-                } else {
-                    Pte::from_bits(self.load(at)?)
-                };
-                if !found.v() && fits(request, iova, level) {
-                    break;
-                }
-                level -= 1;
-                let next = if found.v() {
-                    Some(next_table(found))
-                } else {
-                    spare.pop(self)?
-                };
-                cursor.fresh[level] = !found.v();
-                cursor.enter(level, next, iova);
-            }
-            let Some(table) = cursor.at[level] else {
-                return Err(Fail::Platform);
-            };
-            let pa = request.pa + (iova - request.iova);
-            let napot = level == 0
-                && self.config.napot
-                && (iova | pa).is_multiple_of(NAPOT_SIZE)
-                && end - iova >= NAPOT_SIZE;
-            let ppn = pa >> PAGE_SHIFT;
-            let (value, size) = if napot {
-                (
-                    leaf.with_ppn(ppn & !NAPOT_PPN_MASK | NAPOT_PPN_LOW)
-                        .with_n(true),
-                    NAPOT_SIZE,
-                )
-            } else {
-                (leaf.with_ppn(ppn), span(level))
-            };
-            for n in 0..size >> level_shift(level as u8) {
-                let at = entry(table, iova + n * span(level), level);
-                self.store(at, value.into_bits())?;
-                cursor.touch(level, at);
-            }
-            iova += size;
+            let level = self.descend(&mut cursor, request, iova, spare)?;
+            iova += self.store_leaf(&mut cursor, request, iova, level)?;
         }
-        for level in 0..cursor.top {
-            if cursor.end[level] != 0 {
-                self.close_filled(&mut cursor, level)?;
-            }
+        while let Some(level) = cursor.leaving(u64::MAX) {
+            self.close_filled(&mut cursor, level)?;
         }
         self.publish_dirty(&mut cursor, cursor_top(table))?;
         self.barrier(Barrier::MemToMem);
         Ok(())
     }
 
+    /// Goes down to the level of the leaf for an address, through new tables where there are none; answers the level.
+    #[inline(never)]
+    fn descend(
+        &mut self,
+        cursor: &mut Cursor,
+        request: &Request,
+        iova: u64,
+        spare: &mut PageList,
+    ) -> Result<usize, Fail> {
+        let mut level = cursor.level(iova);
+        loop {
+            let table = cursor.table(level).ok_or(Fail::Platform)?;
+            // Planning has found every place of a leaf empty; a new table is empty anyway.
+            let known_empty = level == 0 || cursor.is_fresh(level);
+            let found = if known_empty {
+                Pte::new()
+            } else {
+                Pte::from_bits(self.load(entry(table, iova, level))?)
+            };
+            if !found.v() && fits(request, iova, level) {
+                return Ok(level);
+            }
+            level -= 1;
+            let next = if found.v() {
+                Some(next_table(found))
+            } else {
+                spare.pop(self)?
+            };
+            cursor.set_fresh(level, !found.v());
+            cursor.enter(level, next, iova);
+        }
+    }
+
+    /// Stores one leaf, or those of a NAPOT range; answers the bytes.
+    #[inline(never)]
+    fn store_leaf(
+        &mut self,
+        cursor: &mut Cursor,
+        request: &Request,
+        iova: u64,
+        level: usize,
+    ) -> Result<u64, Fail> {
+        let table = cursor.table(level).ok_or(Fail::Platform)?;
+        let pa = request.pa + (iova - request.iova);
+        let napot = level == 0
+            && self.config.napot
+            && (iova | pa).is_multiple_of(NAPOT_SIZE)
+            && request.iova + request.len - iova >= NAPOT_SIZE;
+        let (leaf, ppn) = (leaf(request.perm), pa >> PAGE_SHIFT);
+        let (value, size) = if napot {
+            let ppn = ppn & !NAPOT_PPN_MASK | NAPOT_PPN_LOW;
+            (leaf.with_ppn(ppn).with_n(true), NAPOT_SIZE)
+        } else {
+            (leaf.with_ppn(ppn), span(level))
+        };
+        for n in 0..size >> level_shift(level as u8) {
+            let at = entry(table, iova + n * span(level), level);
+            self.store(at, value.into_bits())?;
+            cursor.touch(level, at);
+        }
+        Ok(size)
+    }
+
+    #[inline(never)]
     fn close_filled(&mut self, cursor: &mut Cursor, level: usize) -> Result<(), Fail> {
-        if let (true, Some(table), Some(parent)) =
-            (cursor.fresh[level], cursor.at[level], cursor.at[level + 1])
-        {
+        if let (true, Some(table), Some(parent)) = (
+            cursor.is_fresh(level),
+            cursor.table(level),
+            cursor.table(level + 1),
+        ) {
             let at = entry(parent, cursor.start(level), level + 1);
             self.link(table, at, non_leaf(table))?;
         } else {
             self.publish_dirty(cursor, level)?;
         }
-        (cursor.end[level], cursor.fresh[level], cursor.dirty[level]) = (0, false, None);
+        cursor.set_fresh(level, false);
+        (cursor.end[level], cursor.dirty[level]) = (0, CLEAN);
         Ok(())
     }
 
+    #[inline(never)]
     fn publish_dirty(&mut self, cursor: &mut Cursor, level: usize) -> Result<(), Fail> {
-        match cursor.dirty[level].take() {
-            Some((from, to)) => self.publish(PhysAddr(from), to - from),
-            None => Ok(()),
+        let (from, to) = core::mem::replace(&mut cursor.dirty[level], CLEAN);
+        match cursor.table(level) {
+            Some(table) if from < to => {
+                let at = PhysAddr(table.0 + u64::from(from) * 8);
+                self.publish(at, u64::from(to - from) * 8)
+            }
+            _ => Ok(()),
         }
     }
 
     /// Clears every leaf that lies in the range as a whole, and unlinks every table whose whole reach does. What was
     /// cleared is noted in `gone`; the caller invalidates. `mark`, an invalid entry, is put in its place.
+    #[inline(never)]
     pub(crate) fn unmap(
         &mut self,
         table: Table,
-        iova: u64,
-        len: u64,
+        range: &Range<u64>,
         mark: u64,
         gone: &mut Gone,
     ) -> Result<u64, Fail> {
         let mut cursor = Cursor::new(table);
-        let (range, mut bytes, mut iova) = (iova..iova + len, 0, iova);
-        let end = range.end;
-        while iova < end {
-            for level in cursor.leaving(iova) {
-                self.close_cleared(&mut cursor, level, &range, mark, gone)?;
+        let (mut bytes, mut iova) = (0, range.start);
+        while iova < range.end {
+            while let Some(level) = cursor.leaving(iova) {
+                self.close_cleared(&mut cursor, level, range, mark, gone)?;
             }
-            let mut level = cursor.level(iova);
-            let (size, found) = loop {
-                let Some(table) = cursor.at[level] else {
-                    return Err(Fail::Platform);
-                };
-                let found = Pte::from_bits(self.load(entry(table, iova, level))?);
-                if !found.v() || found.leaf() || level == 0 {
-                    let napot = level == 0 && found.v() && found.n();
-                    break (if napot { NAPOT_SIZE } else { span(level) }, found);
-                }
-                level -= 1;
-                cursor.enter(level, Some(next_table(found)), iova);
-            };
+            let (level, size, valid) = self.find_leaf(&mut cursor, iova)?;
             let start = iova & !(size - 1);
-            if found.v() && start >= range.start && start + size <= end {
-                let Some(table) = cursor.at[level] else {
-                    return Err(Fail::Platform);
-                };
-                for n in 0..size >> level_shift(level as u8) {
-                    let at = entry(table, start + n * span(level), level);
-                    self.erase(at, mark)?;
-                    cursor.touch(level, at);
-                }
+            if valid && start >= range.start && start + size <= range.end {
+                self.erase_leaf(&mut cursor, level, start, size, mark)?;
                 gone.ranges.add(start, size);
                 bytes += size;
             }
             iova = start + size;
         }
-        for level in 0..cursor.top {
-            if cursor.end[level] != 0 {
-                self.close_cleared(&mut cursor, level, &range, mark, gone)?;
-            }
+        while let Some(level) = cursor.leaving(u64::MAX) {
+            self.close_cleared(&mut cursor, level, range, mark, gone)?;
         }
         self.publish_dirty(&mut cursor, cursor_top(table))?;
         self.barrier(Barrier::MemToMem);
         Ok(bytes)
     }
 
+    /// Goes down to the leaf for an address, or to where one is missing: its level, what it covers, and whether it is
+    /// there.
+    #[inline(never)]
+    fn find_leaf(&mut self, cursor: &mut Cursor, iova: u64) -> Result<(usize, u64, bool), Fail> {
+        let mut level = cursor.level(iova);
+        loop {
+            let table = cursor.table(level).ok_or(Fail::Platform)?;
+            let found = Pte::from_bits(self.load(entry(table, iova, level))?);
+            if !found.v() || found.leaf() || level == 0 {
+                let napot = level == 0 && found.v() && found.n();
+                let size = if napot { NAPOT_SIZE } else { span(level) };
+                return Ok((level, size, found.v()));
+            }
+            level -= 1;
+            cursor.enter(level, Some(next_table(found)), iova);
+        }
+    }
+
+    #[inline(never)]
+    fn erase_leaf(
+        &mut self,
+        cursor: &mut Cursor,
+        level: usize,
+        start: u64,
+        size: u64,
+        mark: u64,
+    ) -> Result<(), Fail> {
+        let table = cursor.table(level).ok_or(Fail::Platform)?;
+        for n in 0..size >> level_shift(level as u8) {
+            let at = entry(table, start + n * span(level), level);
+            self.erase(at, mark)?;
+            cursor.touch(level, at);
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
     fn close_cleared(
         &mut self,
         cursor: &mut Cursor,
@@ -356,7 +442,8 @@ impl<P: Platform> Hw<P> {
     ) -> Result<(), Fail> {
         self.publish_dirty(cursor, level)?;
         let covered = cursor.start(level) >= range.start && cursor.end[level] <= range.end;
-        if let (true, Some(table), Some(parent)) = (covered, cursor.at[level], cursor.at[level + 1])
+        if let (true, Some(table), Some(parent)) =
+            (covered, cursor.table(level), cursor.table(level + 1))
         {
             let at = entry(parent, cursor.start(level), level + 1);
             self.erase(at, mark)?;
@@ -375,6 +462,7 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Where an address leads, and what may be done there.
+    #[inline(never)]
     pub(crate) fn translate(
         &mut self,
         table: Table,
@@ -406,15 +494,14 @@ impl<P: Platform> Hw<P> {
     }
 
     /// Gives all pages of a table back that the IOMMU cannot reach any more.
+    #[inline(never)]
     pub(crate) fn free_table(&mut self, table: Table) -> Result<(), Fail> {
         let mut cursor = Cursor::new(table);
         let (mut iova, end) = (0, table.mode.aperture_end());
         while iova < end {
             self.free_left(&mut cursor, iova);
             let level = cursor.level(iova);
-            let Some(at) = cursor.at[level] else {
-                return Err(Fail::Platform);
-            };
+            let at = cursor.table(level).ok_or(Fail::Platform)?;
             let found = Pte::from_bits(self.load(entry(at, iova, level))?);
             let child = found.v() && !found.leaf();
             if child && level > 1 {
@@ -433,11 +520,11 @@ impl<P: Platform> Hw<P> {
     }
 
     fn free_left(&mut self, cursor: &mut Cursor, iova: u64) {
-        for level in cursor.leaving(iova) {
-            if let Some(table) = cursor.at[level].take() {
+        while let Some(level) = cursor.leaving(iova) {
+            if let Some(table) = cursor.table(level) {
                 self.free_frame(table);
             }
-            cursor.end[level] = 0;
+            (cursor.at[level], cursor.end[level]) = (NO_TABLE, 0);
         }
     }
 }
@@ -447,6 +534,7 @@ fn cursor_top(table: Table) -> usize {
 }
 
 /// Whether one leaf at this level fits here.
+#[inline(never)]
 fn fits(request: &Request, iova: u64, level: usize) -> bool {
     let pa = request.pa + (iova - request.iova);
     let left = request.iova + request.len - iova;
