@@ -427,10 +427,6 @@ const MODEL_ONLY: &[(u8, &str)] = &[
     (73, "this hardware has no process directories"),
     (74, "builds, no hardware involved"),
     (75, "what does not compile involves no hardware"),
-    (
-        76,
-        "the same driver code runs on the simulation and, over the serial bridge, on the simulated board (`portcullis board --simulate self-test`); the traces are compared on the model",
-    ),
 ];
 
 /// Scenarios whose test is no test function, or that the model cannot show.

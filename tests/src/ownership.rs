@@ -1,13 +1,13 @@
 //! What the ownership tests share: the driver on the simulated hardware, with engines that hammer it.
 
-use portcullis::platform::{Platform, Registers};
+use portcullis::platform::{Event, Op as DriverOp, Platform, Registers};
 use portcullis::{
     DefaultDomainType, DeviceId, DeviceInfo, DmaBuffer, DomainConfig, Error, GroupId, Health,
     Iommu, Iova, Mapped, Mode, OwnedGroup, Owner, PagingDomain, Perm, PhysAddr, Stats, Status,
     TrustToken,
 };
 use portcullis_regmap::Config;
-use portcullis_regmap::command::Op;
+use portcullis_regmap::command::{self, Op};
 use portcullis_regmap::regs::offset;
 use portcullis_sim::backend::Backend;
 use portcullis_sim::memory::Timing;
@@ -95,16 +95,15 @@ pub fn token() -> TrustToken {
 ///
 /// # Panics
 /// The driver refused.
-pub fn coloured<'i, P: Platform>(
+pub fn coloured<'i, P: Platform, const N: usize>(
     stage: &Stage,
-    iommu: &'i Iommu<P>,
+    iommu: &'i Iommu<P, N>,
     name: &str,
-) -> (PagingDomain<'i, P>, Colour) {
+) -> (PagingDomain<'i, P, N>, Colour) {
     stage.domain(iommu, name, Mode::Sv39).expect("a domain")
 }
 
-/// A started driver, an engine for [`DEV`] that hammers, and one for [`BYSTANDER`], which has a domain of its own for
-/// good: whatever else it reaches fails the test.
+/// A started driver, an engine for [`DEV`] that hammers, and one as [`protect_bystander`] makes it.
 ///
 /// # Panics
 /// The driver refused.
@@ -129,7 +128,11 @@ pub fn begin_on<P: Platform>(
     (iommu, dev)
 }
 
-fn protect_bystander<P: Platform>(stage: &Stage, iommu: &Iommu<P>) {
+/// An engine for [`BYSTANDER`] with a domain of its own for good: whatever else it reaches fails the test.
+///
+/// # Panics
+/// The driver refused.
+pub fn protect_bystander<P: Platform, const N: usize>(stage: &Stage, iommu: &Iommu<P, N>) {
     let bystander = stage.engine(BYSTANDER.0, BLOCKED);
     iommu.add_device(BYSTANDER.into()).expect("added");
     let group = iommu.group(BYSTANDER).expect("a group");
@@ -188,7 +191,14 @@ fn word(event: &BusEvent) -> &'static str {
         BusEvent::Store(_, 24, _) => "fsc",
         BusEvent::Store(..) => "other field",
         BusEvent::Doorbell => "doorbell",
+        BusEvent::Command(Some(Op::InvalDdt { did: None })) => "INVAL_DDT of all",
         BusEvent::Command(Some(Op::InvalDdt { .. })) => "INVAL_DDT",
+        BusEvent::Command(Some(Op::Iotinval {
+            gvma: false,
+            addr: None,
+            pscid: None,
+            ..
+        })) => "IOTINVAL.VMA of all",
         BusEvent::Command(Some(Op::Iotinval { gvma: false, .. })) => "IOTINVAL.VMA",
         BusEvent::Command(Some(Op::Iotinval { gvma: true, .. })) => "IOTINVAL.GVMA",
         BusEvent::Command(Some(Op::Iofence {
@@ -228,6 +238,14 @@ pub fn swap() -> Vec<&'static str> {
     [&["fsc"][..], &SYNC].concat()
 }
 
+/// What follows a reset of the command queue: everything is invalidated.
+pub const BLANKET: [&str; 4] = [
+    "INVAL_DDT of all",
+    "IOFENCE.C",
+    "IOTINVAL.VMA of all",
+    "IOFENCE.C PR PW",
+];
+
 /// A flush of deferred unmaps.
 pub const FLUSH: [&str; 3] = ["doorbell", "IOTINVAL.VMA", "IOFENCE.C PR PW"];
 
@@ -250,6 +268,29 @@ pub fn run(stage: &Stage, cycles: u64) {
 
 /// Of a device: its context in memory, state and number of users of its group.
 type OfDevice = (u32, Option<[u64; 4]>, Option<(Status, u32)>);
+
+/// Pages that the driver holds.
+#[must_use]
+pub fn held(stage: &Stage) -> usize {
+    stage.with(|_, scene| scene.monitor.footprint().pages)
+}
+
+/// What a call does to memory and registers, whichever slots of the queue it uses: kind, place and value of each step.
+#[must_use]
+pub fn shape(log: &[DriverOp], ring: u64) -> Vec<(&'static str, u64, u64)> {
+    let words = log.iter().filter_map(|op| match op {
+        DriverOp::Store(pa, _, value) if pa.0 & !0xfff == ring => {
+            Some(("command", pa.0 % command::BYTES, *value))
+        }
+        DriverOp::Store(pa, _, value) => Some(("store", pa.0, *value)),
+        DriverOp::Write(offset::CQT, ..) => Some(("doorbell", 0, 0)),
+        DriverOp::Write(at, _, value) => Some(("write", u64::from(*at), *value)),
+        DriverOp::Alloc(..) | DriverOp::Free(..) => Some(("memory", 0, 0)),
+        DriverOp::Event(Event::FenceEnd { .. }) => Some(("wait", 0, 0)),
+        _ => None,
+    });
+    words.collect()
+}
 
 /// Everything that a refused call must leave as it is.
 #[derive(Debug, PartialEq)]
@@ -349,12 +390,52 @@ pub fn empty<P: Platform>(iommu: &Iommu<P>) -> Guard<'_, P> {
     owned.expect("claimed").attach(domain).expect("attached")
 }
 
+/// What tests of a domain begin and end with: a [`small`] stage, the driver with [`DEV`] hammering and the bystander, and
+/// the group of [`DEV`] with an empty domain, which `test` gets with the engine.
+///
+/// # Panics
+/// The driver refused, or something was wrong.
+pub fn with_empty_domain(
+    config: &'static Config,
+    seed: u64,
+    test: impl FnOnce(&Stage, &Iommu<Bus>, usize, Guard<'_>),
+) {
+    let stage = small(config, seed);
+    let (iommu, dev) = begin(&stage, driver(DefaultDomainType::Blocked));
+    let owned = stage.call("attach", &[dev], BLOCKED, BLOCKED, || empty(&iommu));
+    test(&stage, &iommu, dev, owned);
+    end(&stage, iommu);
+}
+
+/// Maps a new colour page by page while the engine hammers these pages; on return it has reached it. Answers the IOVAs and
+/// frames too.
+///
+/// # Panics
+/// The driver refused.
+pub fn map_window<P: Platform>(
+    stage: &Stage,
+    owned: &Guard<'_, P>,
+    dev: usize,
+    name: &str,
+) -> (Colour, Vec<(u64, u64)>) {
+    let (colour, frames) = stage.paint(name);
+    let either = [BLOCKED, colour];
+    stage.call("map", &[dev], either, either, || {
+        map_frames(owned.domain(), &frames)
+    });
+    // What was judged before the map may still be answered; from then on every page is there.
+    stage.call("settle", &[dev], either, colour, || run(stage, 100));
+    stage.call("mapped", &[dev], colour, colour, || run(stage, 300));
+    assert!(stage.count(dev, colour) > 0);
+    (colour, frames)
+}
+
 /// Maps memory of the simulation.
 ///
 /// # Errors
 /// The driver's answer.
-pub fn map<P: Platform>(
-    domain: &PagingDomain<'_, P>,
+pub fn map<P: Platform, const N: usize>(
+    domain: &PagingDomain<'_, P, N>,
     iova: u64,
     pa: u64,
     bytes: usize,
@@ -372,6 +453,25 @@ pub fn map_frames<P: Platform>(domain: &PagingDomain<'_, P>, frames: &[(u64, u64
     for (iova, pa) in frames {
         map(domain, *iova, *pa, PAGE, Perm::READ_WRITE).expect("mapped");
     }
+}
+
+/// A domain in which `pages` lead to frames of a new colour.
+///
+/// # Panics
+/// The driver refused.
+pub fn coloured_at<'i, P: Platform>(
+    stage: &Stage,
+    iommu: &'i Iommu<P>,
+    name: &str,
+    pages: &[u64],
+) -> (PagingDomain<'i, P>, Colour) {
+    let (colour, frames) = stage.paint(name);
+    let domain = iommu.paging_domain(DomainConfig::default()).expect("room");
+    for (iova, (_, pa)) in pages.iter().zip(&frames) {
+        stage.with(|_, scene| scene.load.palette.move_to(*iova, *pa));
+        map(&domain, *iova, *pa, PAGE, Perm::READ_WRITE).expect("mapped");
+    }
+    (domain, colour)
 }
 
 /// Unmaps them page by page, strictly.
@@ -400,20 +500,20 @@ unsafe impl DmaBuffer for Buffer {
 }
 
 /// Buffers of a driver.
-pub type Buffers<'i> = Vec<Mapped<'i, Bus, 16, Buffer>>;
+pub type Buffers<'i, P = Bus> = Vec<Mapped<'i, P, 16, Buffer>>;
 
 /// Maps the frames of a new colour where the driver likes, and lets the engine hammer them.
 ///
 /// # Panics
 /// The driver refused.
-pub fn map_buffers<'i>(
+pub fn map_buffers<'i, P: Platform>(
     stage: &Stage,
-    user: &portcullis::KernelUse<'i, Bus>,
+    user: &portcullis::KernelUse<'i, P>,
     dev: usize,
     name: &str,
-) -> (Buffers<'i>, Colour) {
+) -> (Buffers<'i, P>, Colour) {
     let (colour, frames) = stage.paint(name);
-    let mapped: Buffers<'_> = stage.call("map", &[dev], BLOCKED, BLOCKED, || {
+    let mapped: Buffers<'_, P> = stage.call("map", &[dev], BLOCKED, BLOCKED, || {
         let buffers = frames.iter().map(|(_, pa)| Buffer(*pa));
         buffers
             .map(|b| user.map(b, portcullis::Direction::Both).expect("room"))

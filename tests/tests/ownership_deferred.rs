@@ -1,8 +1,10 @@
 //! Deferred flushes and the upgrade to them, under devices that hammer the buffers, on the cycle-accurate hardware
 //! (scenarios T38 to T43).
 
+use std::collections::BTreeSet;
+
 use portcullis::DefaultDomainType::{Dma, DmaFq};
-use portcullis::{Error, Iommu, Pending, Status};
+use portcullis::{Direction, Error, Iommu, Pending, Status};
 use portcullis_regmap::config::TINY;
 use portcullis_sim::own::paint::Colour;
 use portcullis_sim::own::stage::{Bus, Stage};
@@ -69,6 +71,57 @@ fn t_38_40_a_full_queue_flushes_first() {
         take_back(&stage, dev, red, first);
     }
     drop(user);
+    end(&stage, iommu);
+}
+
+/// Given DMA-FQ with a queue of 64; when 1000 buffers are mapped and unmapped one after the other; then no command but one
+/// flush for every 64, and no address is given out again before the flush that followed its unmap.
+#[test]
+fn t_38_thousand_unmaps() {
+    let stage = small(&TINY, 38);
+    let config = portcullis::Config {
+        flush_queue: 64,
+        flush_age_us: u64::MAX,
+        ..driver(DmaFq)
+    };
+    let (iommu, dev) = begin(&stage, config);
+    iommu.add_device(DEV.into()).unwrap();
+    let user = iommu.group(DEV).unwrap().use_default_domain().unwrap();
+    let (buffers, red) = map_buffers(&stage, &user, dev, "red");
+    let mut waiting = Vec::new();
+    let mut taken = BTreeSet::new();
+    let mut flushes = 0;
+    stage.call("all", &[dev], red, red, || {
+        for n in 0..1000 {
+            let buffer = Buffer(0x9000_0000 + n * PAGE as u64);
+            let mapped = user.map(buffer, Direction::Both).expect("room");
+            let iova = mapped.iova().0;
+            assert!(
+                taken.insert(iova),
+                "unmap {n}: {iova:#x} came back too early"
+            );
+            let before = iommu.stats().commands;
+            waiting.push(mapped.unmap_later().expect("queued"));
+            match iommu.stats().commands - before {
+                0 => assert!(taken.len() <= 64, "unmap {n}"),
+                2 => {
+                    flushes += 1;
+                    // The flush came before this one was queued.
+                    let last = waiting.pop().expect("this one");
+                    assert!(waiting.iter().all(Pending::ready) && !last.ready());
+                    taken = BTreeSet::from([iova]);
+                    waiting = vec![last];
+                }
+                other => panic!("unmap {n}: {other} commands"),
+            }
+        }
+    });
+    let words = bus(&stage, "all");
+    assert_eq!(words, FLUSH.repeat(flushes));
+    assert_eq!(flushes, 999 / 64, "one for every 64");
+    drop((waiting, user));
+    stage.call("unmap", &[dev], [red, BLOCKED], BLOCKED, || drop(buffers));
+    stage.give_back(red);
     end(&stage, iommu);
 }
 

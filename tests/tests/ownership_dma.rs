@@ -5,8 +5,8 @@ use portcullis::DefaultDomainType::{Blocked, Dma, DmaFq};
 use portcullis_regmap::config::TINY;
 use portcullis_tests::ownership::*;
 
-/// A driver's buffers are reachable until unmap returns. Mappings made before a claim are blocked while it lasts, and
-/// work again after it.
+/// A driver's buffers are reachable until unmap returns. Mappings made before a claim are blocked while it lasts, whatever
+/// its owner attaches, and work again after a release from S4 or S5.
 #[test]
 fn t_10_buffers_survive_a_claim() {
     let stage = small(&TINY, 10);
@@ -21,6 +21,25 @@ fn t_10_buffers_survive_a_claim() {
     });
     run(&stage, 400);
     stage.call("release", &[dev], [red, BLOCKED], red, || owned.release());
+    run(&stage, 400);
+    let owned = stage.call("claim", &[dev], [red, BLOCKED], BLOCKED, || {
+        group.claim(&owner(1)).unwrap()
+    });
+    // The same addresses lead elsewhere in the owner's domain.
+    let pages: Vec<u64> = buffers.iter().map(|buffer| buffer.iova().0).collect();
+    let (domain, blue) = coloured_at(&stage, &iommu, "blue", &pages);
+    let owned = stage.call("attach", &[dev], [blue, BLOCKED], blue, || {
+        owned.attach(domain).unwrap()
+    });
+    run(&stage, 400);
+    assert!(stage.count(dev, blue) > 0);
+    let any = [blue, BLOCKED, red];
+    stage.call("release attached", &[dev], any, red, || owned.release());
+    assert_eq!(
+        bus(&stage, "release attached"),
+        [block(), publish()].concat()
+    );
+    stage.give_back(blue);
     run(&stage, 400);
     stage.call("unmap", &[dev], [red, BLOCKED], BLOCKED, || {
         for buffer in buffers {

@@ -1,5 +1,5 @@
 //! Fault records, interrupts and a fence that cannot write, while devices hammer, on the cycle-accurate hardware
-//! (scenarios T29, T52, T57, T58).
+//! (scenarios T29, T52, T54, T55, T57, T58).
 
 use std::cell::{Cell, RefCell};
 
@@ -10,11 +10,12 @@ use portcullis_regmap::command::{self, Command, Op as Decoded};
 use portcullis_regmap::config::{LINUX, TINY};
 use portcullis_regmap::fault;
 use portcullis_regmap::regs::{Cqcsr, QueueBase, offset};
-use portcullis_sim::core::MemStatus;
+use portcullis_sim::core::{Access, MemStatus};
 use portcullis_sim::memory::FaultOn;
 use portcullis_sim::own::load::Habits;
 use portcullis_sim::own::stage::{Setting, Stage};
 use portcullis_tests::ownership::*;
+use portcullis_tests::request;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
@@ -162,6 +163,133 @@ fn t_52_fence_that_cannot_write() {
     assert_eq!(at_target, 0, "nothing was written");
     owned.release();
     end(&stage, iommu);
+}
+
+/// Given a fault queue of 8, which holds 7; when 7 accesses are refused, and an 8th; then draining gives the 7 in order and
+/// says that some were lost, once; and what is refused after that is reported again.
+#[test]
+fn t_54_overflow() {
+    for (config, seed) in [(&TINY, 54), (&LINUX, 55)] {
+        let stage = stage(setting(config, seed));
+        let settings = Config {
+            fault_queue: 8,
+            ..driver(Blocked)
+        };
+        let (iommu, dev) = begin(&stage, settings);
+        stage.with(|_, scene| scene.load.engine_mut(dev).running = false);
+        iommu.add_device(DEV.into()).unwrap();
+        run(&stage, 200);
+        // What came before, and what was lost of it.
+        while iommu.faults().drain(100, |_| ()).unwrap().records > 0 {}
+        let losses = iommu.stats().fault_losses;
+        let refuse = |numbers: std::ops::Range<u64>| {
+            for n in numbers {
+                let asked = request(DEV.0, Access::Read, 0x1000 * n);
+                assert!(stage.ask(asked).expect("no hang").response.fault);
+            }
+            run(&stage, 100);
+        };
+        let drain = || {
+            let mut numbers = Vec::new();
+            let drained = iommu.faults().drain(100, |record| {
+                assert_eq!(record.device(), DEV);
+                numbers.push(record.record.dw[2] / 0x1000);
+            });
+            (numbers, drained.unwrap().lost)
+        };
+        for round in 0..3 {
+            let from = 1 + 20 * round;
+            refuse(from..from + 7);
+            if round == 1 {
+                // Full, but nothing is lost yet.
+                assert_eq!(drain(), ((from..from + 7).collect(), false));
+                refuse(from..from + 7);
+            }
+            refuse(from + 7..from + 8);
+            assert_eq!(drain(), ((from..from + 7).collect(), true), "round {round}");
+            assert_eq!(iommu.stats().fault_losses, losses + 1 + round);
+            assert_eq!(drain(), (vec![], false), "said once");
+            refuse(from + 8..from + 11);
+            assert_eq!(
+                drain(),
+                ((from + 8..from + 11).collect(), false),
+                "reported again"
+            );
+        }
+        assert_eq!(iommu.health(), Health::Good);
+        end(&stage, iommu);
+    }
+}
+
+/// Given a device whose every access is refused, at full speed; when records are drained with a budget of 16 while more
+/// come; then each call ends after at most 16 records and a bounded number of accesses of the driver, and in the end every
+/// refused access was delivered once, in the order in which they were answered.
+#[test]
+fn t_55_budget_in_a_burst() {
+    const BUDGET: usize = 16;
+    for (config, seed) in [(&TINY, 55), (&LINUX, 56)] {
+        let stage = small(config, seed);
+        let accesses = Cell::new(0);
+        let tell = |op| {
+            if matches!(op, Op::Read(..) | Op::Write(..) | Op::Load(..)) {
+                accesses.set(accesses.get() + 1);
+            }
+        };
+        let (iommu, dev) = begin_on(&stage, Trace::new(stage.platform(), tell), driver(Blocked));
+        let running = |on| stage.with(|_, scene| scene.load.engine_mut(dev).running = on);
+        running(false);
+        iommu.add_device(DEV.into()).unwrap();
+        run(&stage, 400);
+        while iommu.faults().drain(1000, |_| ()).unwrap().records > 0 {}
+        let first = stage.with(|_, scene| scene.load.touches().len());
+        let mut delivered = Vec::new();
+        let (mut full, mut left) = (0, 0);
+        let mut drain = |delivered: &mut Vec<u64>| {
+            let (before, count) = (accesses.get(), delivered.len());
+            let drained = iommu.faults().drain(BUDGET, |record| {
+                assert_eq!(record.device(), DEV);
+                delivered.push(record.record.dw[2]);
+            });
+            let drained = drained.unwrap();
+            assert_eq!(delivered.len() - count, drained.records);
+            assert!(drained.records <= BUDGET && !drained.lost, "{drained:?}");
+            // Four doublewords for each record; a few registers for each look at the queue.
+            let took = accesses.get() - before;
+            assert!(took <= 8 * BUDGET + 16, "{took} accesses");
+            full += usize::from(drained.records == BUDGET);
+            left += usize::from(drained.more);
+            drained.records
+        };
+        running(true);
+        for _ in 0..rounds(12) {
+            run(&stage, 500);
+            // What is left stays for the next call; the queue has room for it.
+            drain(&mut delivered);
+            drain(&mut delivered);
+        }
+        running(false);
+        run(&stage, 300);
+        while drain(&mut delivered) > 0 {}
+        assert!(
+            full > 3 && left > 3,
+            "a burst: {full} calls used up their budget, {left} left records"
+        );
+        let refused: Vec<u64> = stage.with(|_, scene| {
+            let touches = scene.load.touches()[first..].iter();
+            let mut refused: Vec<_> = touches.filter(|touch| touch.engine == dev).collect();
+            refused.sort_by_key(|touch| touch.answered);
+            assert!(refused.iter().all(|touch| touch.colour == BLOCKED));
+            refused.iter().map(|touch| touch.iova).collect()
+        });
+        println!(
+            "{}: {} records, {full} calls with the whole budget",
+            config.name,
+            delivered.len()
+        );
+        assert_eq!(delivered.len(), refused.len());
+        assert_eq!(delivered, refused, "in order");
+        end(&stage, iommu);
+    }
 }
 
 /// Given records of devices that nobody knows, and records that hold anything at all, reserved causes included (as if

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use portcullis::DefaultDomainType::{Blocked, Identity};
+use portcullis::DefaultDomainType::{Blocked, Dma, Identity};
 use portcullis::{DeviceId, DeviceInfo, Error, Status};
 use portcullis_regmap::config::{LINUX, TINY};
 use portcullis_tests::ownership::*;
@@ -32,6 +32,7 @@ fn t_04_claims_by_device() {
         iommu.claim_device(DEV, &owner(1)).unwrap()
     });
     let last = iommu.claim_device(SECOND, &owner(1)).unwrap();
+    assert_eq!(iommu.group(group).unwrap().users(), 2);
     assert_eq!(
         iommu.claim_device(SECOND, &owner(3)).err(),
         Some(Error::NotPermitted)
@@ -40,10 +41,12 @@ fn t_04_claims_by_device() {
     stage.call("release first", &both, BLOCKED, BLOCKED, || {
         first.release_device()
     });
+    assert_eq!(iommu.group(group).unwrap().users(), 1);
     run(&stage, 300);
     stage.call("release last", &both, any, identity, || {
         last.release_device()
     });
+    assert_eq!(iommu.group(group).unwrap().status(), Status::Idle);
     run(&stage, 300);
     for (device, engine) in [(DEV, dev), (SECOND, second)] {
         stage.call("remove", &[engine], any, BLOCKED, || {
@@ -56,7 +59,7 @@ fn t_04_claims_by_device() {
 /// A device that has hammered since power-on joins a group: blocked before, then what the group reaches. One of two is
 /// taken away again: it is blocked, the other does not notice.
 #[test]
-fn t_59_60_61_62_joining_and_leaving() {
+fn t_59_60_61_joining_and_leaving() {
     let stage = stage(setting(&TINY, 59));
     let (iommu, dev) = begin(&stage, driver(Blocked));
     let second = stage.engine(SECOND.0, BLOCKED);
@@ -111,9 +114,70 @@ fn t_59_60_61_62_joining_and_leaving() {
     let (owned, red) = owned.detach();
     stage.give_back(is_red);
     drop((owned, red));
-    // T62: nothing of the group is left.
     assert_eq!(iommu.group(group).err(), Some(Error::NoDevice));
     end(&stage, iommu);
+}
+
+/// Given an idle group (S1) of one or two devices, with buffers mapped in its default domain or none; when the last device
+/// is removed; then it is blocked before the call returns, the group is gone (S0), its default domain is freed, and the
+/// driver holds as many pages as before the device came. A buffer that was still mapped comes back afterwards.
+#[test]
+fn t_62_last_device_takes_the_group_along() {
+    for (config, seed) in [(&TINY, 62), (&LINUX, 63)] {
+        let stage = small(config, seed);
+        let (iommu, dev) = begin(&stage, driver(Dma));
+        let second = stage.engine(SECOND.0, BLOCKED);
+        // Directory pages stay; the first device brings them.
+        iommu.add_device(SECOND.into()).unwrap();
+        iommu.remove_device(SECOND).unwrap();
+        let before = held(&stage);
+        for round in 0..rounds(4) {
+            let group = stage.call("add", &[dev], BLOCKED, BLOCKED, || {
+                iommu.add_device(DEV.into()).unwrap()
+            });
+            assert!(held(&stage) > before, "a default domain");
+            let user = iommu.group(group).unwrap().use_default_domain().unwrap();
+            let (buffers, red) = map_buffers(&stage, &user, dev, &format!("red {round}"));
+            user.unuse();
+            let either = [red, BLOCKED];
+            if round % 2 == 1 {
+                stage.call("join", &[second], BLOCKED, BLOCKED, || {
+                    assert_eq!(iommu.add_device(joining(SECOND, group)), Ok(group));
+                });
+                stage.call("remove one of two", &[second], BLOCKED, BLOCKED, || {
+                    iommu.remove_device(SECOND).unwrap()
+                });
+                stage.call("the other goes on", &[dev], red, red, || run(&stage, 200));
+            }
+            let kept = if round % 4 < 2 {
+                stage.call("unmap", &[dev], either, BLOCKED, || drop(buffers));
+                stage.give_back(red);
+                None
+            } else {
+                Some(buffers)
+            };
+            let handle = iommu.group(group).unwrap();
+            assert_eq!((handle.status(), handle.users()), (Status::Idle, 0));
+            let during = if kept.is_some() { either } else { [BLOCKED; 2] };
+            stage.call("remove", &[dev], during, BLOCKED, || {
+                iommu.remove_device(DEV).unwrap()
+            });
+            assert_eq!(bus(&stage, "remove"), block());
+            assert_eq!(handle.status(), Status::Empty);
+            assert_eq!(iommu.group(group).err(), Some(Error::NoDevice));
+            assert_eq!(iommu.group(DEV).err(), Some(Error::NoDevice));
+            assert_eq!(held(&stage), before, "round {round}");
+            if let Some(buffers) = kept {
+                buffers.into_iter().for_each(|buffer| {
+                    buffer.unmap().expect("the buffer");
+                });
+                stage.give_back(red);
+                assert_eq!(held(&stage), before);
+            }
+            run(&stage, 300);
+        }
+        end(&stage, iommu);
+    }
 }
 
 /// A device id that the directory in use does not cover reaches nothing, nor does one that nobody added, nor does a

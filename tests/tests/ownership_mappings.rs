@@ -40,33 +40,30 @@ fn large_page(stage: &Stage, engine: usize, name: &str) -> (Colour, u64, Vec<u64
 #[test]
 fn t_33_superpage_whole_or_not_at_all() {
     for (config, seed) in [(&TINY, 33), (&LINUX, 34)] {
-        let stage = small(config, seed);
-        let (iommu, dev) = begin(&stage, driver(Blocked));
-        let owned = stage.call("attach", &[dev], BLOCKED, BLOCKED, || empty(&iommu));
-        for round in 0..2 {
-            let (red, base, pages) = large_page(&stage, dev, &format!("red {round}"));
-            stage.call("map", &[dev], [BLOCKED, red], [BLOCKED, red], || {
-                map(owned.domain(), LARGE, base, MIB2, Perm::READ_WRITE).unwrap()
-            });
-            stage.call("mapped", &[dev], [BLOCKED, red], red, || run(&stage, 400));
-            // Pages that are hammered, that are not, and a range that holds all but the last page.
-            for (iova, bytes) in [
-                (pages[0], PAGE),
-                (LARGE + 0x10_0000, 8 * PAGE),
-                (LARGE, MIB2 - PAGE),
-            ] {
-                nothing_changes(&stage, &iommu, "unmap a part", &[dev], red, || {
-                    assert_eq!(owned.domain().unmap(Iova(iova), bytes), Ok(0));
+        with_empty_domain(config, seed, |stage, iommu, dev, owned| {
+            for round in 0..2 {
+                let (red, base, pages) = large_page(stage, dev, &format!("red {round}"));
+                stage.call("map", &[dev], [BLOCKED, red], [BLOCKED, red], || {
+                    map(owned.domain(), LARGE, base, MIB2, Perm::READ_WRITE).unwrap()
                 });
+                stage.call("mapped", &[dev], [BLOCKED, red], red, || run(stage, 400));
+                // Pages that are hammered, that are not, and a range that holds all but the last page.
+                for (iova, bytes) in [
+                    (pages[0], PAGE),
+                    (LARGE + 0x10_0000, 8 * PAGE),
+                    (LARGE, MIB2 - PAGE),
+                ] {
+                    nothing_changes(stage, iommu, "unmap a part", &[dev], red, || {
+                        assert_eq!(owned.domain().unmap(Iova(iova), bytes), Ok(0));
+                    });
+                }
+                stage.call("unmap", &[dev], [red, BLOCKED], BLOCKED, || {
+                    assert_eq!(owned.domain().unmap(Iova(LARGE), MIB2), Ok(MIB2));
+                });
+                stage.give_back(red);
+                run(stage, 400);
             }
-            stage.call("unmap", &[dev], [red, BLOCKED], BLOCKED, || {
-                assert_eq!(owned.domain().unmap(Iova(LARGE), MIB2), Ok(MIB2));
-            });
-            stage.give_back(red);
-            run(&stage, 400);
-        }
-        drop(owned);
-        end(&stage, iommu);
+        });
     }
 }
 
@@ -74,181 +71,159 @@ fn t_33_superpage_whole_or_not_at_all() {
 /// EADDRINUSE before the first store, and the old mapping is not disturbed for a cycle.
 #[test]
 fn t_34_map_over_something() {
-    let stage = small(&TINY, 34);
-    let (iommu, dev) = begin(&stage, driver(Blocked));
-    let second = stage.engine(DEV.0, BLOCKED);
-    let both = [dev, second];
-    let owned = stage.call("attach", &both, BLOCKED, BLOCKED, || empty(&iommu));
-    let (red, base, _) = large_page(&stage, second, "red");
-    let (blue, frames) = stage.paint("blue");
-    stage.call("map", &[second], [BLOCKED, red], [BLOCKED, red], || {
-        map(owned.domain(), LARGE, base, MIB2, Perm::READ_WRITE).unwrap()
-    });
-    stage.call("map", &[dev], [BLOCKED, blue], [BLOCKED, blue], || {
-        map_frames(owned.domain(), &frames)
-    });
-    run(&stage, 400);
-    let (other, elsewhere) = stage.paint("green");
-    let pa = elsewhere[2].1;
-    for (iova, bytes) in [
-        (frames[0].0, PAGE),
-        (frames[1].0 - PAGE as u64, 3 * PAGE),
-        (LARGE, PAGE),
-        (LARGE, MIB2),
-        (LARGE - PAGE as u64, 2 * PAGE),
-        (LARGE + (MIB2 - PAGE) as u64, 2 * PAGE),
-        (0, 4 * GIB),
-    ] {
-        nothing_changes(&stage, &iommu, "map over", &both, [red, blue], || {
-            let refused = map(owned.domain(), iova, pa & !0xfff, bytes, Perm::READ);
-            assert_eq!(refused, Err(Error::AddressInUse), "{iova:#x} {bytes:#x}");
+    with_empty_domain(&TINY, 34, |stage, iommu, dev, owned| {
+        let second = stage.engine(DEV.0, BLOCKED);
+        let both = [dev, second];
+        let (red, base, _) = large_page(stage, second, "red");
+        stage.call("map", &[second], [BLOCKED, red], [BLOCKED, red], || {
+            map(owned.domain(), LARGE, base, MIB2, Perm::READ_WRITE).unwrap()
         });
-    }
-    assert_eq!(stage.count(second, other) + stage.count(dev, other), 0);
-    stage.call("drop", &both, [red, blue, BLOCKED], BLOCKED, || drop(owned));
-    stage.give_back(red);
-    stage.give_back(blue);
-    run(&stage, 400);
-    end(&stage, iommu);
+        let (blue, frames) = map_window(stage, &owned, dev, "blue");
+        let (other, elsewhere) = stage.paint("green");
+        let pa = elsewhere[2].1;
+        for (iova, bytes) in [
+            (frames[0].0, PAGE),
+            (frames[1].0 - PAGE as u64, 3 * PAGE),
+            (LARGE, PAGE),
+            (LARGE, MIB2),
+            (LARGE - PAGE as u64, 2 * PAGE),
+            (LARGE + (MIB2 - PAGE) as u64, 2 * PAGE),
+            (0, 4 * GIB),
+        ] {
+            nothing_changes(stage, iommu, "map over", &both, [red, blue], || {
+                let refused = map(owned.domain(), iova, pa & !0xfff, bytes, Perm::READ);
+                assert_eq!(refused, Err(Error::AddressInUse), "{iova:#x} {bytes:#x}");
+            });
+        }
+        assert_eq!(stage.count(second, other) + stage.count(dev, other), 0);
+        stage.call("drop", &both, [red, blue, BLOCKED], BLOCKED, || drop(owned));
+        stage.give_back(red);
+        stage.give_back(blue);
+        run(stage, 400);
+    });
 }
 
 /// Given a domain in use; when a range wraps, leaves the aperture, is misaligned, empty or without permission; then
 /// EOVERFLOW, ERANGE and EINVAL, and nothing changes.
 #[test]
 fn t_35_bad_ranges() {
-    let stage = small(&TINY, 35);
-    let (iommu, dev) = begin(&stage, driver(Blocked));
-    let owned = stage.call("attach", &[dev], BLOCKED, BLOCKED, || empty(&iommu));
-    let (red, frames) = stage.paint("red");
-    stage.call("map", &[dev], [BLOCKED, red], [BLOCKED, red], || {
-        map_frames(owned.domain(), &frames)
+    with_empty_domain(&TINY, 35, |stage, iommu, dev, owned| {
+        let (red, frames) = map_window(stage, &owned, dev, "red");
+        let end_of_domain = Mode::Sv39.aperture_end();
+        let last = u64::MAX - 0xfff;
+        let cases = [
+            (last, 0, 2 * PAGE, Perm::READ, Error::Overflow),
+            (0, last, 2 * PAGE, Perm::READ, Error::Overflow),
+            (end_of_domain, 0, PAGE, Perm::READ, Error::OutOfRange),
+            (
+                end_of_domain - 0x1000,
+                0,
+                2 * PAGE,
+                Perm::READ,
+                Error::OutOfRange,
+            ),
+            (0, 1 << 56, PAGE, Perm::READ, Error::OutOfRange),
+            (0x123, 0x1000, PAGE, Perm::READ, Error::Invalid),
+            (0x1000, 0x123, PAGE, Perm::READ, Error::Invalid),
+            (0x1000, 0x1000, 0x123, Perm::READ, Error::Invalid),
+            (0x1000, 0x1000, 0, Perm::READ, Error::Invalid),
+            (0x1000, 0x1000, PAGE, Perm::NONE, Error::Invalid),
+        ];
+        nothing_changes(stage, iommu, "maps", &[dev], red, || {
+            for (iova, pa, bytes, perm, error) in cases {
+                let refused = map(owned.domain(), iova, pa, bytes, perm);
+                assert_eq!(refused, Err(error), "{iova:#x} {pa:#x} {bytes:#x}");
+            }
+        });
+        nothing_changes(stage, iommu, "unmaps", &[dev], red, || {
+            let unmap = |iova, bytes| owned.domain().unmap(Iova(iova), bytes);
+            assert_eq!(unmap(last, 2 * PAGE), Err(Error::Overflow));
+            assert_eq!(unmap(end_of_domain, PAGE), Err(Error::OutOfRange));
+            assert_eq!(unmap(1, PAGE), Err(Error::Invalid));
+            assert_eq!(unmap(frames[0].0, 0), Err(Error::Invalid));
+        });
+        stage.call("drop", &[dev], [red, BLOCKED], BLOCKED, || drop(owned));
     });
-    run(&stage, 400);
-    let end_of_domain = Mode::Sv39.aperture_end();
-    let last = u64::MAX - 0xfff;
-    let cases = [
-        (last, 0, 2 * PAGE, Perm::READ, Error::Overflow),
-        (0, last, 2 * PAGE, Perm::READ, Error::Overflow),
-        (end_of_domain, 0, PAGE, Perm::READ, Error::OutOfRange),
-        (
-            end_of_domain - 0x1000,
-            0,
-            2 * PAGE,
-            Perm::READ,
-            Error::OutOfRange,
-        ),
-        (0, 1 << 56, PAGE, Perm::READ, Error::OutOfRange),
-        (0x123, 0x1000, PAGE, Perm::READ, Error::Invalid),
-        (0x1000, 0x123, PAGE, Perm::READ, Error::Invalid),
-        (0x1000, 0x1000, 0x123, Perm::READ, Error::Invalid),
-        (0x1000, 0x1000, 0, Perm::READ, Error::Invalid),
-        (0x1000, 0x1000, PAGE, Perm::NONE, Error::Invalid),
-    ];
-    nothing_changes(&stage, &iommu, "maps", &[dev], red, || {
-        for (iova, pa, bytes, perm, error) in cases {
-            let refused = map(owned.domain(), iova, pa, bytes, perm);
-            assert_eq!(refused, Err(error), "{iova:#x} {pa:#x} {bytes:#x}");
-        }
-    });
-    nothing_changes(&stage, &iommu, "unmaps", &[dev], red, || {
-        let unmap = |iova, bytes| owned.domain().unmap(Iova(iova), bytes);
-        assert_eq!(unmap(last, 2 * PAGE), Err(Error::Overflow));
-        assert_eq!(unmap(end_of_domain, PAGE), Err(Error::OutOfRange));
-        assert_eq!(unmap(1, PAGE), Err(Error::Invalid));
-        assert_eq!(unmap(frames[0].0, 0), Err(Error::Invalid));
-    });
-    stage.call("drop", &[dev], [red, BLOCKED], BLOCKED, || drop(owned));
-    end(&stage, iommu);
 }
 
 /// Given 1000 pages to map and a platform that runs out of memory for tables on the way; then ENOMEM, no page of them is
 /// reached, the frames are back, and what was mapped before works; with one page more to spare, all are there.
 #[test]
 fn t_37_out_of_memory_on_the_way() {
-    let stage = small(&TINY, 37);
-    let (iommu, dev) = begin(&stage, driver(Blocked));
-    let owned = stage.call("attach", &[dev], BLOCKED, BLOCKED, || empty(&iommu));
-    let (red, frames) = stage.paint("red");
-    stage.call("map", &[dev], [BLOCKED, red], [BLOCKED, red], || {
-        map_frames(owned.domain(), &frames)
-    });
-    stage.call("mapped", &[dev], [BLOCKED, red], red, || run(&stage, 400));
-    let second = stage.engine(DEV.0, BLOCKED);
-    let both = [dev, second];
-    // Across a border of 1 GiB, and not aligned alike: two upper tables and three of pages. The second engine goes there.
-    let (iova, bytes) = (0x7fef_f000u64, 1000 * PAGE);
-    let (green, elsewhere) = stage.paint("green");
-    let first = elsewhere.iter().map(|(_, pa)| *pa).min().expect("frames");
-    let pages: Vec<u64> = elsewhere
-        .iter()
-        .map(|(_, pa)| iova + (pa - first))
-        .collect();
-    stage.with(|_, scene| {
-        for (iova, (_, pa)) in pages.iter().zip(&elsewhere) {
-            scene.load.palette.move_to(*iova, *pa);
-        }
-        scene.load.engine_mut(second).pages.clone_from(&pages);
-    });
-    run(&stage, 200);
-    let domain = owned.domain();
-    let held = || stage.with(|_, scene| scene.monitor.footprint().pages);
-    let before = held();
-    for spare in 0..5 {
-        stage.spare_pages(Some(spare));
-        stage.call("map", &[second], BLOCKED, BLOCKED, || {
-            run(&stage, 100);
-            let refused = map(domain, iova, first, bytes, Perm::READ_WRITE);
-            assert_eq!(refused, Err(Error::NoMemory), "{spare} pages to spare");
-            run(&stage, 100);
+    with_empty_domain(&TINY, 37, |stage, iommu, dev, owned| {
+        let (red, _) = map_window(stage, &owned, dev, "red");
+        let second = stage.engine(DEV.0, BLOCKED);
+        let both = [dev, second];
+        // Across a border of 1 GiB, and not aligned alike: two upper tables and three of pages. The second engine goes there.
+        let (iova, bytes) = (0x7fef_f000u64, 1000 * PAGE);
+        let (green, elsewhere) = stage.paint("green");
+        let first = elsewhere.iter().map(|(_, pa)| *pa).min().expect("frames");
+        let pages: Vec<u64> = elsewhere
+            .iter()
+            .map(|(_, pa)| iova + (pa - first))
+            .collect();
+        stage.with(|_, scene| {
+            for (iova, (_, pa)) in pages.iter().zip(&elsewhere) {
+                scene.load.palette.move_to(*iova, *pa);
+            }
+            scene.load.engine_mut(second).pages.clone_from(&pages);
         });
-        assert_eq!(held(), before, "frames back");
-        let mapped = (0..1000).filter(|n| domain.translate(Iova(iova + n * 0x1000)).is_some());
-        assert_eq!(mapped.count(), 0);
-    }
-    stage.spare_pages(Some(5));
-    stage.call(
-        "map all",
-        &[second],
-        [BLOCKED, green],
-        [BLOCKED, green],
-        || map(domain, iova, first, bytes, Perm::READ_WRITE).unwrap(),
-    );
-    stage.call("mapped", &[second], [BLOCKED, green], green, || {
-        run(&stage, 400)
+        run(stage, 200);
+        let domain = owned.domain();
+        let before = held(stage);
+        for spare in 0..5 {
+            stage.spare_pages(Some(spare));
+            stage.call("map", &[second], BLOCKED, BLOCKED, || {
+                run(stage, 100);
+                let refused = map(domain, iova, first, bytes, Perm::READ_WRITE);
+                assert_eq!(refused, Err(Error::NoMemory), "{spare} pages to spare");
+                run(stage, 100);
+            });
+            assert_eq!(held(stage), before, "frames back");
+            let mapped = (0..1000).filter(|n| domain.translate(Iova(iova + n * 0x1000)).is_some());
+            assert_eq!(mapped.count(), 0);
+        }
+        stage.spare_pages(Some(5));
+        stage.call(
+            "map all",
+            &[second],
+            [BLOCKED, green],
+            [BLOCKED, green],
+            || map(domain, iova, first, bytes, Perm::READ_WRITE).unwrap(),
+        );
+        stage.call("mapped", &[second], [BLOCKED, green], green, || {
+            run(stage, 400)
+        });
+        assert!(stage.count(second, green) > 0);
+        assert_eq!((held(stage), iommu.health()), (before + 5, Health::Good));
+        stage.call("drop", &both, [red, green, BLOCKED], BLOCKED, || {
+            drop(owned)
+        });
     });
-    assert!(stage.count(second, green) > 0);
-    assert_eq!((held(), iommu.health()), (before + 5, Health::Good));
-    stage.call("drop", &both, [red, green, BLOCKED], BLOCKED, || {
-        drop(owned)
-    });
-    end(&stage, iommu);
 }
 
 /// Given every page that the driver holds: directory, queues, tables; when it is mapped, alone or with its neighbours;
 /// then EINVAL, and a device that hammers the IOVA reaches nothing, least of all the IOMMU's own memory.
 #[test]
 fn t_45_frames_of_the_iommu() {
-    let stage = small(&TINY, 45);
-    let (iommu, dev) = begin(&stage, driver(Blocked));
-    let owned = stage.call("attach", &[dev], BLOCKED, BLOCKED, || empty(&iommu));
-    let own: Vec<u64> = stage.with(|_, scene| scene.monitor.pages_taken().collect());
-    assert!(own.len() > 8, "{own:?}");
-    let iova = 0x3000_0000;
-    stage.with(|_, scene| scene.load.engine_mut(dev).pages = vec![iova, iova + PAGE as u64]);
-    nothing_changes(&stage, &iommu, "map", &[dev], BLOCKED, || {
-        for page in &own {
-            let pa = page * PAGE as u64;
-            for (pa, bytes) in [(pa, PAGE), (pa - PAGE as u64, 2 * PAGE)] {
-                let refused = map(owned.domain(), iova, pa, bytes, Perm::READ_WRITE);
-                assert_eq!(refused, Err(Error::Invalid), "{pa:#x}");
+    with_empty_domain(&TINY, 45, |stage, iommu, dev, owned| {
+        let own: Vec<u64> = stage.with(|_, scene| scene.monitor.pages_taken().collect());
+        assert!(own.len() > 8, "{own:?}");
+        let iova = 0x3000_0000;
+        stage.with(|_, scene| scene.load.engine_mut(dev).pages = vec![iova, iova + PAGE as u64]);
+        nothing_changes(stage, iommu, "map", &[dev], BLOCKED, || {
+            for page in &own {
+                let pa = page * PAGE as u64;
+                for (pa, bytes) in [(pa, PAGE), (pa - PAGE as u64, 2 * PAGE)] {
+                    let refused = map(owned.domain(), iova, pa, bytes, Perm::READ_WRITE);
+                    assert_eq!(refused, Err(Error::Invalid), "{pa:#x}");
+                }
             }
-        }
-        let around = (own[0] * PAGE as u64) & !(GIB as u64 - 1);
-        let refused = map(owned.domain(), LARGE, around, GIB, Perm::READ);
-        assert_eq!(refused, Err(Error::Invalid));
+            let around = (own[0] * PAGE as u64) & !(GIB as u64 - 1);
+            let refused = map(owned.domain(), LARGE, around, GIB, Perm::READ);
+            assert_eq!(refused, Err(Error::Invalid));
+        });
     });
-    drop(owned);
-    end(&stage, iommu);
 }
 
 /// Every entry of the tables below a root, with its level.

@@ -1,4 +1,4 @@
-//! The hardware fails while devices hammer, on the cycle-accurate hardware (scenarios T48 to T51, T54 to T56): old,
+//! The hardware fails while devices hammer, on the cycle-accurate hardware (scenarios T48 to T51, T56): old,
 //! new or blocked holds all the same.
 
 use portcullis::DefaultDomainType::Blocked;
@@ -58,7 +58,10 @@ fn t_48_slow_hardware() {
 #[test]
 fn t_51_one_fetch_fault() {
     for call in ["attach", "detach"] {
-        let stage = stage(setting(&TINY, 51));
+        let stage = stage(Setting {
+            keep: true,
+            ..setting(&TINY, 51)
+        });
         let (iommu, dev) = begin(&stage, impatient());
         iommu.add_device(DEV.into()).unwrap();
         let owned = iommu.group(DEV).unwrap().claim(&owner(1)).unwrap();
@@ -96,6 +99,9 @@ fn t_51_one_fetch_fault() {
             (Health::Degraded, 1),
             "{call}"
         );
+        let words = bus(&stage, call);
+        let blanket = words.windows(4).any(|four| four == BLANKET);
+        assert!(blanket, "{call}: {words:?}");
         drop((owned, red));
         end(&stage, iommu);
     }
@@ -189,38 +195,6 @@ fn t_50_stuck_hardware() {
         freed,
         "nothing is freed"
     );
-}
-
-/// More faults than the queue holds: records are lost and counted, the rest is delivered in calls of bounded length,
-/// and reporting goes on.
-#[test]
-fn t_54_55_burst_of_faults() {
-    let stage = stage(setting(&TINY, 54));
-    let config = Config {
-        fault_queue: 8,
-        ..driver(Blocked)
-    };
-    let (iommu, dev) = begin(&stage, config);
-    iommu.add_device(DEV.into()).unwrap();
-    // What the bystander left.
-    iommu.faults().drain(100, |_| ()).unwrap();
-    for _ in 0..3 {
-        stage.run(3000).expect("no hang");
-        let mut records = 0;
-        stage.call("drain", &[dev], BLOCKED, BLOCKED, || {
-            let mut all = Vec::new();
-            let drained = iommu
-                .faults()
-                .drain(16, |record| all.push(*record))
-                .unwrap();
-            assert!(all.len() <= 16 && drained.records <= 16);
-            assert!(all.iter().all(|record| record.device() == DEV), "{all:?}");
-            records += all.len();
-        });
-        assert!(records >= 7, "{records} records");
-    }
-    assert!(iommu.stats().fault_losses > 0);
-    end(&stage, iommu);
 }
 
 /// A blocked device that faults all the time is quieted: still blocked, no records any more, and it can be attached

@@ -57,6 +57,14 @@ fn seen_on_the_bus() {
     }
 }
 
+/// A command that the hardware lacks stops the queue; it is seen before the driver has noticed.
+#[test]
+fn seen_in_the_queue() {
+    let wrong = show(Some(SecondStage), 1).wrong;
+    println!("SecondStage: {wrong:?}");
+    assert!(wrong.is_some_and(|wrong| wrong.contains("a command that this hardware lacks")));
+}
+
 /// The rule for refused calls can fail: a claim of what is blocked already touches no hardware, but the state.
 #[test]
 #[should_panic(expected = "claim that is not refused")]

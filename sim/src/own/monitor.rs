@@ -7,6 +7,7 @@
 //! * while V=0, other doublewords change only after the SYNC that followed the clearing of V;
 //! * V becomes 1 only after a SYNC that followed the last other change;
 //! * a call returns only after the SYNC of everything it changed, stores that set V aside;
+//! * commands are those that the hardware has, so none of a second stage where there is none;
 //! * before a fence with PR or PW is passed the core asks for visibility, and is answered;
 //! * the core reads no memory that the driver has given back.
 
@@ -21,6 +22,9 @@ use portcullis_regmap::regs::{Ddtp, QueueBase, iommu_mode, offset};
 use super::paint::PAGE;
 use crate::core::{Inputs, Outputs, Purpose};
 use crate::memory::Memory;
+
+/// Device ids have at most so many.
+const DEVICE_ID_BITS: u32 = 24;
 
 /// How far the SYNC of a context has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -367,6 +371,17 @@ impl Monitor {
         };
         let op = command.decode().ok();
         self.note(cycle, BusEvent::Command(op));
+        let caps = self.config.capabilities();
+        let second_stage = caps.sv32x4() || caps.sv39x4() || caps.sv48x4() || caps.sv57x4();
+        let has = |op: Decoded| {
+            let gvma = matches!(op, Decoded::Iotinval { gvma: true, .. });
+            // Interrupts by wire may be chosen, and are not this rule's business.
+            op.supported(caps, true, DEVICE_ID_BITS) && (second_stage || !gvma)
+        };
+        if !op.is_some_and(has) {
+            let what = format!("a command that this hardware lacks: {:#x}", command.dw0);
+            self.found.push((cycle, what));
+        }
         let mut closes = false;
         for context in &mut self.contexts {
             let before = context.stage;

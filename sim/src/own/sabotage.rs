@@ -29,6 +29,8 @@ pub enum Sabotage {
     EarlyValid,
     /// A context in use goes to its new table by way of 0, which means identity.
     TornSwap,
+    /// IOTINVAL.VMA is IOTINVAL.GVMA, which needs a second stage.
+    SecondStage,
 }
 
 /// The platform.
@@ -78,6 +80,9 @@ impl<P: DmaMemory> Saboteur<P> {
             (Some(Sabotage::NoVisibility), Ok(Op::Iofence { .. })) => nothing,
             (Some(Sabotage::NoInvalDdt), Ok(Op::InvalDdt { .. })) => nothing,
             (Some(Sabotage::NoIotinval), Ok(Op::Iotinval { .. })) => nothing,
+            (Some(Sabotage::SecondStage), Ok(Op::Iotinval { .. })) => {
+                Command::iotinval_gvma(None).dw0
+            }
             // A command that finds nothing, so that the number of commands stays the same.
             (Some(Sabotage::NoMiddleFence), Ok(Op::Iofence { pr: false, .. })) => {
                 Command::iotinval_vma_pscid(0).dw0
