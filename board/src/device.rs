@@ -60,6 +60,15 @@ pub fn device(name: &str) -> Result<&'static Device, String> {
 }
 
 impl Family {
+    /// What Yosys calls it.
+    #[must_use]
+    pub fn architecture(self) -> &'static str {
+        match self {
+            Family::Ice40 => "ice40",
+            Family::Ecp5 => "ecp5",
+        }
+    }
+
     /// The pass of Yosys that maps to it.
     #[must_use]
     pub fn synthesis(self) -> &'static str {

@@ -1,7 +1,7 @@
 //! Verilog of the named configurations.
 
 use crate::bus::{LinuxAxi, TinyAxi};
-use crate::emit::{Header, emit_with_header};
+use crate::emit::{Header, Pin, emit_with_header, pins};
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::Block;
 
@@ -37,18 +37,14 @@ fn block(config: &Config, bus: Bus) -> Result<Box<dyn Block>, String> {
     }
 }
 
-/// `config` as one Verilog-2001 file, top module [`module_name`].
-///
-/// # Errors
-/// A configuration without hardware yet, or kernels that break a rule of the lint.
-pub fn emit(config: &Config, bus: Bus) -> Result<String, String> {
-    let mut uut = block(config, bus)?;
-    uut.connect_all();
+/// What is said of `config` in front of its files.
+#[must_use]
+pub fn header(config: &Config, bus: Bus) -> Header {
     let (ports, option) = match bus {
         Bus::Core => ("core ports", ""),
         Bus::Axi => ("AXI ports", " --bus axi"),
     };
-    let header = Header {
+    Header {
         title: format!(
             "Portcullis RISC-V IOMMU, configuration {}, {ports}",
             config.name
@@ -56,6 +52,26 @@ pub fn emit(config: &Config, bus: Bus) -> Result<String, String> {
         version: env!("CARGO_PKG_VERSION").into(),
         licence: env!("CARGO_PKG_LICENSE").into(),
         generator: format!("portcullis verilog --config {}{option}", config.name),
-    };
+    }
+}
+
+/// The ports of `config`'s module, in its order.
+///
+/// # Errors
+/// A configuration without hardware yet.
+pub fn ports(config: &Config, bus: Bus) -> Result<Vec<Pin>, String> {
+    let mut uut = block(config, bus)?;
+    uut.connect_all();
+    pins(uut.as_ref(), &module_name(config, bus))
+}
+
+/// `config` as one Verilog-2001 file, top module [`module_name`].
+///
+/// # Errors
+/// A configuration without hardware yet, or kernels that break a rule of the lint.
+pub fn emit(config: &Config, bus: Bus) -> Result<String, String> {
+    let mut uut = block(config, bus)?;
+    uut.connect_all();
+    let header = header(config, bus);
     emit_with_header(uut.as_ref(), &module_name(config, bus), Some(&header))
 }

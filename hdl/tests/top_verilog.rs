@@ -1,7 +1,7 @@
 //! The Verilog of every configuration: lint-free, named after it, without `$`, the same each time.
 
 use portcullis_hdl::emit::lint;
-use portcullis_hdl::verilog::{BUSES, Bus, emit, module_name};
+use portcullis_hdl::verilog::{BUSES, Bus, emit, module_name, ports};
 use portcullis_regmap::config::{CONFIGS, TINY};
 use rust_hdl::prelude::Block;
 
@@ -65,5 +65,35 @@ fn axi_ports_have_the_names_that_bus_models_look_for() {
         "s_axil_wstrb",
     ] {
         assert!(ports.contains(&format!(" {name}")), "{name} in {ports}");
+    }
+}
+
+#[test]
+fn the_port_list_is_that_of_the_file() {
+    for (config, bus) in CONFIGS.iter().flat_map(|c| BUSES.map(|b| (c, b))) {
+        let text = emit(config, bus).unwrap_or_else(|e| panic!("{e}"));
+        let head = format!("module {} (\n", module_name(config, bus));
+        let list = text
+            .split(&head)
+            .last()
+            .and_then(|t| t.split("\n);").next());
+        let written: Vec<String> = list
+            .expect("the ports")
+            .lines()
+            .map(|l| l.trim().trim_end_matches(',').replace(" reg ", " wire "))
+            .collect();
+        let pins = ports(config, bus).unwrap_or_else(|e| panic!("{e}"));
+        let told: Vec<String> = pins
+            .iter()
+            .map(|p| {
+                let direction = if p.input { "input" } else { "output" };
+                let range = match p.width {
+                    1 => String::new(),
+                    n => format!("[{}:0] ", n - 1),
+                };
+                format!("{direction} wire {range}{}", p.name)
+            })
+            .collect();
+        assert_eq!(written, told);
     }
 }

@@ -23,6 +23,7 @@ use portcullis_regmap::Config;
 
 use crate::backend::{Backend, Factory};
 use crate::board::{self, BoardArgs};
+use crate::cores;
 use crate::fpga::{self, AreaArgs, SynthArgs};
 use crate::html;
 use crate::memory::Timing;
@@ -114,6 +115,12 @@ struct VerilogArgs {
     /// What its ports are
     #[arg(long, value_enum, default_value_t = Ports::Core)]
     bus: Ports,
+    /// Also a FuseSoC core, with Verilator's waivers
+    #[arg(long)]
+    fusesoc: bool,
+    /// Also a LiteX module; needs --bus axi
+    #[arg(long)]
+    litex: bool,
     /// Directory to write to; made if missing
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -415,12 +422,19 @@ fn verilog(args: &VerilogArgs) -> Result<u8, Stop> {
         Ports::Core => Bus::Core,
         Ports::Axi => Bus::Axi,
     };
+    let mut files = vec![];
+    if args.litex {
+        files.push(cores::litex(config, bus).map_err(bad_input)?);
+    }
+    if args.fusesoc {
+        files.extend(cores::fusesoc(config, bus).map_err(failed)?);
+    }
     let text = emit(config, bus).map_err(failed)?;
-    write_whole(
-        &args.output,
-        &format!("{}.v", module_name(config, bus)),
-        &text,
-    )
+    files.insert(0, (format!("{}.v", module_name(config, bus)), text));
+    for (name, text) in &files {
+        write_whole(&args.output, name, text)?;
+    }
+    Ok(0)
 }
 
 fn registers(args: &RegistersArgs) -> Result<u8, Stop> {

@@ -9,6 +9,7 @@ pub mod bench;
 pub mod board;
 pub mod cli;
 pub mod core;
+pub mod cores;
 pub mod failure;
 pub mod fpga;
 pub mod harness;

@@ -289,6 +289,21 @@ fn verilog_is_written_whole() {
 }
 
 #[test]
+fn build_systems_get_their_files_beside_the_verilog() {
+    let directory = directory("cores");
+    let into = directory.display().to_string();
+    let mut args = vec!["verilog", "--config", "tiny", "--fusesoc", "--litex"];
+    args.extend(["-o", &into]);
+    refused(&args, &["--litex", "--bus axi"]);
+    assert!(names(&directory).is_empty());
+    args.extend(["--bus", "axi"]);
+    let output = portcullis(&args, "");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let wanted = ["core", "py", "v", "vlt"].map(|e| format!("portcullis_tiny_axi.{e}"));
+    assert_eq!(names(&directory), wanted);
+}
+
+#[test]
 fn bench_prints_figures_with_their_bounds() {
     let bench = |more: &[&str]| {
         let mut args = vec![

@@ -1,10 +1,11 @@
 //! Verification with outside tools. `cargo xtask verify` generates the Verilog, lints it with Verilator, Icarus and
 //! Yosys, synthesises it within a budget, and compares it with the Rust simulation cycle by cycle; it also builds the driver for
-//! machines without an operating system. `cargo xtask mutants` plants defects and sees that the tests find them.
+//! machines without an operating system, and puts the core into FuseSoC and LiteX. `cargo xtask mutants` plants defects and sees that the tests find them.
 
 mod backend;
 mod boards;
 mod cocotb;
+mod cores;
 mod cosim;
 mod firmware;
 mod lint;
@@ -27,7 +28,7 @@ usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--equ
        cargo xtask mutants [PART OF A NAME]
        cargo xtask tools
 
-steps of verify: firmware, lint, synth, cosim, backend, random, ownership, boards, cocotb, proofs (all of them without --only)
+steps of verify: firmware, lint, synth, cosim, backend, random, ownership, boards, cocotb, cores, proofs (all of them without --only)
 --cycles N   cycles of co-simulation of the core (default 30000; a third of it for each block)
 --seed N     seed of the random inputs (default 1)
 --equal N    cycles for which kernels and Verilog are compared on random machines, for each configuration (default 50000)
@@ -39,7 +40,7 @@ steps of verify: firmware, lint, synth, cosim, backend, random, ownership, board
 tools installs Yosys and nextpnr from PyPI for `portcullis area`.";
 
 /// The steps of `verify`.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     "firmware",
     "lint",
     "synth",
@@ -49,6 +50,7 @@ const STEPS: [&str; 10] = [
     "ownership",
     "boards",
     "cocotb",
+    "cores",
     "proofs",
 ];
 
@@ -205,6 +207,9 @@ fn verify(options: &Options) -> Report {
     }
     if wants("cocotb") {
         cocotb::run(&mut report, options.seed);
+    }
+    if wants("cores") {
+        cores::run(&mut report, options.seed);
     }
     if wants("proofs") {
         proofs::run(&mut report);

@@ -6,13 +6,14 @@ pub use portcullis_board::tools::{make_dir, run, run_within, write};
 use std::process::Command;
 
 /// A program and the Debian package it comes in.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 7] = [
     ("verilator", "verilator"),
     ("iverilog", "iverilog"),
     ("vvp", "iverilog"),
     ("yosys", "yosys"),
     ("python3", "python3-venv"),
     ("c++", "g++"),
+    ("make", "make"),
 ];
 
 /// The command `portcullis` as a user builds it, with arguments still to come.
@@ -64,6 +65,9 @@ pub fn provide(report: &mut Report, wants: impl Fn(&str) -> bool) -> bool {
     }
     if wants("cocotb") {
         wanted.extend(["iverilog", "vvp", "python3"]);
+    }
+    if wants("cores") {
+        wanted.extend(["verilator", "iverilog", "vvp", "yosys", "python3", "make"]);
     }
     if wants("proofs") {
         wanted.push("python3");
