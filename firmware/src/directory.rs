@@ -68,6 +68,52 @@ impl<P: Platform> Hw<P> {
         self.publish(at, 8)
     }
 
+    /// Takes V from every device context there is, while translation is off.
+    pub(crate) fn clear_contexts(&mut self) -> Result<(), Fail> {
+        let root = PhysAddr(Ddtp::from_bits(self.ddtp).ppn() << PAGE_SHIFT);
+        self.clear_directory(root, self.levels, self.format().dc_bytes())
+    }
+
+    /// Takes V from everything in the leaves of a directory. V of a context, of a process context and of a link is bit 0
+    /// of the first doubleword.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn clear_directory(
+        &mut self,
+        root: PhysAddr,
+        levels: u8,
+        leaf_bytes: u64,
+    ) -> Result<(), Fail> {
+        // Table and next entry of each level on the way down.
+        let mut path = [(root, 0); 3];
+        let mut depth = 0u8;
+        loop {
+            let level = levels - 1 - depth;
+            let bytes = if level == 0 { leaf_bytes } else { 8 };
+            let (table, next) = path[usize::from(depth)];
+            if next == PAGE_SIZE {
+                let Some(up) = depth.checked_sub(1) else {
+                    return Ok(());
+                };
+                depth = up;
+                continue;
+            }
+            path[usize::from(depth)].1 += bytes;
+            let at = PhysAddr(table.0 + next);
+            let entry = NonLeaf::from_bits(self.load(at)?);
+            if !entry.v() {
+                continue;
+            }
+            if level > 0 {
+                depth += 1;
+                path[usize::from(depth)] = (PhysAddr(entry.ppn() << PAGE_SHIFT), 0);
+            } else {
+                self.clear_valid(at, 0)?;
+                self.publish(at, leaf_bytes)?;
+            }
+        }
+    }
+
     /// A context while translation is off: idle, or valid with these words.
     pub(crate) fn rewrite_context(
         &mut self,

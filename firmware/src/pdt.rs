@@ -128,6 +128,11 @@ impl<P: Platform> Hw<P> {
         self.publish(at, pc::BYTES)
     }
 
+    /// Takes V from every process context of a directory, while translation is off.
+    pub(crate) fn clear_processes(&mut self, root: PhysAddr) -> Result<(), Fail> {
+        self.clear_directory(root, shape(self.caps).0, pc::BYTES)
+    }
+
     /// Gives the pages of a directory back that no context leads to any more.
     #[inline(never)]
     fn free_directory(&mut self, root: PhysAddr) {

@@ -72,6 +72,8 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     /// Every context as the state on record wants it. Translation is off, so the order of stores does not matter.
     #[inline(never)]
     fn rewrite_contexts(&mut self) -> Result<(), Fail> {
+        // What was given up in the middle may have left contexts of devices and processes that are not on record.
+        self.hw.clear_contexts()?;
         for slot in 0..DEVICES {
             let Some(device) = self.devices[slot].as_mut() else {
                 continue;
@@ -87,6 +89,9 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         for slot in 0..DEVICES {
             let id = self.groups[slot].as_ref().map(|g| g.id(slot as u16));
             if let Some(id) = id {
+                if let Some(root) = self.directory(id) {
+                    self.hw.clear_processes(root)?;
+                }
                 self.rewrite_processes(id)?;
             }
         }

@@ -188,7 +188,24 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     pub(crate) fn map(&mut self, table: Table, request: &Request) -> Result<(), Error> {
         self.check_map(table, request)?;
         self.hw.map(table, request)?;
-        self.notify(table, request)
+        let told = self.notify(table, request);
+        if told.is_err() {
+            self.unmake(table, request);
+        }
+        told
+    }
+
+    /// Takes back what nobody was told of. Translation is off by now, unless even that failed.
+    #[inline(never)]
+    fn unmake(&mut self, table: Table, request: &Request) {
+        let mut gone = Gone::default();
+        if self
+            .clear(table, request.iova, request.len, 0, &mut gone)
+            .is_ok()
+        {
+            // The hardware has failed already.
+            let _ = self.invalidate(table, &mut gone);
+        }
     }
 
     #[inline(never)]

@@ -195,7 +195,27 @@ impl<P: Platform> Hw<P> {
         let mut spare = self.take_spare(table, request)?;
         let result = self.fill(table, request, &mut spare);
         // Half a mapping that the caller believes absent must not stay reachable: this closes translation.
-        self.settle(result)
+        let settled = self.settle(result);
+        if settled.is_err() {
+            self.take_back(table, request, &mut spare);
+        }
+        settled
+    }
+
+    /// ... and it must not be there when translation comes back.
+    #[cold]
+    #[inline(never)]
+    fn take_back(&mut self, table: Table, request: &Request, spare: &mut PageList) {
+        if !self.closed() {
+            return;
+        }
+        let mut gone = Gone::default();
+        let range = request.iova..request.iova + request.len;
+        if self.unmap(table, &range, 0, &mut gone).is_err() {
+            return self.wedge();
+        }
+        self.free_list(&mut gone.tables);
+        self.free_list(spare);
     }
 
     /// The tables that a mapping needs.
