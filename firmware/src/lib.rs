@@ -184,7 +184,7 @@
 //! }
 //! ```
 //! Mapping a buffer that is only borrowed: forgetting the mapping would end the borrow, and not the mapping.
-//! ```compile_fail,E0310
+//! ```compile_fail,E0478
 //! # use portcullis::{DmaBuffer, PhysAddr};
 //! struct Borrowed<'a, T>(&'a mut T);
 //! unsafe impl<'a, T> DmaBuffer for Borrowed<'a, T> {

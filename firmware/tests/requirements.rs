@@ -425,16 +425,20 @@ const MODEL_ONLY: &[(u8, &str)] = &[
     (69, "this hardware has no process directories"),
     (70, "this hardware has no process directories"),
     (73, "this hardware has no process directories"),
-    (74, "builds, no hardware involved"),
-    (75, "what does not compile involves no hardware"),
+    (
+        74,
+        "builds, no hardware involved; RISC-V: `cargo xtask verify --only firmware`",
+    ),
+    (
+        75,
+        "what does not compile involves no hardware; also doctests of `firmware/src/lib.rs`",
+    ),
 ];
 
 /// Scenarios whose test is no test function, or that the model cannot show.
 const ELSEWHERE: &[(u8, &str)] = &[
     (11, "two threads at once do not compile (doctest)"),
     (52, "on the hardware only"),
-    (74, "`cargo xtask verify --only firmware`"),
-    (75, "doctests of `firmware/src/lib.rs`"),
 ];
 
 /// Numbers in the prefix of the name of a test on the hardware: `t_18_19_…` has 18 and 19.

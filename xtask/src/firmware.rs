@@ -8,10 +8,12 @@ use portcullis_board::tools::{make_dir, run};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Soft cores without and with atomic instructions, with 4-byte and 8-byte stores.
-const TARGETS: [&str; 2] = [
+/// Soft cores without and with atomic instructions, with 4-byte and 8-byte stores, and with floating point (T74).
+const TARGETS: [&str; 4] = [
     "riscv32imc-unknown-none-elf",
+    "riscv32imac-unknown-none-elf",
     "riscv64imac-unknown-none-elf",
+    "riscv64gc-unknown-none-elf",
 ];
 /// Compiler, its libraries, and the source of the standard library. What they are linked with is found by `unpack`.
 const PACKAGES: [&str; 3] = ["rustc-web", "libstd-rust-web-dev", "rust-web-src"];
@@ -39,7 +41,7 @@ pub fn check(report: &mut Report, root: &Path, target: &Path) {
     });
     let Some(toolchain) = toolchain else { return };
     for name in TARGETS {
-        report.step(&format!("firmware {name}"), || {
+        report.step(&format!("firmware {name} (T74)"), || {
             toolchain.build(root, &out, name)
         });
     }
