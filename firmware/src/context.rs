@@ -156,6 +156,10 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         path: Path,
         waited: u64,
     ) {
+        if !self.hw.in_use {
+            // Nobody goes there yet.
+            return;
+        }
         let wait_us = self.hw.stats.fence_wait_us - waited;
         self.hw.p.event(Event::Changed(Change {
             group,
@@ -237,6 +241,10 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         only: Option<DeviceId>,
     ) -> Result<(), Fail> {
         self.hw.barrier(Barrier::MemToMem);
+        if !self.hw.in_use {
+            // Nothing of a directory is cached before the hardware was told of it.
+            return Ok(());
+        }
         if self.of(id, only).count() as u64 > self.hw.ring.entries() / 2 {
             self.hw.push(Command::inval_ddt(None))?;
         } else {

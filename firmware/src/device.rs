@@ -286,7 +286,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     /// Forgets a device that is blocked, or would be if the hardware worked. A group that loses its last device goes
     /// too, unless somebody owns it.
     #[inline(never)]
-    fn forget(&mut self, device: Device) {
+    pub(crate) fn forget(&mut self, device: Device) {
         let (group, last) = (device.group, self.is_last(&device));
         self.idle_while_off(device.context, group);
         if let Some(slot) = self

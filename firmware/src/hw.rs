@@ -36,8 +36,10 @@ pub(crate) struct Hw<P> {
     pub(crate) faults: FaultQueue,
     /// Value of ddtp while translating; its PPN must also be in the write that selects Off (DDTP-09).
     pub(crate) ddtp: u64,
-    /// Levels of the directory; 0 until it is in use.
+    /// Levels of the directory.
     pub(crate) levels: u8,
+    /// The hardware was told of the directory.
+    pub(crate) in_use: bool,
     /// Page without any valid PTE: what idle contexts point to, since a zeroed `fsc` with V=1 would be identity.
     pub(crate) empty: PhysAddr,
     pub(crate) health: Health,
@@ -55,6 +57,7 @@ impl<P: Platform> Hw<P> {
             faults: FaultQueue::default(),
             ddtp: 0,
             levels: 0,
+            in_use: false,
             empty: PhysAddr(0),
             health: Health::Good,
             stats: Stats::default(),

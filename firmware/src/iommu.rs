@@ -2,6 +2,7 @@
 
 use core::cell::RefCell;
 use core::fmt;
+use core::mem::ManuallyDrop;
 
 use portcullis_regmap::PAGE_SHIFT;
 use portcullis_regmap::ddt::Iosatp;
@@ -13,6 +14,7 @@ use crate::group::{DefaultDomain, Group, GroupState};
 use crate::hw::Hw;
 use crate::platform::Platform;
 use crate::process::Process;
+use crate::start::StopError;
 use crate::table::Table;
 use crate::types::*;
 use crate::{Error, PhysAddr};
@@ -104,27 +106,29 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
                 "group numbers and PSCIDs must fit"
             )
         };
-        let mut hw = Hw::new(platform, config);
-        if let Err(error) = hw.start() {
-            hw.stop();
-            return Err(InitError {
-                platform: hw.p,
-                error,
-            });
-        }
-        let inner = Inner {
-            hw,
-            devices: [None; DEVICES],
-            groups: [const { None }; DEVICES],
-            flush_clock: 0,
-            generations: 0,
-            processes: [None; DEVICES],
-            directories: [None; DEVICES],
-            shares: [0; DEVICES],
-        };
-        Ok(Iommu {
+        Self::with_devices(platform, config, &[])
+    }
+
+    pub(crate) fn from(inner: Inner<P, DEVICES>) -> Self {
+        Iommu {
             inner: RefCell::new(inner),
-        })
+        }
+    }
+
+    /// Ends it in a way that may fail, and answers its platform.
+    pub(crate) fn end(
+        self,
+        stop: impl FnOnce(&mut Hw<P>) -> Result<(), Error>,
+    ) -> Result<P, StopError<P>> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: read once, and never used or dropped where it was.
+        let mut hw = unsafe { core::ptr::read(&this.inner) }.into_inner().hw;
+        let result = stop(&mut hw);
+        let platform = hw.p;
+        match result {
+            Ok(()) => Ok(platform),
+            Err(error) => Err(StopError { platform, error }),
+        }
     }
 
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Inner<P, DEVICES>) -> R) -> R {
@@ -244,11 +248,25 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
 
 impl<P: Platform, const DEVICES: usize> Drop for Iommu<P, DEVICES> {
     fn drop(&mut self) {
-        self.inner.get_mut().hw.stop();
+        // What the hardware does not confirm is not given back.
+        let _ = self.inner.get_mut().hw.stop();
     }
 }
 
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
+    pub(crate) fn new(hw: Hw<P>) -> Self {
+        Inner {
+            hw,
+            devices: [None; DEVICES],
+            groups: [const { None }; DEVICES],
+            flush_clock: 0,
+            generations: 0,
+            processes: [None; DEVICES],
+            directories: [None; DEVICES],
+            shares: [0; DEVICES],
+        }
+    }
+
     #[inline(never)]
     pub(crate) fn new_root(&mut self, mode: Mode) -> Result<PhysAddr, Error> {
         self.hw.usable()?;

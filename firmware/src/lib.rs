@@ -1,6 +1,7 @@
 //! Driver of the Portcullis RISC-V IOMMU: DMA ownership, domains, attach and detach, without `std` and without `alloc`.
 //!
 //! * [`Iommu`] starts the hardware and knows devices and their groups; before a device is added it is blocked.
+//!   [`Iommu::with_devices`] starts behind devices that work already.
 //! * [`Group::claim`] takes the DMA of a group for an [`Owner`]; on return nothing passes.
 //! * [`OwnedGroup::attach`] moves a [`PagingDomain`] in, [`OwnedGroup::detach`] moves it out.
 //! * [`OwnedGroup::replace`] exchanges it; [`OwnedGroup::replace_hitless`] refuses to drop DMA on the way.
@@ -298,5 +299,6 @@ pub use own::{
 };
 pub use process::{PasidGuard, ReplacedPasid};
 pub use space::{AddressSpace, Deferred};
+pub use start::{BootDevice, StopError};
 pub use storm::Events;
 pub use types::*;

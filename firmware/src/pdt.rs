@@ -133,10 +133,9 @@ impl<P: Platform> Hw<P> {
         self.clear_directory(root, shape(self.caps).0, pc::BYTES)
     }
 
-    /// Gives the pages of a directory back that no context leads to any more.
+    /// Gives the pages of a directory of devices or processes back that nothing leads to.
     #[inline(never)]
-    fn free_directory(&mut self, root: PhysAddr) {
-        let levels = shape(self.caps).0;
+    pub(crate) fn free_directory(&mut self, root: PhysAddr, levels: u8) {
         let links = |hw: &mut Self, page: PhysAddr, n: u64| {
             let link = hw.load(PhysAddr(page.0 + n * 8)).map(NonLeaf::from_bits);
             let link = link.ok().filter(|link| link.v());
@@ -173,7 +172,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         }
         let root = self.hw.directory_page(shape(self.hw.caps).0 - 1)?;
         if let Err(error) = self.hw.add_process_context(root, 0) {
-            self.hw.free_directory(root);
+            self.hw.free_directory(root, shape(self.hw.caps).0);
             return Err(error);
         }
         self.directories[usize::from(id.slot)] = Some(root);
@@ -192,7 +191,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         if let Some(root) = root.and_then(Option::take)
             && !self.hw.wedged()
         {
-            self.hw.free_directory(root);
+            self.hw.free_directory(root, shape(self.hw.caps).0);
         }
     }
 

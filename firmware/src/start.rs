@@ -1,5 +1,7 @@
 //! Start and stop of one IOMMU.
 
+use core::fmt;
+
 use portcullis_regmap::PAGE_SHIFT;
 use portcullis_regmap::PAGE_SIZE;
 use portcullis_regmap::ddt::Format;
@@ -9,9 +11,10 @@ use portcullis_regmap::regs::{
 use portcullis_regmap::{command, fault};
 
 use crate::hw::{Fail, Hw};
-use crate::platform::{Barrier, Platform};
+use crate::iommu::{InitError, Inner, Iommu};
+use crate::platform::{Barrier, Path, Platform};
 use crate::pool::Pool;
-use crate::types::Health;
+use crate::types::{Config, DeviceId, DeviceInfo, Health, TrustToken};
 use crate::{Error, PhysAddr};
 
 impl From<Fail> for Error {
@@ -24,10 +27,11 @@ impl From<Fail> for Error {
 }
 
 impl<P: Platform> Hw<P> {
-    /// From whatever firmware left to a directory in use in which every device is blocked.
+    /// From whatever firmware left to queues in use. Translation stays as it was found, Off or Bare, unless features must
+    /// change, which they can in Off only.
     ///
     /// A failure leaves it to [`Hw::stop`] to undo what was done.
-    pub(crate) fn start(&mut self) -> Result<(), Error> {
+    pub(crate) fn prepare(&mut self) -> Result<(), Error> {
         self.caps = Capabilities::from_bits(self.read64(offset::CAPABILITIES)?);
         // The low nibble counts compatible additions.
         if self.caps.version() >> 4 != VERSION_1_0 >> 4 || !self.caps.sv39() {
@@ -42,8 +46,8 @@ impl<P: Platform> Hw<P> {
         self.command_queue()?;
         self.fault_queue()?;
         self.write64(offset::ICVEC, 0)?;
-        self.directory()?;
-        // Caches may hold leftovers of whoever used the IOMMU before (DDTP-10).
+        // Caches may hold leftovers of whoever used the IOMMU before (DDTP-10). Nothing fills them while no directory is in
+        // use, so that none is left when the first request is translated.
         let result = self.blanket();
         self.settle(result)
     }
@@ -140,47 +144,76 @@ impl<P: Platform> Hw<P> {
         Ok(self.faults_on()?)
     }
 
-    /// The deepest directory the hardware takes. Its root page is empty when ddtp names it: all devices are blocked.
-    fn directory(&mut self) -> Result<(), Error> {
+    /// An empty directory that is not in use yet: every device is blocked in it.
+    pub(crate) fn new_directory(&mut self, levels: u8) -> Result<(), Error> {
         let root = self.zeroed_frame()?;
-        for levels in [3, 2, 1] {
-            if levels == 1 {
-                self.fill_contexts(root, Format::of(self.caps.msi_flat()).dc_bytes())?;
-            }
-            self.publish(root, PAGE_SIZE)?;
-            self.barrier(Barrier::MemToReg);
-            let wanted = Ddtp::new()
-                .with_iommu_mode(levels + 1)
-                .with_ppn(root.0 >> PAGE_SHIFT);
-            self.ddtp = wanted.into_bits();
-            self.levels = levels;
-            self.write64(offset::DDTP, self.ddtp)?;
-            let now = Ddtp::from_bits(self.wait64(offset::DDTP, |v| !Ddtp::from_bits(v).busy())?);
-            if now == wanted {
-                return Ok(());
-            }
-            if !matches!(now.iommu_mode(), iommu_mode::OFF | iommu_mode::BARE) {
-                break;
-            }
+        if levels == 1 {
+            self.fill_contexts(root, Format::of(self.caps.msi_flat()).dc_bytes())?;
         }
-        Err(Error::NotSupported)
+        self.publish(root, PAGE_SIZE)?;
+        self.levels = levels;
+        self.ddtp = Ddtp::new()
+            .with_iommu_mode(levels + 1)
+            .with_ppn(root.0 >> PAGE_SHIFT)
+            .into_bits();
+        Ok(())
     }
 
-    /// Switches everything off and gives all memory back, or nothing if the hardware might still use it.
-    pub(crate) fn stop(&mut self) {
-        if self.wedged() {
-            return;
+    /// Lets ddtp name the directory: in one step every request goes from where it went to its context. Whether the hardware
+    /// takes one that deep; if not, ddtp is as it was.
+    pub(crate) fn use_directory(&mut self) -> Result<bool, Error> {
+        self.barrier(Barrier::MemToReg);
+        self.in_use = true;
+        self.write64(offset::DDTP, self.ddtp)?;
+        let now = self.wait64(offset::DDTP, |v| !Ddtp::from_bits(v).busy())?;
+        if now == self.ddtp {
+            // Once more: a request may have met Bare or Off on its way.
+            let result = self.blanket();
+            return self.settle(result).map(|()| true);
         }
-        let quiet = self.switch_off();
-        if quiet.is_ok() {
-            // SAFETY: translation and both queues are off, as the hardware confirmed.
-            unsafe { self.pool.free_all(&mut self.p) };
+        if !matches!(
+            Ddtp::from_bits(now).iommu_mode(),
+            iommu_mode::OFF | iommu_mode::BARE
+        ) {
+            return Err(Error::NotSupported);
+        }
+        self.in_use = false;
+        self.free_directory(
+            PhysAddr(Ddtp::from_bits(self.ddtp).ppn() << PAGE_SHIFT),
+            self.levels,
+        );
+        Ok(false)
+    }
+
+    /// Switches everything off and gives all memory back, or nothing if the hardware might still use it. A start that did
+    /// not come far enough to change translation leaves it as it was found.
+    ///
+    /// An error: the hardware did not confirm it.
+    pub(crate) fn stop(&mut self) -> Result<(), Error> {
+        if self.wedged() {
+            return Err(Error::Io);
+        }
+        self.switch_off()?;
+        // SAFETY: neither directory nor queues are in use, as the hardware confirmed.
+        unsafe { self.pool.free_all(&mut self.p) };
+        Ok(())
+    }
+
+    /// From Off to Bare: every device reaches all of memory.
+    fn bare(&mut self) -> Result<(), Error> {
+        let bare = Ddtp::new().with_iommu_mode(iommu_mode::BARE);
+        self.write64(offset::DDTP, bare.into_bits())?;
+        let now = Ddtp::from_bits(self.wait64(offset::DDTP, |v| !Ddtp::from_bits(v).busy())?);
+        if now.iommu_mode() == iommu_mode::BARE {
+            Ok(())
+        } else {
+            Err(Error::NotSupported)
         }
     }
 
     fn switch_off(&mut self) -> Result<(), Fail> {
         // Off and never Bare: the way from a directory to Bare is unspecified (DDTP-08).
-        if self.levels != 0 && self.health != Health::Closed {
+        if self.in_use && self.health != Health::Closed {
             self.ddtp_off()?;
         }
         if self.ring.on {
@@ -190,5 +223,149 @@ impl<P: Platform> Hw<P> {
             self.faults_off()?;
         }
         Ok(())
+    }
+}
+
+/// A device that is known before the IOMMU starts, see [`Iommu::with_devices`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootDevice {
+    /// The device. There are no groups yet: [`DeviceInfo::group`] must be `None`.
+    pub info: DeviceInfo,
+    /// A device before it in the list, whose group it joins.
+    pub with: Option<DeviceId>,
+}
+
+impl From<DeviceInfo> for BootDevice {
+    fn from(info: DeviceInfo) -> Self {
+        BootDevice { info, with: None }
+    }
+}
+
+/// A failed stop: the platform comes back.
+pub struct StopError<P> {
+    /// What [`Iommu::new`](crate::Iommu::new) was given.
+    pub platform: P,
+    /// Why.
+    pub error: Error,
+}
+
+impl<P> fmt::Debug for StopError<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StopError")
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<P> fmt::Display for StopError<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IOMMU does not stop: {}", self.error)
+    }
+}
+
+impl<P> core::error::Error for StopError<P> {}
+
+impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
+    /// As [`Iommu::with_capacity`], for an IOMMU that devices already work behind. Their contexts are complete before the
+    /// directory is in use, so an IOMMU found in Bare goes from there to the default domains in one step: a device with
+    /// direct regions reaches them before, during and after, and nobody passes untranslated afterwards. Found in Off,
+    /// everything is blocked until that step. (Hardware whose `fctl` must be changed goes through Off.)
+    ///
+    /// Deferred devices are blocked from that step on, and so are all that are not in the list.
+    ///
+    /// # Errors
+    /// As [`Iommu::new`] and [`Iommu::add_device`]; [`Error::Invalid`] also for a device with a [`DeviceInfo::group`], and
+    /// [`Error::NotFound`] for one that joins a device that is not before it in the list. Unless the hardware failed, DMA
+    /// goes where it went before.
+    pub fn with_devices(
+        platform: P,
+        config: Config,
+        devices: &[BootDevice],
+    ) -> Result<Self, InitError<P>> {
+        let mut inner = Inner::new(Hw::new(platform, config));
+        match inner.boot(devices) {
+            Ok(()) => Ok(Iommu::from(inner)),
+            Err(error) => {
+                // What the hardware does not confirm shows in nothing but memory that is not given back.
+                let _ = inner.hw.stop();
+                Err(InitError {
+                    platform: inner.hw.p,
+                    error,
+                })
+            }
+        }
+    }
+
+    /// Switches translation off, which blocks all DMA, and gives all memory back.
+    ///
+    /// As dropping it, but the platform comes back, and a failure is told.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`], [`Error::Io`]: the hardware did not confirm it; what it may still use is not given back.
+    pub fn stop(self) -> Result<P, StopError<P>> {
+        self.end(|hw| hw.stop())
+    }
+
+    /// As [`Iommu::stop`], and then to Bare: the next kernel finds devices that reach memory without translation. Guards,
+    /// domains and mappings are over by then, since they borrow the IOMMU. DMA is blocked in between: the way from a
+    /// directory to Bare leads through Off.
+    ///
+    /// # Errors
+    /// As [`Iommu::stop`], and [`Error::NotSupported`] if the hardware does not take Bare; then DMA stays off.
+    pub fn stop_in_bare(self, _: &TrustToken) -> Result<P, StopError<P>> {
+        self.end(|hw| {
+            hw.stop()?;
+            hw.bare()
+        })
+    }
+}
+
+impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
+    /// With the deepest directory that the hardware takes.
+    fn boot(&mut self, devices: &[BootDevice]) -> Result<(), Error> {
+        self.hw.prepare()?;
+        for levels in [3, 2, 1] {
+            self.hw.new_directory(levels)?;
+            for device in devices {
+                self.add_known(device)?;
+            }
+            if self.hw.use_directory()? {
+                self.tell_of_boot();
+                return Ok(());
+            }
+            // Their contexts went with the directory.
+            while let Some(device) = self.devices.iter().flatten().next().copied() {
+                self.forget(device);
+            }
+        }
+        Err(Error::NotSupported)
+    }
+
+    fn add_known(&mut self, device: &BootDevice) -> Result<(), Error> {
+        if device.info.group.is_some() {
+            return Err(Error::Invalid);
+        }
+        let group = match device.with {
+            None => None,
+            Some(id) => Some(self.device(id).ok_or(Error::NotFound)?.group),
+        };
+        self.add_device(&DeviceInfo {
+            group,
+            ..device.info
+        })?;
+        Ok(())
+    }
+
+    /// One event per device whose DMA reaches something since the directory is in use.
+    fn tell_of_boot(&mut self) {
+        for slot in 0..DEVICES {
+            let device = self.devices[slot].filter(|d| d.standing.follows());
+            if let Some(device) = device
+                && let Some((_, fsc)) = self.wanted(device.group)
+            {
+                let (only, waited) = (Some(device.id), self.hw.stats.fence_wait_us);
+                self.changed(device.group, only, None, Some(fsc), Path::Publish, waited);
+            }
+        }
     }
 }
