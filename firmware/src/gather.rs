@@ -106,6 +106,31 @@ impl<P: Platform> Hw<P> {
     }
 }
 
+/// A [`Gather`] that does not borrow its domain meanwhile, for callers that keep both in tables, like the interface for C.
+///
+/// Dropping it invalidates nothing: the memory must not be used again before the domain has been detached, and tables that
+/// the unmaps took out are given back when the IOMMU stops.
+#[must_use = "dropping it leaves the unmaps without their invalidation"]
+pub struct Suspended {
+    gone: Gone,
+    fsc: u64,
+}
+
+impl<'i, P: Platform, const DEVICES: usize> AddressSpace<'i, P, DEVICES> {
+    /// Goes on with a collection of unmaps of this domain, and leaves an empty one.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`]: it belongs to another domain, and stays as it is.
+    pub fn resume(&self, suspended: &mut Suspended) -> Result<Gather<'_, 'i, P, DEVICES>, Error> {
+        if suspended.fsc != self.table.fsc() {
+            return Err(Error::Invalid);
+        }
+        let mut gather = self.gather();
+        gather.gone = core::mem::take(&mut suspended.gone);
+        Ok(gather)
+    }
+}
+
 /// Unmapped ranges of one domain, invalidated together by [`Gather::sync`] or when dropped.
 ///
 /// Until then devices may still reach the memory, and neither it nor the addresses may be used for anything else.
@@ -134,6 +159,14 @@ impl<'d, 'i, P: Platform, const DEVICES: usize> Gather<'d, 'i, P, DEVICES> {
     /// [`Error::Io`]: the hardware does not answer; devices may still reach the memory.
     pub fn sync(mut self) -> Result<(), Error> {
         self.finish()
+    }
+
+    /// Ends the borrow of the domain, but not the collection: [`AddressSpace::resume`] goes on with it.
+    pub fn suspend(mut self) -> Suspended {
+        Suspended {
+            gone: core::mem::take(&mut self.gone),
+            fsc: self.domain.table.fsc(),
+        }
     }
 
     fn finish(&mut self) -> Result<(), Error> {

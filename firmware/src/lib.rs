@@ -88,6 +88,16 @@
 //!     drop(domain);
 //! }
 //! ```
+//! Handing over to the next kernel while somebody owns a group.
+//! ```compile_fail,E0505
+//! # use portcullis::{DeviceId, Iommu, Owner, TrustToken, platform::Platform};
+//! fn f<P: Platform>(iommu: Iommu<P>, owner: &Owner, token: &TrustToken) -> Result<(), portcullis::Error> {
+//!     let owned = iommu.group(DeviceId(1))?.claim(owner)?;
+//!     let _ = iommu.stop_in_bare(token);
+//!     owned.release();
+//!     Ok(())
+//! }
+//! ```
 //! Mapping without vouching for the memory.
 //! ```compile_fail,E0133
 //! # use portcullis::{Iova, PagingDomain, Perm, PhysAddr, platform::Platform};
@@ -290,7 +300,7 @@ pub use domain::{PagingDomain, SharedDomain};
 pub use error::Error;
 pub use expected::Expected;
 pub use fault::{Drained, FaultRecord, Faults};
-pub use gather::Gather;
+pub use gather::{Gather, Suspended};
 pub use group::{Group, Status};
 pub use iommu::{InitError, Iommu, Polled};
 pub use kernel::{DriverManaged, KernelUse, Managed};

@@ -322,3 +322,43 @@ fn random_deferred() {
         }
     }
 }
+
+/// Given a gather that is put aside; when the domain is detached, or another one asks for it; then it is refused there, goes
+/// on here, and all of it is invalidated at the end.
+#[test]
+fn r56_suspended_gather() {
+    let w = world();
+    let iommu = start(&w, Config::default());
+    iommu.add_device(DEV.into()).unwrap();
+    let owned = iommu.group(DEV).unwrap().claim(&owner(1)).unwrap();
+    let (one, other) = (coloured(&iommu, 0x10_0000), coloured(&iommu, 0x20_0000));
+    map(&one, 0x8000, 0x11_0000, 0x1000, Perm::READ).unwrap();
+    let owned = owned.attach(one).unwrap();
+    for page in [0x7000, 0x8000] {
+        read(&w, DEV, page).unwrap();
+    }
+    let mut gather = owned.domain().gather();
+    owned
+        .domain()
+        .unmap_gather(Iova(0x7000), 0x1000, &mut gather)
+        .unwrap();
+    let before = iommu.stats().commands;
+    let mut aside = gather.suspend();
+    assert_eq!(other.resume(&mut aside).err(), Some(Error::Invalid));
+    let mut gather = owned.domain().resume(&mut aside).unwrap();
+    owned
+        .domain()
+        .unmap_gather(Iova(0x8000), 0x1000, &mut gather)
+        .unwrap();
+    assert_eq!(iommu.stats().commands, before);
+    assert_eq!(read(&w, DEV, 0x7000), Ok(0x10_0000), "cached");
+    gather.sync().unwrap();
+    for page in [0x7000, 0x8000] {
+        assert_eq!(read(&w, DEV, page), Err(13));
+    }
+    // What is left is empty.
+    let commands = iommu.stats().commands;
+    drop(owned.domain().resume(&mut aside));
+    assert_eq!(iommu.stats().commands, commands);
+    drop(owned);
+}

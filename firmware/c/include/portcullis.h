@@ -142,6 +142,21 @@
 #define PORTCULLIS_PROCESSES PORTCULLIS_DEVICES
 
 /**
+ * Gathered unmaps of one IOMMU at the same time.
+ */
+#define PORTCULLIS_GATHERS 16
+
+/**
+ * Deferred unmaps of one IOMMU that are waited for one by one.
+ */
+#define PORTCULLIS_DEFERRED 64
+
+/**
+ * Events of one IOMMU that wait for portcullis_events; what comes after them is lost.
+ */
+#define PORTCULLIS_EVENTS 32
+
+/**
  * Regions of one device.
  */
 #define PORTCULLIS_REGIONS 8
@@ -280,6 +295,71 @@
  * Mapped to itself in the default domain; the device does without when it is owned.
  */
 #define PORTCULLIS_REGION_RELAXABLE 2
+
+/**
+ * DMA of group reaches something else now: from, to, path, process, wait_us; of one device, or of all.
+ */
+#define PORTCULLIS_EVENT_CHANGED 1
+
+/**
+ * device reported too many faults: they are no longer recorded.
+ */
+#define PORTCULLIS_EVENT_QUIETED 2
+
+/**
+ * device joined group, which has another default domain than it asked for, or another device asked for.
+ */
+#define PORTCULLIS_EVENT_POLICY_CONFLICT 3
+
+/**
+ * Translation is on again.
+ */
+#define PORTCULLIS_EVENT_RECOVERED 4
+
+/**
+ * The command queue stopped and was reset: cqcsr and cqh as found.
+ */
+#define PORTCULLIS_EVENT_QUEUE_RESET 5
+
+/**
+ * Translation was switched off after a failure.
+ */
+#define PORTCULLIS_EVENT_CLOSED 6
+
+/**
+ * The hardware does not answer.
+ */
+#define PORTCULLIS_EVENT_WEDGED 7
+
+/**
+ * To blocked.
+ */
+#define PORTCULLIS_PATH_BLOCK 1
+
+/**
+ * From blocked.
+ */
+#define PORTCULLIS_PATH_PUBLISH 2
+
+/**
+ * By one store: no DMA was dropped.
+ */
+#define PORTCULLIS_PATH_SWAP 3
+
+/**
+ * By way of blocked.
+ */
+#define PORTCULLIS_PATH_SLOW 4
+
+/**
+ * All devices of the group.
+ */
+#define PORTCULLIS_ALL_DEVICES 4294967295
+
+/**
+ * Nothing passes.
+ */
+#define PORTCULLIS_BLOCKED 18446744073709551615ull
 
 /**
  * Settings of portcullis_start; begin with portcullis_config_default.
@@ -482,7 +562,7 @@ typedef struct portcullis_fault {
 } portcullis_fault;
 
 /**
- * How portcullis_faults ended.
+ * How portcullis_faults or portcullis_events ended.
  */
 typedef struct portcullis_drained {
   /**
@@ -587,6 +667,20 @@ typedef struct portcullis_device {
 } portcullis_device;
 
 /**
+ * A device that works already when the IOMMU starts.
+ */
+typedef struct portcullis_known {
+  /**
+   * The device; its join must be PORTCULLIS_NONE.
+   */
+  struct portcullis_device device;
+  /**
+   * 0: it has a group of its own. n: it joins the group of the n-th device of the list, which is before it.
+   */
+  size_t joins;
+} portcullis_known;
+
+/**
  * Names the reset of a device.
  */
 typedef uint64_t portcullis_reset;
@@ -602,9 +696,107 @@ typedef uint64_t portcullis_guard;
 typedef uint64_t portcullis_domain;
 
 /**
+ * Names a collection of unmaps that are invalidated together.
+ */
+typedef uint64_t portcullis_gather;
+
+/**
+ * Names a deferred unmap.
+ */
+typedef uint64_t portcullis_deferred;
+
+/**
  * Names a buffer that a driver has mapped.
  */
 typedef uint64_t portcullis_mapping;
+
+/**
+ * Something that the driver did or found. Fields that its kind does not name are 0.
+ */
+typedef struct portcullis_event {
+  /**
+   * The group; PORTCULLIS_NONE if it has gone.
+   */
+  portcullis_group group;
+  /**
+   * Fourth doubleword of the contexts before, or PORTCULLIS_BLOCKED.
+   */
+  uint64_t from;
+  /**
+   * The same since then.
+   */
+  uint64_t to;
+  /**
+   * Time that the fences of the change took, in microseconds.
+   */
+  uint64_t wait_us;
+  /**
+   * PORTCULLIS_EVENT_....
+   */
+  uint32_t kind;
+  /**
+   * PORTCULLIS_PATH_....
+   */
+  uint32_t path;
+  /**
+   * The device, or PORTCULLIS_ALL_DEVICES.
+   */
+  uint32_t device;
+  /**
+   * The process id; 0 is the traffic without one.
+   */
+  uint32_t process;
+  /**
+   * Register cqcsr.
+   */
+  uint32_t cqcsr;
+  /**
+   * Register cqh.
+   */
+  uint32_t cqh;
+} portcullis_event;
+
+/**
+ * Counts since start.
+ */
+typedef struct portcullis_stats {
+  /**
+   * Commands queued, fences included.
+   */
+  uint64_t commands;
+  /**
+   * Fences queued.
+   */
+  uint64_t fences;
+  /**
+   * Waits for a fence.
+   */
+  uint64_t fence_waits;
+  /**
+   * Reads of cqh in these waits.
+   */
+  uint64_t fence_polls;
+  /**
+   * Time spent in these waits, in microseconds.
+   */
+  uint64_t fence_wait_us;
+  /**
+   * Resets of the command queue.
+   */
+  uint64_t queue_resets;
+  /**
+   * Fault records delivered.
+   */
+  uint64_t faults;
+  /**
+   * Of these, records of devices the driver does not know.
+   */
+  uint64_t unknown_faults;
+  /**
+   * Times that records were lost.
+   */
+  uint64_t fault_losses;
+} portcullis_stats;
 
 #ifdef __cplusplus
 extern "C" {
@@ -638,7 +830,7 @@ int portcullis_start(const struct portcullis_platform *platform,
 /**
  * Switches translation off, which blocks all DMA, and gives all memory back.
  *
- * PORTCULLIS_EBUSY: there are guards, domains, mappings or resets; end them first. PORTCULLIS_EBADF.
+ * PORTCULLIS_EBUSY: there are guards, domains, gathers, mappings or resets; end them first. PORTCULLIS_EBADF.
  */
 int portcullis_stop(portcullis_iommu iommu);
 
@@ -735,6 +927,39 @@ int portcullis_assume_reset(portcullis_iommu iommu);
  * limits is null, which is refused, or good for writing.
  */
 int portcullis_hardware(portcullis_iommu iommu, struct portcullis_limits *limits);
+
+/**
+ * As portcullis_start, for an IOMMU that devices already work behind: their contexts, direct regions included, are
+ * complete before translation begins. An IOMMU found in Bare goes from there to the default domains in one step; found in
+ * Off, everything is blocked until that step.
+ *
+ * As portcullis_start and portcullis_add_device_as; PORTCULLIS_EINVAL also for a device whose join is not
+ * PORTCULLIS_NONE, PORTCULLIS_ENOENT for one that joins no device before it, PORTCULLIS_ENOSPC for more than
+ * PORTCULLIS_DEVICES. Unless the hardware failed, DMA goes where it went before.
+ *
+ * The caller's duty:
+ * As portcullis_start. devices is good for reading count elements, or null with count 0, and so are the regions they
+ * name; both are copied.
+ */
+int portcullis_start_with(const struct portcullis_platform *platform,
+                          const struct portcullis_config *config,
+                          const struct portcullis_known *devices,
+                          size_t count,
+                          portcullis_iommu *iommu,
+                          portcullis_admin *admin);
+
+/**
+ * As portcullis_stop, and then to Bare: the next kernel finds devices that reach memory without translation. DMA is blocked
+ * in between.
+ *
+ * PORTCULLIS_EBUSY, PORTCULLIS_EBADF as there. PORTCULLIS_EOPNOTSUPP: the hardware does not take Bare.
+ * PORTCULLIS_ETIMEDOUT, PORTCULLIS_EIO: it does not confirm it. After these three it is stopped and DMA is off, unless the
+ * hardware does not even confirm that.
+ *
+ * The caller's duty:
+ * Every device can read and write every byte afterwards: the caller vouches for them.
+ */
+int portcullis_stop_in_bare(portcullis_iommu iommu);
 
 /**
  * Adds a device: to the group join, or to one of its own if that is PORTCULLIS_NONE. On return its DMA goes where its
@@ -977,7 +1202,7 @@ int portcullis_domain_share(portcullis_domain domain);
 /**
  * Frees a domain, with whatever is mapped in it.
  *
- * PORTCULLIS_EBUSY: it is attached. PORTCULLIS_EBADF: there is no such domain, or not any more.
+ * PORTCULLIS_EBUSY: it is attached, or unmaps of it are gathered. PORTCULLIS_EBADF: there is no such domain, or not any more.
  */
 int portcullis_domain_free(portcullis_domain domain);
 
@@ -1039,6 +1264,64 @@ int portcullis_flush(portcullis_domain domain);
 int portcullis_translate(portcullis_domain domain, uint64_t iova, uint64_t *address, uint32_t *permissions);
 
 /**
+ * A collection for unmaps of a domain that are invalidated together, by portcullis_gather_sync. While it is there, the
+ * domain cannot be freed, and the IOMMU cannot be stopped.
+ *
+ * PORTCULLIS_ENOSPC: PORTCULLIS_GATHERS exist. PORTCULLIS_EINVAL: null, or the domain is identity. PORTCULLIS_EBADF.
+ *
+ * The caller's duty:
+ * gather is null, which is refused, or good for writing.
+ */
+int portcullis_gather_new(portcullis_domain domain,
+                          portcullis_gather *gather);
+
+/**
+ * As portcullis_unmap, of the domain that the collection was made for; but devices may reach the memory until
+ * portcullis_gather_sync, and neither it nor the addresses may be used before. Issues no command.
+ *
+ * As there.
+ *
+ * The caller's duty:
+ * unmapped is null or good for writing.
+ */
+int portcullis_unmap_gather(portcullis_gather gather, uint64_t iova, uint64_t bytes, uint64_t *unmapped);
+
+/**
+ * Invalidates what was gathered, and ends the collection. On return no device reaches any of it, and nothing granted before
+ * is on the way.
+ *
+ * PORTCULLIS_EBADF. PORTCULLIS_EIO: the hardware does not answer, and devices may still reach the memory; the collection has
+ * ended all the same.
+ */
+int portcullis_gather_sync(portcullis_gather gather);
+
+/**
+ * As portcullis_unmap_deferred, with a name for this unmap: its memory and addresses are free when
+ * portcullis_deferred_ready answers 1 or portcullis_deferred_wait answers 0, which end the name.
+ *
+ * As there; PORTCULLIS_ENOSPC: PORTCULLIS_DEFERRED exist, and nothing was unmapped. PORTCULLIS_EINVAL: deferred is null.
+ *
+ * The caller's duty:
+ * unmapped is null or good for writing; deferred is null, which is refused, or good for writing.
+ */
+int portcullis_unmap_named(portcullis_domain domain,
+                           uint64_t iova,
+                           uint64_t bytes,
+                           uint64_t *unmapped,
+                           portcullis_deferred *deferred);
+
+/**
+ * Whether a flush has covered a deferred unmap: 1, and its name is gone; or 0. Issues no command. PORTCULLIS_EBADF.
+ */
+int portcullis_deferred_ready(portcullis_deferred deferred);
+
+/**
+ * Waits for a deferred unmap, by a flush if none has covered it: 0, and its name is gone. PORTCULLIS_EBADF.
+ * PORTCULLIS_EIO: the hardware does not answer, and devices may still reach the memory; the name stays.
+ */
+int portcullis_deferred_wait(portcullis_deferred deferred);
+
+/**
  * Maps a buffer in the group's default domain, wherever there is room: devices find it at iova. permissions is
  * PORTCULLIS_READ for what devices only read, PORTCULLIS_WRITE, or both. The mapping stays when the use ends, and while
  * somebody owns the group; then it works again.
@@ -1074,6 +1357,27 @@ int portcullis_dma_unmap(portcullis_mapping mapping);
  * PORTCULLIS_EBADF, PORTCULLIS_EIO.
  */
 int portcullis_dma_unmap_later(portcullis_mapping mapping);
+
+/**
+ * Writes at most room events to events, oldest first. drained, which may be null, tells how many, whether some were
+ * lost because PORTCULLIS_EVENTS waited, and whether there are more. Touches no hardware. PORTCULLIS_EINVAL,
+ * PORTCULLIS_EBADF.
+ *
+ * The caller's duty:
+ * events is good for writing room elements, or null with room 0. drained is null or good for writing.
+ */
+int portcullis_events(portcullis_iommu iommu,
+                      struct portcullis_event *events,
+                      size_t room,
+                      struct portcullis_drained *drained);
+
+/**
+ * Counts since start. PORTCULLIS_EINVAL, PORTCULLIS_EBADF.
+ *
+ * The caller's duty:
+ * stats is null, which is refused, or good for writing.
+ */
+int portcullis_statistics(portcullis_iommu iommu, struct portcullis_stats *stats);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -6,7 +6,7 @@ use portcullis::{DeviceId, DeviceInfo, DeviceRegion, Policy, RegionKind, TrustTo
 
 use crate::domain::permission;
 use crate::handle::{Handle, Kind};
-use crate::library::{Errno, Out, Running, decode, enter, errno};
+use crate::library::{Errno, NO_REGIONS, Out, Regions, Running, decode, enter, errno};
 use crate::types::*;
 
 impl portcullis_region {
@@ -34,6 +34,43 @@ fn policy(number: u32) -> Result<Policy, Errno> {
     })
 }
 
+impl portcullis_device {
+    /// Without group and regions.
+    pub(crate) fn info(&self) -> Result<DeviceInfo, Errno> {
+        Ok(DeviceInfo {
+            policy: policy(self.policy)?,
+            untrusted: self.untrusted != 0,
+            process_ids: self.process_ids != 0,
+            deferred: self.deferred != 0,
+            ..DeviceInfo::from(DeviceId(self.id))
+        })
+    }
+
+    /// Its regions.
+    ///
+    /// # Safety
+    /// The regions it names are good for reading as long as the device is.
+    pub(crate) unsafe fn regions(&self) -> Result<&[portcullis_region], Errno> {
+        match self.region_count {
+            0 => Ok(&[]),
+            n if n > PORTCULLIS_REGIONS || self.regions.is_null() || !self.regions.is_aligned() => {
+                Err(errno(PORTCULLIS_EINVAL))
+            }
+            // SAFETY: the caller's contract.
+            n => Ok(unsafe { core::slice::from_raw_parts(self.regions, n) }),
+        }
+    }
+}
+
+/// Regions as the driver wants them; as many as there are.
+pub(crate) fn known_regions(regions: &[portcullis_region]) -> Result<Regions, Errno> {
+    let mut known = NO_REGIONS;
+    for (known, region) in known.iter_mut().zip(regions) {
+        *known = region.region()?;
+    }
+    Ok(known)
+}
+
 impl Running {
     fn add(
         &mut self,
@@ -52,22 +89,11 @@ impl Running {
         };
         let mut info = DeviceInfo {
             group,
-            policy: policy(device.policy)?,
-            untrusted: device.untrusted != 0,
-            process_ids: device.process_ids != 0,
-            deferred: device.deferred != 0,
-            ..DeviceInfo::from(DeviceId(device.id))
+            ..device.info()?
         };
         let mut place = None;
         if !regions.is_empty() {
-            let mut known = [DeviceRegion {
-                start: 0,
-                bytes: 0,
-                kind: RegionKind::Reserved,
-            }; PORTCULLIS_REGIONS];
-            for (known, region) in known.iter_mut().zip(regions) {
-                *known = region.region()?;
-            }
+            let known = known_regions(regions)?;
             let kept = self.keep_regions(&known[..regions.len()])?;
             (place, info.regions) = (Some(kept.0), kept.1);
         }
@@ -142,16 +168,8 @@ pub unsafe extern "C" fn portcullis_add_device_as(
         }
         // SAFETY: the caller's contract.
         let device = unsafe { *device };
-        let count = device.region_count;
-        let missing = count > 0 && (device.regions.is_null() || !device.regions.is_aligned());
-        if count > PORTCULLIS_REGIONS || missing {
-            return Err(errno(PORTCULLIS_EINVAL));
-        }
-        let regions = match count {
-            0 => &[],
-            // SAFETY: the caller's contract.
-            _ => unsafe { core::slice::from_raw_parts(device.regions, count) },
-        };
+        // SAFETY: the caller's contract.
+        let regions = unsafe { device.regions()? };
         let mut running = call.iommu(iommu)?;
         out.set(running.add(&device, regions)?);
         Ok(0)

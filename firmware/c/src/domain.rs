@@ -13,7 +13,7 @@ use crate::types::*;
 
 impl Call {
     /// Does something with the address space of a domain, wherever it is. Identity has none.
-    fn with<R>(
+    pub(crate) fn with<R>(
         &mut self,
         domain: portcullis_domain,
         work: impl FnOnce(&AddressSpace<'static, Platform, DEVICES>) -> Result<R, Errno>,
@@ -97,7 +97,7 @@ impl Running {
     }
 }
 
-fn length(bytes: u64) -> Result<usize, Errno> {
+pub(crate) fn length(bytes: u64) -> Result<usize, Errno> {
     usize::try_from(bytes).map_err(|_| errno(PORTCULLIS_EOVERFLOW))
 }
 
@@ -212,12 +212,16 @@ pub extern "C" fn portcullis_domain_share(domain: portcullis_domain) -> c_int {
 
 /// Frees a domain, with whatever is mapped in it.
 ///
-/// `PORTCULLIS_EBUSY`: it is attached. `PORTCULLIS_EBADF`: there is no such domain, or not any more.
+/// `PORTCULLIS_EBUSY`: it is attached, or unmaps of it are gathered. `PORTCULLIS_EBADF`: there is no such domain, or not any more.
 #[unsafe(no_mangle)]
 pub extern "C" fn portcullis_domain_free(domain: portcullis_domain) -> c_int {
     enter(|call| {
         let handle = decode(domain, Kind::Domain)?;
-        let domains = &mut call.running(handle.iommu)?.objects.domains;
+        let objects = call.running(handle.iommu)?.objects;
+        if objects.gathers.find(|g| g.domain == domain).is_some() {
+            return Err(errno(PORTCULLIS_EBUSY));
+        }
+        let domains = &mut objects.domains;
         match domains.get(handle.slot, handle.generation) {
             Some(Place::Free(_) | Place::Many(_, 0)) => {
                 drop(domains.remove(handle.slot));

@@ -11,10 +11,12 @@ pub enum Kind {
     Admin = 5,
     Mapping = 6,
     Reset = 7,
+    Gather = 8,
+    Deferred = 9,
 }
 
 impl Kind {
-    const ALL: [Kind; 7] = [
+    const ALL: [Kind; 9] = [
         Kind::Iommu,
         Kind::Group,
         Kind::Guard,
@@ -22,6 +24,8 @@ impl Kind {
         Kind::Admin,
         Kind::Mapping,
         Kind::Reset,
+        Kind::Gather,
+        Kind::Deferred,
     ];
 }
 
@@ -80,6 +84,11 @@ impl<T, const N: usize> Table<T, N> {
 
     pub fn is_empty(&self) -> bool {
         self.slots.iter().all(|s| s.value.is_none())
+    }
+
+    /// Takes all objects out for good.
+    pub fn clear(&mut self) {
+        (0..N as u16).for_each(|slot| drop(self.remove(slot)));
     }
 
     pub fn is_full(&self) -> bool {

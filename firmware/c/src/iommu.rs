@@ -3,12 +3,13 @@
 use core::ffi::c_int;
 
 use portcullis::{
-    Config, DefaultDomainType, DeviceId, GroupId, Health, Iommu, Status, Timeouts, TrustToken,
+    Config, DefaultDomainType, DeviceId, GroupId, Health, Status, Timeouts, TrustToken,
 };
 
+use crate::boot::portcullis_start_with;
 use crate::handle::{Handle, Kind};
 use crate::library::{Errno, Out, Running, decode, enter, errno};
-use crate::platform::{Platform, portcullis_platform};
+use crate::platform::portcullis_platform;
 use crate::types::*;
 
 impl Running {
@@ -96,7 +97,7 @@ impl portcullis_config {
         clippy::needless_update,
         reason = "settings without a number in C have their defaults"
     )]
-    fn settings(&self) -> Result<Config, Errno> {
+    pub(crate) fn settings(&self) -> Result<Config, Errno> {
         Ok(Config {
             default_domain: default_type(self.default_domain)?,
             command_queue: self.command_queue,
@@ -136,33 +137,22 @@ pub unsafe extern "C" fn portcullis_start(
     iommu: *mut portcullis_iommu,
     admin: *mut portcullis_admin,
 ) -> c_int {
-    enter(|call| {
-        // SAFETY: the caller's contract.
-        let (iommu, admin) = unsafe { (Out::needed(iommu)?, Out::wanted(admin)?) };
-        if platform.is_null() || !platform.is_aligned() || !config.is_aligned() {
-            return Err(errno(PORTCULLIS_EINVAL));
-        }
-        // SAFETY: the caller's contract.
-        let platform = unsafe { Platform::new(*platform) }.ok_or(errno(PORTCULLIS_EINVAL))?;
-        // SAFETY: the caller's contract.
-        let settings = match unsafe { config.as_ref() } {
-            Some(config) => config.settings()?,
-            None => Config::default(),
-        };
-        let started =
-            call.start(|| Iommu::with_capacity(platform, settings).map_err(|e| e.error))?;
-        iommu.set(started.0);
-        admin.set(started.1);
-        Ok(0)
-    })
+    // SAFETY: the caller's contract; an empty list needs no pointer.
+    unsafe { portcullis_start_with(platform, config, core::ptr::null(), 0, iommu, admin) }
 }
 
 /// Switches translation off, which blocks all DMA, and gives all memory back.
 ///
-/// `PORTCULLIS_EBUSY`: there are guards, domains, mappings or resets; end them first. `PORTCULLIS_EBADF`.
+/// `PORTCULLIS_EBUSY`: there are guards, domains, gathers, mappings or resets; end them first. `PORTCULLIS_EBADF`.
 #[unsafe(no_mangle)]
 pub extern "C" fn portcullis_stop(iommu: portcullis_iommu) -> c_int {
-    enter(|call| call.stop(iommu).map(|()| 0))
+    enter(|call| {
+        call.stop(iommu, |unit| {
+            drop(unit);
+            Ok(())
+        })
+        .map(|()| 0)
+    })
 }
 
 /// The group of a device. `PORTCULLIS_ENODEV`: there is no such device. `PORTCULLIS_EPROBE_DEFER`: there is no IOMMU yet.

@@ -18,9 +18,12 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+mod boot;
 mod device;
 mod dma;
 mod domain;
+mod events;
+mod gather;
 mod group;
 mod handle;
 mod iommu;
@@ -31,12 +34,18 @@ mod pasid;
 mod platform;
 mod types;
 
+pub use boot::{portcullis_start_with, portcullis_stop_in_bare};
 pub use device::*;
 pub use dma::{portcullis_dma_map, portcullis_dma_unmap, portcullis_dma_unmap_later};
 pub use domain::{
     portcullis_domain_free, portcullis_domain_identity, portcullis_domain_new,
     portcullis_domain_share, portcullis_flush, portcullis_map, portcullis_translate,
     portcullis_unmap, portcullis_unmap_deferred,
+};
+pub use events::{portcullis_events, portcullis_statistics};
+pub use gather::{
+    portcullis_deferred_ready, portcullis_deferred_wait, portcullis_gather_new,
+    portcullis_gather_sync, portcullis_unmap_gather, portcullis_unmap_named,
 };
 pub use group::*;
 pub use iommu::*;

@@ -10,6 +10,8 @@ use portcullis::{
 };
 
 use crate::dma::Buffer;
+use crate::events::Events;
+use crate::gather::{Gathering, Waiting};
 use crate::handle::{Handle, Kind, Table};
 use crate::platform::Platform;
 use crate::types::*;
@@ -82,6 +84,9 @@ const NO_REGION: DeviceRegion = DeviceRegion {
     kind: RegionKind::Reserved,
 };
 
+/// None, with room for all.
+pub const NO_REGIONS: Regions = [NO_REGION; PORTCULLIS_REGIONS];
+
 /// What belongs to one IOMMU.
 pub struct Objects {
     /// While the IOMMU runs.
@@ -92,6 +97,8 @@ pub struct Objects {
     pub mappings: Table<Buffer, PORTCULLIS_MAPPINGS>,
     pub processes: Table<Process, PORTCULLIS_PROCESSES>,
     pub resets: Table<DeviceReset<'static, Platform, DEVICES>, PORTCULLIS_DEVICES>,
+    pub gathers: Table<Gathering, PORTCULLIS_GATHERS>,
+    pub deferred: Table<Waiting, PORTCULLIS_DEFERRED>,
     /// Devices whose regions are in these places.
     pub with_regions: [Option<u32>; PORTCULLIS_DEVICES],
     /// IOMMUs that had this place before.
@@ -104,6 +111,8 @@ struct Seat {
     objects: UnsafeCell<Objects>,
     /// Regions of devices, to which the IOMMU refers.
     regions: [UnsafeCell<Regions>; PORTCULLIS_DEVICES],
+    /// What its platform was told.
+    events: UnsafeCell<Events>,
 }
 
 struct Library {
@@ -127,11 +136,13 @@ static LIBRARY: Library = Library {
                 mappings: Table::new(),
                 processes: Table::new(),
                 resets: Table::new(),
+                gathers: Table::new(),
+                deferred: Table::new(),
                 with_regions: [None; PORTCULLIS_DEVICES],
                 generation: 0,
             }),
-            regions: [const { UnsafeCell::new([NO_REGION; PORTCULLIS_REGIONS]) };
-                PORTCULLIS_DEVICES],
+            regions: [const { UnsafeCell::new(NO_REGIONS) }; PORTCULLIS_DEVICES],
+            events: UnsafeCell::new(Events::new()),
         }
     }; PORTCULLIS_IOMMUS],
 };
@@ -198,14 +209,15 @@ impl Call {
     /// A place without an IOMMU for the one that `make` starts.
     pub fn start(
         &mut self,
-        make: impl FnOnce() -> Result<Unit, Error>,
+        make: impl FnOnce(u8) -> Result<Unit, Errno>,
     ) -> Result<(portcullis_iommu, portcullis_admin), Errno> {
         let found = LIBRARY.seats.iter().zip(0u8..).find(|(seat, _)| {
             // SAFETY: nobody else is in the library.
             unsafe { (*seat.unit.get()).is_none() }
         });
         let (seat, number) = found.ok_or(errno(PORTCULLIS_ENOSPC))?;
-        let mut unit = make()?;
+        number_events(number, Events::clear);
+        let mut unit = make(number)?;
         // SAFETY: nobody else is in the library; without an IOMMU nothing refers to the place.
         let objects = unsafe { &mut *seat.objects.get() };
         objects.admin = Some(unit.admin_token());
@@ -224,25 +236,56 @@ impl Call {
         Ok((handle(Kind::Iommu), handle(Kind::Admin)))
     }
 
-    /// Stops an IOMMU to which nothing refers any more.
-    pub fn stop(&mut self, handle: portcullis_iommu) -> Result<(), Errno> {
+    /// Stops an IOMMU to which nothing refers any more; `end` is how.
+    pub fn stop(
+        &mut self,
+        handle: portcullis_iommu,
+        end: impl FnOnce(Unit) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
         let Running {
             number, objects, ..
         } = self.iommu(handle)?;
         let free = objects.guards.is_empty() && objects.domains.is_empty();
-        if !free || !objects.mappings.is_empty() || !objects.resets.is_empty() {
+        let free = free && objects.mappings.is_empty() && objects.gathers.is_empty();
+        if !free || !objects.resets.is_empty() {
             return Err(errno(PORTCULLIS_EBUSY));
         }
         objects.admin = None;
-        for slot in 0..DEVICES as u16 {
-            objects.groups.remove(slot);
-        }
+        objects.groups.clear();
+        objects.deferred.clear();
         objects.generation = objects.generation.wrapping_add(1);
         objects.with_regions = [None; PORTCULLIS_DEVICES];
         // SAFETY: nobody else is in the library, and there is no guard, no domain and no mapping: nothing refers to the IOMMU.
-        unsafe { *LIBRARY.seats[usize::from(number)].unit.get() = None };
-        Ok(())
+        let unit = unsafe { (*LIBRARY.seats[usize::from(number)].unit.get()).take() };
+        unit.map_or(Ok(()), end)
     }
+}
+
+/// Does something with the events of an IOMMU.
+pub fn number_events<R>(number: u8, work: impl FnOnce(&mut Events) -> R) -> R {
+    let events = &LIBRARY.seats[usize::from(number)].events;
+    // SAFETY: nobody else is in the library; the driver, which tells of events, runs while nobody reads them.
+    work(unsafe { &mut *events.get() })
+}
+
+/// Writes the regions of a device to a place of its own.
+///
+/// The caller makes sure that no device refers to the place, and that nobody else is in the library.
+pub fn write_regions(
+    number: u8,
+    at: usize,
+    regions: &[DeviceRegion],
+) -> Result<&'static [DeviceRegion], Errno> {
+    let cell = &LIBRARY.seats[usize::from(number)].regions[at];
+    // SAFETY: the caller's promise.
+    let place = unsafe { &mut *cell.get() };
+    place
+        .get_mut(..regions.len())
+        .ok_or(errno(PORTCULLIS_EINVAL))?
+        .copy_from_slice(regions);
+    // SAFETY: the place is written again only when the device is gone.
+    let place: &'static Regions = unsafe { &*cell.get() };
+    Ok(&place[..regions.len()])
 }
 
 impl Running {
@@ -257,16 +300,7 @@ impl Running {
         // As many places as devices.
         let at = self.objects.with_regions.iter().position(gone);
         let at = at.ok_or(errno(PORTCULLIS_ENOSPC))?;
-        let seat = &LIBRARY.seats[usize::from(self.number)];
-        // SAFETY: nobody else is in the library, and no device refers to this place.
-        let place = unsafe { &mut *seat.regions[at].get() };
-        place
-            .get_mut(..regions.len())
-            .ok_or(errno(PORTCULLIS_EINVAL))?
-            .copy_from_slice(regions);
-        // SAFETY: the place is written again only when the device is gone.
-        let place: &'static Regions = unsafe { &*seat.regions[at].get() };
-        Ok((at, &place[..regions.len()]))
+        Ok((at, write_regions(self.number, at, regions)?))
     }
 }
 

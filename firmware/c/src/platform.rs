@@ -8,7 +8,9 @@
 use core::ffi::{c_int, c_void};
 
 use portcullis::PhysAddr;
-use portcullis::platform::{Barrier, Barriers, Clock, DmaMemory, Registers, StoreWidth};
+use portcullis::platform::{Barrier, Barriers, Clock, DmaMemory, Event, Registers, StoreWidth};
+
+use crate::library::number_events;
 
 /// What the driver needs of the machine. The functions get `context` and must not call the driver; where they answer an
 /// `int`, 0 is success. `publish`, `acquire` and `relax` may be null. Addresses are the IOMMU's view of physical memory.
@@ -58,8 +60,8 @@ pub struct portcullis_platform {
     pub relax: Option<unsafe extern "C" fn(context: *mut c_void)>,
 }
 
-/// A platform all of whose necessary functions are there.
-pub struct Platform(portcullis_platform);
+/// A platform all of whose necessary functions are there, and the place of the IOMMU that it belongs to.
+pub struct Platform(portcullis_platform, u8);
 
 /// What a function of the platform answered, or that there is none.
 #[derive(Debug)]
@@ -81,7 +83,7 @@ impl Platform {
     /// # Safety
     /// The functions keep what [`portcullis_platform`] says, with this context, as long as the result lives. Memory that
     /// `alloc` gives is real, at that address for the IOMMU, and used by nobody else until freed.
-    pub unsafe fn new(table: portcullis_platform) -> Option<Self> {
+    pub unsafe fn new(table: portcullis_platform, iommu: u8) -> Option<Self> {
         let complete = table.read32.is_some()
             && table.write32.is_some()
             && table.alloc.is_some()
@@ -91,7 +93,7 @@ impl Platform {
             && table.store32.is_some()
             && table.barrier.is_some()
             && table.now_us.is_some();
-        complete.then_some(Platform(table))
+        complete.then_some(Platform(table, iommu))
     }
 }
 
@@ -194,6 +196,10 @@ impl Clock for Platform {
         self.0
             .now_us
             .map_or(u64::MAX, |call| unsafe { call(self.0.context) })
+    }
+
+    fn event(&mut self, event: Event) {
+        number_events(self.1, |events| events.add(event));
     }
 
     fn relax(&mut self) {

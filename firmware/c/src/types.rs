@@ -57,6 +57,12 @@ pub const PORTCULLIS_MAPPINGS: usize = 128;
 
 /// Domains attached for process ids, of one IOMMU.
 pub const PORTCULLIS_PROCESSES: usize = PORTCULLIS_DEVICES;
+/// Gathered unmaps of one IOMMU at the same time.
+pub const PORTCULLIS_GATHERS: usize = 16;
+/// Deferred unmaps of one IOMMU that are waited for one by one.
+pub const PORTCULLIS_DEFERRED: usize = 64;
+/// Events of one IOMMU that wait for `portcullis_events`; what comes after them is lost.
+pub const PORTCULLIS_EVENTS: usize = 32;
 /// Regions of one device.
 pub const PORTCULLIS_REGIONS: usize = 8;
 
@@ -70,6 +76,10 @@ pub type portcullis_guard = u64;
 pub type portcullis_domain = u64;
 /// Names a buffer that a driver has mapped.
 pub type portcullis_mapping = u64;
+/// Names a collection of unmaps that are invalidated together.
+pub type portcullis_gather = u64;
+/// Names a deferred unmap.
+pub type portcullis_deferred = u64;
 /// Names the reset of a device.
 pub type portcullis_reset = u64;
 /// Names the right to change default domains.
@@ -265,7 +275,7 @@ pub struct portcullis_fault {
     pub stale: u32,
 }
 
-/// How `portcullis_faults` ended.
+/// How `portcullis_faults` or `portcullis_events` ended.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct portcullis_drained {
@@ -275,4 +285,93 @@ pub struct portcullis_drained {
     pub lost: u32,
     /// 1 if there are more.
     pub more: u32,
+}
+
+/// A device that works already when the IOMMU starts.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct portcullis_known {
+    /// The device; its `join` must be `PORTCULLIS_NONE`.
+    pub device: portcullis_device,
+    /// 0: it has a group of its own. n: it joins the group of the n-th device of the list, which is before it.
+    pub joins: usize,
+}
+
+/// Counts since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct portcullis_stats {
+    /// Commands queued, fences included.
+    pub commands: u64,
+    /// Fences queued.
+    pub fences: u64,
+    /// Waits for a fence.
+    pub fence_waits: u64,
+    /// Reads of `cqh` in these waits.
+    pub fence_polls: u64,
+    /// Time spent in these waits, in microseconds.
+    pub fence_wait_us: u64,
+    /// Resets of the command queue.
+    pub queue_resets: u64,
+    /// Fault records delivered.
+    pub faults: u64,
+    /// Of these, records of devices the driver does not know.
+    pub unknown_faults: u64,
+    /// Times that records were lost.
+    pub fault_losses: u64,
+}
+
+/// DMA of `group` reaches something else now: `from`, `to`, `path`, `process`, `wait_us`; of one `device`, or of all.
+pub const PORTCULLIS_EVENT_CHANGED: u32 = 1;
+/// `device` reported too many faults: they are no longer recorded.
+pub const PORTCULLIS_EVENT_QUIETED: u32 = 2;
+/// `device` joined `group`, which has another default domain than it asked for, or another device asked for.
+pub const PORTCULLIS_EVENT_POLICY_CONFLICT: u32 = 3;
+/// Translation is on again.
+pub const PORTCULLIS_EVENT_RECOVERED: u32 = 4;
+/// The command queue stopped and was reset: `cqcsr` and `cqh` as found.
+pub const PORTCULLIS_EVENT_QUEUE_RESET: u32 = 5;
+/// Translation was switched off after a failure.
+pub const PORTCULLIS_EVENT_CLOSED: u32 = 6;
+/// The hardware does not answer.
+pub const PORTCULLIS_EVENT_WEDGED: u32 = 7;
+
+/// To blocked.
+pub const PORTCULLIS_PATH_BLOCK: u32 = 1;
+/// From blocked.
+pub const PORTCULLIS_PATH_PUBLISH: u32 = 2;
+/// By one store: no DMA was dropped.
+pub const PORTCULLIS_PATH_SWAP: u32 = 3;
+/// By way of blocked.
+pub const PORTCULLIS_PATH_SLOW: u32 = 4;
+
+/// All devices of the group.
+pub const PORTCULLIS_ALL_DEVICES: u32 = 0xffffffff;
+/// Nothing passes.
+pub const PORTCULLIS_BLOCKED: u64 = 0xffffffffffffffff;
+
+/// Something that the driver did or found. Fields that its kind does not name are 0.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct portcullis_event {
+    /// The group; `PORTCULLIS_NONE` if it has gone.
+    pub group: portcullis_group,
+    /// Fourth doubleword of the contexts before, or `PORTCULLIS_BLOCKED`.
+    pub from: u64,
+    /// The same since then.
+    pub to: u64,
+    /// Time that the fences of the change took, in microseconds.
+    pub wait_us: u64,
+    /// `PORTCULLIS_EVENT_...`.
+    pub kind: u32,
+    /// `PORTCULLIS_PATH_...`.
+    pub path: u32,
+    /// The device, or `PORTCULLIS_ALL_DEVICES`.
+    pub device: u32,
+    /// The process id; 0 is the traffic without one.
+    pub process: u32,
+    /// Register `cqcsr`.
+    pub cqcsr: u32,
+    /// Register `cqh`.
+    pub cqh: u32,
 }

@@ -1,4 +1,4 @@
-//! `tests/c/program.c` and `tests/c/sharing.c`, compiled with the header and linked with the library as a C user would, and
+//! `tests/c/program.c`, `tests/c/sharing.c` and `tests/c/later.c`, compiled with the header and linked with the library as a C user would, and
 //! run.
 
 use std::fs;
@@ -84,6 +84,11 @@ fn c_program_uses_and_misuses_the_interface() {
 #[test]
 fn c_program_shares_domains_and_has_peculiar_devices() {
     assert!(run("sharing") >= 200);
+}
+
+#[test]
+fn c_program_unmaps_later_counts_and_boots() {
+    assert!(run("later") >= 300);
 }
 
 /// The header stands alone, also where there is no library of C.

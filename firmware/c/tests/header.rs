@@ -41,7 +41,8 @@ fn header_is_up_to_date() {
     };
     let mut builder = Builder::new().with_config(config);
     for file in [
-        "types", "platform", "iommu", "device", "group", "pasid", "domain", "dma",
+        "types", "platform", "iommu", "boot", "device", "group", "pasid", "domain", "gather",
+        "dma", "events",
     ] {
         builder = builder.with_src(root.join(format!("src/{file}.rs")));
     }

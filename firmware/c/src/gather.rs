@@ -1,0 +1,222 @@
+//! Unmaps whose invalidation comes later: gathered ones, and deferred ones that are waited for one by one.
+
+use core::ffi::c_int;
+
+use portcullis::{Deferred, Health, Iova, Suspended};
+
+use crate::domain::length;
+use crate::handle::{Handle, Kind};
+use crate::library::{Call, Errno, Out, decode, enter, errno};
+use crate::types::*;
+
+/// A collection of unmaps of a domain.
+pub struct Gathering {
+    /// The domain's handle.
+    pub domain: portcullis_domain,
+    /// What is gathered; `None` before the first unmap.
+    held: Option<Suspended>,
+}
+
+/// A deferred unmap of a domain.
+pub struct Waiting {
+    domain: portcullis_domain,
+    deferred: Deferred,
+}
+
+impl Call {
+    /// Place of a collection, and its domain.
+    fn gathering(
+        &mut self,
+        gather: portcullis_gather,
+    ) -> Result<(u8, u16, portcullis_domain), Errno> {
+        let handle = decode(gather, Kind::Gather)?;
+        let gathers = &mut self.running(handle.iommu)?.objects.gathers;
+        let found = gathers.get(handle.slot, handle.generation);
+        let found = found.ok_or(errno(PORTCULLIS_EBADF))?;
+        Ok((handle.iommu, handle.slot, found.domain))
+    }
+
+    /// Place of a deferred unmap, its domain, and the unmap.
+    fn waiting(
+        &mut self,
+        deferred: portcullis_deferred,
+    ) -> Result<(u8, u16, portcullis_domain, Deferred), Errno> {
+        let handle = decode(deferred, Kind::Deferred)?;
+        let waiting = &mut self.running(handle.iommu)?.objects.deferred;
+        let found = waiting.get(handle.slot, handle.generation);
+        let found = found.ok_or(errno(PORTCULLIS_EBADF))?;
+        Ok((handle.iommu, handle.slot, found.domain, found.deferred))
+    }
+
+    /// Whether its memory and addresses are free. Those of a domain that has gone are, since it was detached before; but
+    /// nothing is after hardware that does not answer.
+    fn is_over(&mut self, domain: portcullis_domain, deferred: Deferred) -> Result<bool, Errno> {
+        let running = self.running(decode(domain, Kind::Domain)?.iommu)?;
+        if running.unit.health() == Health::Wedged {
+            return Ok(false);
+        }
+        let reusable = self.with(domain, |domain| Ok(domain.reusable(&deferred)));
+        Ok(reusable.unwrap_or(true))
+    }
+}
+
+/// A collection for unmaps of a domain that are invalidated together, by `portcullis_gather_sync`. While it is there, the
+/// domain cannot be freed, and the IOMMU cannot be stopped.
+///
+/// `PORTCULLIS_ENOSPC`: `PORTCULLIS_GATHERS` exist. `PORTCULLIS_EINVAL`: null, or the domain is identity. `PORTCULLIS_EBADF`.
+///
+/// # Safety
+/// `gather` is null, which is refused, or good for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn portcullis_gather_new(
+    domain: portcullis_domain,
+    gather: *mut portcullis_gather,
+) -> c_int {
+    enter(|call| {
+        // SAFETY: the caller's contract.
+        let out = unsafe { Out::needed(gather)? };
+        call.with(domain, |_| Ok(()))?;
+        let running = call.running(decode(domain, Kind::Domain)?.iommu)?;
+        let held = None;
+        let (slot, generation) = running
+            .objects
+            .gathers
+            .insert(Gathering { domain, held })
+            .ok_or(errno(PORTCULLIS_ENOSPC))?;
+        let handle = Handle {
+            kind: Kind::Gather,
+            iommu: running.number,
+            slot,
+            generation,
+        };
+        out.set(handle.bits());
+        Ok(0)
+    })
+}
+
+/// As `portcullis_unmap`, of the domain that the collection was made for; but devices may reach the memory until
+/// `portcullis_gather_sync`, and neither it nor the addresses may be used before. Issues no command.
+///
+/// As there.
+///
+/// # Safety
+/// `unmapped` is null or good for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn portcullis_unmap_gather(
+    gather: portcullis_gather,
+    iova: u64,
+    bytes: u64,
+    unmapped: *mut u64,
+) -> c_int {
+    enter(|call| {
+        // SAFETY: the caller's contract.
+        let out = unsafe { Out::wanted(unmapped)? };
+        let bytes = length(bytes)?;
+        let (number, slot, domain) = call.gathering(gather)?;
+        let gathers = &mut call.running(number)?.objects.gathers;
+        let mut held = gathers.at(slot).and_then(|g| g.held.take());
+        let result = call.with(domain, |domain| {
+            let mut gather = match &mut held {
+                Some(suspended) => domain.resume(suspended)?,
+                None => domain.gather(),
+            };
+            let result = domain.unmap_gather(Iova(iova), bytes, &mut gather);
+            held = Some(gather.suspend());
+            Ok(result?)
+        });
+        if let Some(gathering) = call.running(number)?.objects.gathers.at(slot) {
+            gathering.held = held;
+        }
+        out.set(result? as u64);
+        Ok(0)
+    })
+}
+
+/// Invalidates what was gathered, and ends the collection. On return no device reaches any of it, and nothing granted before
+/// is on the way.
+///
+/// `PORTCULLIS_EBADF`. `PORTCULLIS_EIO`: the hardware does not answer, and devices may still reach the memory; the collection has
+/// ended all the same.
+#[unsafe(no_mangle)]
+pub extern "C" fn portcullis_gather_sync(gather: portcullis_gather) -> c_int {
+    enter(|call| {
+        let (number, slot, domain) = call.gathering(gather)?;
+        let gathering = call.running(number)?.objects.gathers.remove(slot);
+        let Some(mut suspended) = gathering.and_then(|g| g.held) else {
+            return Ok(0);
+        };
+        call.with(domain, |domain| {
+            Ok(domain.resume(&mut suspended)?.sync()?)
+        })?;
+        Ok(0)
+    })
+}
+
+/// As `portcullis_unmap_deferred`, with a name for this unmap: its memory and addresses are free when
+/// `portcullis_deferred_ready` answers 1 or `portcullis_deferred_wait` answers 0, which end the name.
+///
+/// As there; `PORTCULLIS_ENOSPC`: `PORTCULLIS_DEFERRED` exist, and nothing was unmapped. `PORTCULLIS_EINVAL`: `deferred` is null.
+///
+/// # Safety
+/// `unmapped` is null or good for writing; `deferred` is null, which is refused, or good for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn portcullis_unmap_named(
+    domain: portcullis_domain,
+    iova: u64,
+    bytes: u64,
+    unmapped: *mut u64,
+    deferred: *mut portcullis_deferred,
+) -> c_int {
+    enter(|call| {
+        // SAFETY: the caller's contract.
+        let (out, name) = unsafe { (Out::wanted(unmapped)?, Out::needed(deferred)?) };
+        let iommu = decode(domain, Kind::Domain)?.iommu;
+        if call.running(iommu)?.objects.deferred.is_full() {
+            return Err(errno(PORTCULLIS_ENOSPC));
+        }
+        let deferred = call.with(domain, |domain| {
+            Ok(domain.unmap_deferred(Iova(iova), length(bytes)?)?)
+        })?;
+        let waiting = &mut call.running(iommu)?.objects.deferred;
+        let (slot, generation) = waiting
+            .insert(Waiting { domain, deferred })
+            .ok_or(errno(PORTCULLIS_ENOSPC))?;
+        let handle = Handle {
+            kind: Kind::Deferred,
+            iommu,
+            slot,
+            generation,
+        };
+        name.set(handle.bits());
+        out.set(deferred.bytes as u64);
+        Ok(0)
+    })
+}
+
+/// Whether a flush has covered a deferred unmap: 1, and its name is gone; or 0. Issues no command. `PORTCULLIS_EBADF`.
+#[unsafe(no_mangle)]
+pub extern "C" fn portcullis_deferred_ready(deferred: portcullis_deferred) -> c_int {
+    enter(|call| {
+        let (number, slot, domain, unmap) = call.waiting(deferred)?;
+        if !call.is_over(domain, unmap)? {
+            return Ok(0);
+        }
+        call.running(number)?.objects.deferred.remove(slot);
+        Ok(1)
+    })
+}
+
+/// Waits for a deferred unmap, by a flush if none has covered it: 0, and its name is gone. `PORTCULLIS_EBADF`.
+/// `PORTCULLIS_EIO`: the hardware does not answer, and devices may still reach the memory; the name stays.
+#[unsafe(no_mangle)]
+pub extern "C" fn portcullis_deferred_wait(deferred: portcullis_deferred) -> c_int {
+    enter(|call| {
+        let (number, slot, domain, unmap) = call.waiting(deferred)?;
+        if !call.is_over(domain, unmap)? {
+            let flushed = call.with(domain, |domain| Ok(domain.flush()?));
+            flushed.map_err(|_| errno(PORTCULLIS_EIO))?;
+        }
+        call.running(number)?.objects.deferred.remove(slot);
+        Ok(0)
+    })
+}
