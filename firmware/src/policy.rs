@@ -261,7 +261,12 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
                 }
             }
         }
-        self.notify_regions(table, regions, mapped)
+        let told = self.notify_regions(table, regions, mapped);
+        if told.is_err() {
+            // The hardware has failed already.
+            let _ = self.unmap_regions(table, regions, mapped);
+        }
+        told
     }
 
     /// Those with a bit in `which`.

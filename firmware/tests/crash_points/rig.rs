@@ -333,67 +333,119 @@ impl Scenario {
     }
 }
 
+/// A device that works before there is an IOMMU, with what it relies on.
+const KNOWN: DeviceInfo = DeviceInfo {
+    id: DeviceId(12),
+    group: None,
+    regions: &[DeviceRegion {
+        start: 0x40_0000,
+        bytes: 0x1000,
+        kind: RegionKind::DirectRelaxable(Perm::READ),
+    }],
+    policy: Policy::Dma,
+    untrusted: false,
+    process_ids: false,
+    deferred: false,
+};
+
 /// Nobody has to be told what happens before there is an IOMMU.
 fn start(rig: &Rig, config: Config) -> Option<I> {
-    let context = rig.context("Iommu::new");
-    let (first, _) = rig.fire("Iommu::new", || I::new(rig.platform(), config));
-    let (second, aimed) = match first {
-        Ok(iommu) => {
-            drop(iommu);
-            rig.fire("Iommu::with_capacity", || {
-                I::with_capacity(rig.platform(), config)
-            })
-        }
-        Err(error) => (Err(error), true),
-    };
-    match second {
-        Ok(iommu) => Some(iommu),
-        Err(refused) => {
-            assert!(aimed, "{context}: refused undisturbed");
-            let error = refused.error();
-            assert!(
-                matches!(error, Error::Io | Error::NoMemory),
-                "{context}: {error:?}"
-            );
-            assert_eq!(rig.look(), NOTHING, "{context}");
-            // Where it cannot even switch translation off, it keeps what may still be used.
-            let (used, off) = (rig.world.borrow().used(), rig.world.borrow().mode() == 0);
-            let kept = used > 0 && rig.gun.width.get() > 1;
-            assert!(
-                if off { used == 0 || kept } else { kept },
-                "{context}: {used}"
-            );
-            drop(refused);
-            let take_over = Config {
-                take_over: true,
-                ..config
-            };
-            let again = I::new(rig.platform(), take_over).map_err(|e| e.error);
-            rig.works(&again.expect("starts"));
-            None
+    type Start = fn(P, Config) -> Result<I, InitError<P>>;
+    let starts: [(&'static str, Start); 3] = [
+        ("Iommu::new", I::new),
+        ("Iommu::with_capacity", I::with_capacity),
+        ("Iommu::with_devices", |platform, config| {
+            I::with_devices(platform, config, &[KNOWN.into()])
+        }),
+    ];
+    let mut started = None;
+    for (name, start) in starts {
+        drop(started.take());
+        let context = rig.context(name);
+        let (result, aimed) = rig.fire(name, || start(rig.platform(), config));
+        match result {
+            Ok(iommu) => started = Some(iommu),
+            Err(refused) => {
+                assert!(aimed, "{context}: refused undisturbed");
+                refused_start(rig, config, refused, &context);
+                return None;
+            }
         }
     }
+    started
 }
 
-/// Memory goes back after translation is off, or not at all.
-fn stop(rig: &Rig, iommu: I) {
-    iommu.add_device(DEV.into()).expect("added");
-    let owned = iommu
-        .group(DEV)
-        .expect("a group")
-        .claim(&owner(1))
-        .expect("claimed");
-    let owned = owned.attach(coloured(&iommu, 0x10_0000)).expect("attached");
-    std::mem::forget(owned);
-    let used = rig.world.borrow().used();
-    let ((), _) = rig.fire("Iommu::drop", || drop(iommu));
-    let (off, left) = (rig.world.borrow().mode() == 0, rig.world.borrow().used());
-    let context = rig.context("Iommu::drop");
+fn refused_start(rig: &Rig, config: Config, refused: InitError<P>, context: &str) {
+    let error = refused.error();
     assert!(
-        off || left == used,
-        "{context}: memory given back while translating"
+        matches!(error, Error::Io | Error::NoMemory),
+        "{context}: {error:?}"
     );
-    assert!(!off || rig.look() == NOTHING, "{context}");
+    assert_eq!(rig.look(), NOTHING, "{context}");
+    // Where it cannot even switch translation off, it keeps what may still be used.
+    let (used, off) = (rig.world.borrow().used(), rig.world.borrow().mode() == 0);
+    let kept = used > 0 && rig.gun.width.get() > 1;
+    assert!(
+        if off { used == 0 || kept } else { kept },
+        "{context}: {used}"
+    );
+    drop(refused);
+    let take_over = Config {
+        take_over: true,
+        ..config
+    };
+    let again = I::new(rig.platform(), take_over).map_err(|e| e.error);
+    rig.works(&again.expect("starts"));
+}
+
+/// Memory goes back after translation is off, or not at all; and Bare comes after that, if anybody asked for it.
+fn stop(rig: &Rig, iommu: I) {
+    type End = fn(I) -> Result<(), Error>;
+    let ends: [(&'static str, u8, End); 3] = [
+        ("Iommu::drop", 0, |iommu| {
+            drop(iommu);
+            Ok(())
+        }),
+        ("Iommu::stop", 0, |iommu| {
+            iommu.stop().map(drop).map_err(|e| e.error)
+        }),
+        ("Iommu::stop_in_bare", 1, |iommu| {
+            let end = iommu.stop_in_bare(&identity());
+            end.map(drop).map_err(|e| e.error)
+        }),
+    ];
+    let mut running = Some(iommu);
+    for (name, mode, end) in ends {
+        let iommu = running.take().unwrap_or_else(|| {
+            let take_over = Config {
+                take_over: true,
+                ..Config::default()
+            };
+            let again = I::new(rig.platform(), take_over).map_err(|e| e.error);
+            again.expect("starts")
+        });
+        iommu.add_device(DEV.into()).expect("added");
+        let group = iommu.group(DEV).expect("a group");
+        let owned = group.claim(&owner(1)).expect("claimed");
+        let owned = owned.attach(coloured(&iommu, 0x10_0000)).expect("attached");
+        std::mem::forget(owned);
+        let used = rig.world.borrow().used();
+        let (result, aimed) = rig.fire(name, || end(iommu));
+        let context = rig.context(name);
+        assert!(aimed || result.is_ok(), "{context}: {result:?}");
+        let (now, left) = (rig.world.borrow().mode(), rig.world.borrow().used());
+        assert!(
+            now <= 1 || left == used,
+            "{context}: memory given back while translating"
+        );
+        assert!(now != 0 || rig.look() == NOTHING, "{context}");
+        assert!(now != 1 || mode == 1, "{context}: Bare");
+        let told = result.is_ok() && name != "Iommu::drop";
+        assert!(
+            !told || (now == mode && left < used),
+            "{context}: mode {now}"
+        );
+    }
     // The domain was forgotten with its guard; what the driver does not know to be off it keeps as well.
     rig.wedged.set(true);
 }

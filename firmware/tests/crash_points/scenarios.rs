@@ -185,6 +185,9 @@ fn unmaps(rig: &Rig, iommu: &I, _: &AdminToken) -> Option<()> {
         let mut gather = rig.quiet("AddressSpace::gather", || domain.gather());
         let unmap = || domain.unmap_gather(Iova(IOVA), PAGE, &mut gather);
         rig.act(iommu, "AddressSpace::unmap_gather", &either, &either, unmap)?;
+        let mut aside = rig.quiet("Gather::suspend", || gather.suspend());
+        let gather = rig.quiet("AddressSpace::resume", || domain.resume(&mut aside));
+        let gather = gather.ok()?;
         let before = [rig.look(), plain(A), NOTHING];
         if dropped {
             let discard = || sure(|| drop(gather));
