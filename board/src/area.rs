@@ -17,6 +17,8 @@ pub const AIM_MHZ: f64 = 80.0;
 pub struct Area {
     /// Configuration.
     pub config: &'static Config,
+    /// Its ports.
+    pub bus: Bus,
     /// Device.
     pub device: &'static Device,
     /// The core alone, as Yosys maps it.
@@ -35,7 +37,16 @@ pub fn home(config: &Config) -> &'static str {
     }
 }
 
-/// Synthesises the core of `config` for `device`, and routes it with `seed` if `aim` says for how many MHz. Everything
+/// What budgets and tables call `config` with these ports.
+#[must_use]
+pub fn design(config: &Config, bus: Bus) -> String {
+    match bus {
+        Bus::Core => config.name.into(),
+        Bus::Axi => format!("{}_axi", config.name),
+    }
+}
+
+/// Synthesises the core of `config` with these ports for `device`, and routes it with `seed` if `aim` says for how many MHz. Everything
 /// made on the way is left in `dir`.
 ///
 /// # Errors
@@ -43,14 +54,15 @@ pub fn home(config: &Config) -> &'static str {
 pub fn measure(
     tools: &Tools,
     config: &'static Config,
+    bus: Bus,
     device: &'static Device,
     aim: Option<f64>,
     seed: u64,
     dir: &Path,
 ) -> Result<Area, String> {
     make_dir(dir)?;
-    let text = verilog::emit(config, Bus::Core)?;
-    let top = verilog::module_name(config, Bus::Core);
+    let text = verilog::emit(config, bus)?;
+    let top = verilog::module_name(config, bus);
     let core = dir.join(format!("{top}.v"));
     write(&core, &text)?;
     let job = |sources, top: &str| Job {
@@ -72,6 +84,7 @@ pub fn measure(
     };
     Ok(Area {
         config,
+        bus,
         device,
         cells,
         routed,
@@ -83,7 +96,7 @@ impl Area {
     #[must_use]
     pub fn json(&self) -> Value {
         json!({
-            "config": self.config.name,
+            "design": design(self.config, self.bus),
             "device": self.device.name,
             "cells": self.cells,
             "routed": self.routed,
@@ -93,7 +106,11 @@ impl Area {
     /// The figures as lines of name and number.
     #[must_use]
     pub fn table(&self) -> String {
-        let mut text = format!("{} on {}\n", self.config.name, self.device.name);
+        let mut text = format!(
+            "{} on {}\n",
+            design(self.config, self.bus),
+            self.device.name
+        );
         for (name, n) in &self.cells {
             text += &format!("{name:>8} {n:>7}\n");
         }

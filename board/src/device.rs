@@ -14,6 +14,8 @@ pub enum Family {
 pub struct Device {
     /// Its name in budgets and on command lines.
     pub name: &'static str,
+    /// Its maker's name for it, with the speed grade.
+    pub title: &'static str,
     /// Family.
     pub family: Family,
     /// nextpnr's options that name the die, package and speed grade.
@@ -24,21 +26,25 @@ pub struct Device {
 pub const DEVICES: [Device; 4] = [
     Device {
         name: "hx8k",
+        title: "iCE40 HX8K",
         family: Family::Ice40,
         place: &["--hx8k", "--package", "cb132"],
     },
     Device {
         name: "ecp5",
+        title: "LFE5U-85F-6",
         family: Family::Ecp5,
         place: &["--85k", "--package", "CABGA381", "--speed", "6"],
     },
     Device {
         name: "ecp5-25",
+        title: "LFE5U-25F-6",
         family: Family::Ecp5,
         place: &["--25k", "--package", "CABGA381", "--speed", "6"],
     },
     Device {
         name: "ecp5-25-mg285",
+        title: "LFE5U-25F-8",
         family: Family::Ecp5,
         place: &["--25k", "--package", "CSFBGA285", "--speed", "8"],
     },

@@ -144,11 +144,20 @@ struct RegistersArgs {
 
 /// What the ports of the generated Verilog are.
 #[derive(Clone, Copy, ValueEnum)]
-enum Ports {
+pub enum Ports {
     /// The core's own
     Core,
     /// AXI4 for devices, memory and walks, AXI4-Lite for registers
     Axi,
+}
+
+impl From<Ports> for Bus {
+    fn from(ports: Ports) -> Self {
+        match ports {
+            Ports::Core => Bus::Core,
+            Ports::Axi => Bus::Axi,
+        }
+    }
 }
 
 /// Why a command ends without success.
@@ -418,10 +427,7 @@ fn conversation(args: &PlayArgs) -> Result<u8, Stop> {
 
 fn verilog(args: &VerilogArgs) -> Result<u8, Stop> {
     let config = named_config(&args.config).map_err(bad_input)?;
-    let bus = match args.bus {
-        Ports::Core => Bus::Core,
-        Ports::Axi => Bus::Axi,
-    };
+    let bus = args.bus.into();
     let mut files = vec![];
     if args.litex {
         files.push(cores::litex(config, bus).map_err(bad_input)?);
@@ -467,7 +473,10 @@ fn write_whole(directory: &Path, name: &str, text: &str) -> Result<u8, Stop> {
 }
 
 fn area(args: &AreaArgs) -> Result<u8, Stop> {
-    let config = named_config(&args.config).map_err(bad_input)?;
+    let Some(config) = &args.config else {
+        return printed(fpga::table());
+    };
+    let config = named_config(config).map_err(bad_input)?;
     printed(fpga::area(args, config))
 }
 

@@ -304,6 +304,17 @@ fn build_systems_get_their_files_beside_the_verilog() {
 }
 
 #[test]
+fn the_table_of_areas_is_that_of_the_readme() {
+    let output = portcullis(&["area", "--table"], "");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let table = text(&output.stdout);
+    assert!(table.lines().count() > 8, "{table}");
+    assert!(include_str!("../../README.md").contains(&table), "{table}");
+    let missing = ["area", "--config", "tiny", "--record", "/nowhere/figures"];
+    refused(&missing, &["/nowhere/figures"]);
+}
+
+#[test]
 fn bench_prints_figures_with_their_bounds() {
     let bench = |more: &[&str]| {
         let mut args = vec![

@@ -1,9 +1,10 @@
 //! The demonstration system: its self-test through the simulated serial line, and bitstreams for the boards.
 
 use crate::report::Report;
-use crate::synth::budgets;
+use crate::synth::{budgets, stored};
 use crate::tools::{portcullis, run as tool};
 use portcullis_board::boards::board;
+use portcullis_board::figures;
 use portcullis_board::tools::{Tools, target};
 
 /// The command of a user, on the generated Verilog.
@@ -33,6 +34,8 @@ pub fn bitstreams(report: &mut Report, tools: &Tools, names: &[String]) {
             let bytes = board.pack(tools, &dir, &to)?;
             let area = limits.area(&built.cells)?;
             let clock = limits.clock(built.routed.fmax_mhz)?;
+            let mhz = Some(built.routed.fmax_mhz);
+            figures::agree(&stored()?, "demo", name, &built.cells, mhz)?;
             Ok(format!("{area}, {clock}, {bytes} bytes"))
         });
     }

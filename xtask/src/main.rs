@@ -180,7 +180,9 @@ fn verify(options: &Options) -> Report {
             verilog(&mut report, options, config.name, bus);
         }
         if let Some(tools) = fpga.as_ref().filter(|_| wants("synth")) {
-            synth::run(&mut report, tools, config);
+            for bus in portcullis_hdl::verilog::BUSES {
+                synth::run(&mut report, tools, config, bus);
+            }
         }
     }
     if wants("cosim") {
