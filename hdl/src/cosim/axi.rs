@@ -385,14 +385,7 @@ impl Seen {
             ("register writes", self.register_writes),
             ("interrupts", self.interrupts),
         ];
-        if all.iter().all(|(_, n)| *n > 0) {
-            return Ok(());
-        }
-        let counts: Vec<String> = all.iter().map(|(w, n)| format!("{n} {w}")).collect();
-        Err(format!(
-            "the random run did not reach everything: {}",
-            counts.join(", ")
-        ))
+        super::reached(&all)
     }
 }
 

@@ -52,6 +52,31 @@ macro_rules! lite {
     };
 }
 
+/// A block with `m_axi`: memory's side of it, and the inputs given.
+macro_rules! master {
+    ($name:literal, $block:expr, [$($input:tt)*] $($draw:tt)*) => {
+        case!(
+            $name,
+            $block,
+            [
+                m_axi.awready,
+                m_axi.wready,
+                m_axi.bvalid,
+                m_axi.bid,
+                m_axi.bresp,
+                m_axi.arready,
+                m_axi.rvalid,
+                m_axi.rid,
+                m_axi.rdata,
+                m_axi.rresp,
+                m_axi.rlast,
+                $($input)*
+            ]
+            $($draw)*
+        )
+    };
+}
+
 /// All of them.
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -73,31 +98,11 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn ptw() -> Case {
-    case!(
+    master!(
         "ptw",
         AxiPtw::default(),
         [
-            reset,
-            m_axi.awready,
-            m_axi.wready,
-            m_axi.bvalid,
-            m_axi.bid,
-            m_axi.bresp,
-            m_axi.arready,
-            m_axi.rvalid,
-            m_axi.rid,
-            m_axi.rdata,
-            m_axi.rresp,
-            m_axi.rlast,
-            ar_valid,
-            ar_addr,
-            ar_len,
-            ar_id,
-            w_valid,
-            w_addr,
-            w_data,
-            w_strobe,
-            w_last
+            reset, ar_valid, ar_addr, ar_len, ar_id, w_valid, w_addr, w_data, w_strobe, w_last
         ]
     )
 }
@@ -133,7 +138,7 @@ fn writes() -> Case {
 }
 
 fn translate() -> Case {
-    case!(
+    master!(
         "translate",
         AxiTranslate::<8, 3, 4>::default(),
         [
@@ -170,17 +175,6 @@ fn translate() -> Case {
             s_axi.armmussid,
             s_axi.armmussidv,
             s_axi.rready,
-            m_axi.awready,
-            m_axi.wready,
-            m_axi.bvalid,
-            m_axi.bid,
-            m_axi.bresp,
-            m_axi.arready,
-            m_axi.rvalid,
-            m_axi.rid,
-            m_axi.rdata,
-            m_axi.rresp,
-            m_axi.rlast,
             req_ready,
             rsp_valid,
             rsp_tag,

@@ -330,6 +330,18 @@ macro_rules! cosim_case {
     };
 }
 
+/// Refuses a run that is not worth comparing: each of these has to have happened at least once.
+fn reached(all: &[(&str, u64)]) -> Result<(), String> {
+    if all.iter().all(|(_, n)| *n > 0) {
+        return Ok(());
+    }
+    let counts: Vec<String> = all.iter().map(|(w, n)| format!("{n} {w}")).collect();
+    Err(format!(
+        "the random run did not reach everything: {}",
+        counts.join(", ")
+    ))
+}
+
 impl Case {
     /// A case from a function of the number of cycles and the seed.
     pub fn new(
