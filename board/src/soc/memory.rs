@@ -139,6 +139,7 @@ pub struct Memory {
     piece: Signal<Local, Bits<5>>,
     wdata: Signal<Local, Bits<64>>,
     wstrobe: Signal<Local, Bits<8>>,
+    some: Signal<Local, Bit>,
     wants_piece: Signal<Local, Bit>,
     none_left: Signal<Local, Bit>,
     write_missing: Signal<Local, Bit>,
@@ -228,6 +229,7 @@ impl Default for Memory {
             piece: Default::default(),
             wdata: Default::default(),
             wstrobe: Default::default(),
+            some: Default::default(),
             wants_piece: Default::default(),
             none_left: Default::default(),
             write_missing: Default::default(),
@@ -304,19 +306,23 @@ impl Logic for Memory {
             self.id.d.next = self.ar_id.val();
         }
 
+        // Who writes is known late: whether there is anything but 0 is found for each of them before.
         self.wdata.next = self.host_data.val();
         self.wstrobe.next = self.host_strobe.val();
+        self.some.next = self.host_data.val() != 0;
         if self.pick_dma.val() {
             self.wdata.next = self.dma_data.val();
             self.wstrobe.next = self.all_bytes.val();
+            self.some.next = self.dma_data.val() != 0;
         }
         if self.pick_write.val() {
             self.wdata.next = self.w_data.val();
             self.wstrobe.next = self.w_strobe.val();
+            self.some.next = self.w_data.val() != 0;
         }
         self.s1_data.d.next = self.wdata.val();
         self.s1_strobe.d.next = self.wstrobe.val();
-        self.s1_some.d.next = self.wdata.val() != 0;
+        self.s1_some.d.next = self.some.val();
         // Whether there is a write or not: the core's writers wait for this, and the path through them is long.
         self.w_ready.next = self.open.val() & !self.burst.val();
 
