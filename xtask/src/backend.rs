@@ -100,12 +100,30 @@ pub fn ownership(report: &mut Report, replacements: usize) {
             cargo.arg("--include-ignored");
             tool(cargo.env("PORTCULLIS_OWN_BACKEND", "verilog"))?;
         }
-        let mut cargo = test("portcullis-tests", "ownership_transitions");
-        cargo
-            .arg("t_20_hitless_replacements_refuse_nothing")
-            .env("PORTCULLIS_OWN_BACKEND", "verilog")
-            .env("PORTCULLIS_OWN_ROUNDS", replacements.to_string());
-        tool(&mut cargo)?;
+        // As often as the scenarios ask, for which `cargo test` has no time.
+        let long = [
+            ("transitions", "t_08_rounds", 1000),
+            ("transitions", "t_23_bystander", 10_000),
+            ("refusals", "t_11_two_contenders", 1000),
+            ("random", "t_15_53_random_calls_agree_with_the_table", 2000),
+            ("random", "t_78_random_transitions_do_not_drift", 1000),
+            (
+                "transitions",
+                "t_20_hitless_replacements_refuse_nothing",
+                replacements,
+            ),
+        ];
+        for (file, name, rounds) in long {
+            let mut cargo = test("portcullis-tests", &format!("ownership_{file}"));
+            cargo
+                .args(["--exact", name])
+                .env("PORTCULLIS_OWN_BACKEND", "verilog")
+                .env("PORTCULLIS_OWN_ROUNDS", rounds.to_string());
+            let text = tool(&mut cargo)?;
+            if passed(&text) != "1 tests" {
+                return Err(format!("{name}: {}", passed(&text)));
+            }
+        }
         Ok(format!(
             "all scenarios; {replacements} hitless replacements of each configuration, no access refused"
         ))
