@@ -188,24 +188,8 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     pub(crate) fn map(&mut self, table: Table, request: &Request) -> Result<(), Error> {
         self.check_map(table, request)?;
         self.hw.map(table, request)?;
-        let told = self.notify(table, request);
-        if told.is_err() {
-            self.unmake(table, request);
-        }
-        told
-    }
-
-    /// Takes back what nobody was told of. Translation is off by now, unless even that failed.
-    #[inline(never)]
-    fn unmake(&mut self, table: Table, request: &Request) {
-        let mut gone = Gone::default();
-        if self
-            .clear(table, request.iova, request.len, 0, &mut gone)
-            .is_ok()
-        {
-            // The hardware has failed already.
-            let _ = self.invalidate(table, &mut gone);
-        }
+        // A failure that ends in Off is told by it; where even that fails, nothing more can be done.
+        self.notify(table, request)
     }
 
     #[inline(never)]
