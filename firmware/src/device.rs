@@ -172,16 +172,24 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         slot: usize,
         fresh: bool,
     ) -> Result<(), Error> {
-        self.new_context(info.id, group, fresh)?;
-        let conflict = !fresh && self.make_room(group, info)?;
+        // Whatever the group has against the device comes before anything is stored.
+        let wanted = if fresh {
+            None
+        } else {
+            self.needed_type(group, info)?
+        };
+        let context = self.hw.context(info.id.0)?;
+        if let Some(kind) = wanted {
+            self.exchange_default(group, kind, info.regions)?;
+        }
         self.map_direct(group, info.regions)?;
-        self.add_to_group(info, group, slot, conflict)
+        self.new_context(context, group, fresh)?;
+        self.add_to_group(info, group, slot, context)
     }
 
     /// An idle context for a device that is not there yet, and what a fresh group needs besides.
     #[inline(never)]
-    fn new_context(&mut self, id: DeviceId, group: GroupId, fresh: bool) -> Result<(), Error> {
-        let context = self.hw.context(id.0)?;
+    fn new_context(&mut self, context: PhysAddr, group: GroupId, fresh: bool) -> Result<(), Error> {
         let idle = self.idle_fsc(group);
         let mut result = self.hw.idle_context(context, Self::pscid(group), idle);
         if fresh && result.is_ok() {
@@ -196,9 +204,9 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         info: &DeviceInfo,
         group: GroupId,
         slot: usize,
-        conflict: bool,
+        context: PhysAddr,
     ) -> Result<(), Error> {
-        let context = self.hw.context(info.id.0)?;
+        let conflict = self.conflicts(group, info);
         let current = self.state(group).map(|s| s.current);
         let defer = info.deferred
             && current == Some(Current::Default)

@@ -7,7 +7,7 @@ use crate::iommu::Inner;
 use crate::platform::Platform;
 use crate::table::{Request, Table};
 use crate::types::{DefaultDomainType, DeviceInfo, DeviceRegion, GroupId, Policy};
-use crate::{Error, PhysAddr};
+use crate::{Error, Perm, PhysAddr};
 
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     /// Type of the default domain of a group that begins with this device.
@@ -38,27 +38,19 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         }
     }
 
-    /// Makes a group fit for one more device, or refuses it; answers whether wishes conflict.
-    pub(crate) fn make_room(&mut self, id: GroupId, info: &DeviceInfo) -> Result<bool, Error> {
-        if let Some(kind) = self.needed_type(id, info)? {
-            self.exchange_default(id, kind, info.regions)?;
-        }
-        let default = self.state(id).ok_or(Error::NotFound)?.default;
-        let must_stay = info.regions.iter().any(DeviceRegion::must_stay);
-        if must_stay && default == DefaultDomain::Blocked {
-            return Err(Error::Invalid);
-        }
+    /// Whether a device asks for another default domain than those that its group has by now.
+    pub(crate) fn conflicts(&self, id: GroupId, info: &DeviceInfo) -> bool {
         let of = |p: fn(&Policy) -> bool| self.devices_of(id).any(|d| p(&d.policy));
-        Ok(match info.policy {
+        match info.policy {
             Policy::Identity(_) => of(is_dma),
             Policy::Dma => of(is_identity),
             Policy::Any => false,
-        })
+        }
     }
 
     /// Type that the default domain of a group must change to for one more device, or why it cannot join.
     #[inline(never)]
-    fn needed_type(
+    pub(crate) fn needed_type(
         &mut self,
         id: GroupId,
         info: &DeviceInfo,
@@ -94,6 +86,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         };
         match wanted {
             Some(_) if !idle => Err(Error::Busy),
+            None if must_stay && default == DefaultDomain::Blocked => Err(Error::Invalid),
             wanted => Ok(wanted.map(|kind| self.resolve(kind, untrusted))),
         }
     }
@@ -297,21 +290,28 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         Ok(())
     }
 
-    /// Whether anything had to be mapped. The caller tells the host of an emulated IOMMU, if the table is in use.
+    /// What a region still has to be mapped with, if anything.
     #[inline(never)]
-    fn map_region(&mut self, table: Table, region: &DeviceRegion) -> Result<bool, Error> {
+    fn missing(&mut self, table: Table, region: &DeviceRegion) -> Result<Option<Perm>, Error> {
         let Some(perm) = region.direct() else {
             return match self.hw.occupied(table, region.start, region.end())? {
-                None => Ok(false),
+                None => Ok(None),
                 Some(_) => Err(Error::AddressInUse),
             };
         };
         if region.end() > table.mode.aperture_end() {
             return Err(Error::Invalid);
         }
-        if self.hw.is_direct(table, region, perm)? {
+        let direct = self.hw.is_direct(table, region, perm)?;
+        Ok((!direct).then_some(perm))
+    }
+
+    /// Whether anything had to be mapped. The caller tells the host of an emulated IOMMU, if the table is in use.
+    #[inline(never)]
+    fn map_region(&mut self, table: Table, region: &DeviceRegion) -> Result<bool, Error> {
+        let Some(perm) = self.missing(table, region)? else {
             return Ok(false);
-        }
+        };
         let request = Request::direct(region, perm);
         self.check_map(table, &request)?;
         self.hw.map(table, &request)?;
@@ -341,7 +341,7 @@ impl<P: Platform> crate::hw::Hw<P> {
         &mut self,
         table: Table,
         region: &DeviceRegion,
-        perm: crate::Perm,
+        perm: Perm,
     ) -> Result<bool, crate::hw::Fail> {
         if region.end() > table.mode.aperture_end() {
             return Ok(false);

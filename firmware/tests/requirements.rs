@@ -325,7 +325,12 @@ const REQUIREMENTS: &[(u8, &str, &[&str], &str)] = &[
         &["r82_state_per_group"],
         "it needs none",
     ),
-    (70, "policy per device", &[], ""),
+    (
+        70,
+        "policy per device",
+        &["t15_calls_agree_with_the_table"],
+        "",
+    ),
     (
         71,
         "default policy",
@@ -363,17 +368,26 @@ const REQUIREMENTS: &[(u8, &str, &[&str], &str)] = &[
         &[],
         "boot translation is blocked: the driver does not take a foreign directory over in place",
     ),
-    (78, "direct regions are mapped first", &[], ""),
+    (
+        78,
+        "direct regions are mapped first",
+        &["t15_calls_agree_with_the_table"],
+        "",
+    ),
     (
         79,
         "must-stay-direct devices cannot be blocked",
-        &["t63_relaxable_region_does_not_prevent_a_claim"],
+        &[
+            "t15_calls_agree_with_the_table",
+            "t63_relaxable_region_does_not_prevent_a_claim",
+        ],
         "",
     ),
     (
         80,
         "reserved regions cannot be mapped",
         &[
+            "t15_calls_agree_with_the_table",
             "t45_own_frames_cannot_be_mapped",
             "regions_of_a_device_that_joins",
         ],

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use portcullis::*;
 
 use crate::common::*;
-use crate::table::{DEVICES, Group as Model, Kind, Mapping, Op, Place};
+use crate::table::{DEVICES, Group as Model, Kind, Mapping, Op, Place, Wish};
 
 /// What domains map, and buffers do not: they lie below.
 pub const PROBE: u64 = 0x7_0000;
@@ -85,6 +85,37 @@ pub fn kind(kind: Kind) -> DefaultDomainType {
 
 pub fn device(n: usize) -> DeviceId {
     DeviceId(n as u32 + 1)
+}
+
+/// A direct region, away from what domains and buffers use.
+pub const REGION: u64 = 0x9_0000;
+
+const DIRECT: &[DeviceRegion] = &[DeviceRegion {
+    start: REGION,
+    bytes: 0x1000,
+    kind: RegionKind::Direct(Perm::READ),
+}];
+const RESERVED: &[DeviceRegion] = &[DeviceRegion {
+    start: SECOND,
+    bytes: 0x1000,
+    kind: RegionKind::Reserved,
+}];
+
+/// A device that asks for something.
+pub fn info(n: usize, wish: Wish) -> DeviceInfo {
+    let mut info = DeviceInfo::from(device(n));
+    match wish {
+        Wish::Nothing => {}
+        Wish::Direct => info.regions = DIRECT,
+        Wish::Reserved => info.regions = RESERVED,
+        Wish::Dma => info.policy = Policy::Dma,
+        Wish::Identity => info.policy = Policy::Identity(identity()),
+        Wish::Untrusted => info.untrusted = true,
+        Wish::UntrustedIdentity => {
+            (info.untrusted, info.policy) = (true, Policy::Identity(identity()));
+        }
+    }
+    info
 }
 
 impl<'i> Rig<'i> {
@@ -196,7 +227,7 @@ impl<'i> Rig<'i> {
                     }
                 }
             }
-            Op::Add(n) => {
+            Op::Add(n, wish) => {
                 let group = match self.group.status() {
                     Status::Empty => None,
                     _ => Some(self.group.id()),
@@ -204,7 +235,7 @@ impl<'i> Rig<'i> {
                 let info = DeviceInfo {
                     group,
                     process_ids: true,
-                    ..device(n).into()
+                    ..info(n, wish)
                 };
                 let result = self.iommu.add_device(info);
                 Some(result.map(|id| self.group = self.iommu.group(id).expect("added")))

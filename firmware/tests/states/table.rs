@@ -35,6 +35,27 @@ impl Kind {
     }
 }
 
+/// What is peculiar of a device: a region, or what its group's default domain must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Nothing,
+    /// A direct region that must stay.
+    Direct,
+    /// A reserved region, where domains may have their second page.
+    Reserved,
+    Dma,
+    Identity,
+    Untrusted,
+    /// Never fulfilled.
+    UntrustedIdentity,
+}
+
+impl Wish {
+    fn is_untrusted(self) -> bool {
+        matches!(self, Wish::Untrusted | Wish::UntrustedIdentity)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     UseDefault,
@@ -48,7 +69,7 @@ pub enum Op {
     Replace(Place),
     ReplaceHitless(Place),
     Detach,
-    Add(usize),
+    Add(usize, Wish),
     Remove(usize),
     Gone(usize),
     SetType(Kind),
@@ -112,6 +133,12 @@ const PASIDS: u32 = 256;
 #[derive(Clone, Debug)]
 pub struct Group {
     pub devices: [bool; DEVICES],
+    /// What they asked for; [`Wish::Nothing`] without a device.
+    pub wishes: [Wish; DEVICES],
+    /// The default domain maps a direct region.
+    pub direct: bool,
+    /// Colours of domains whose second page is mapped.
+    pub second: Vec<u64>,
     /// Devices being reset: modifier +R.
     pub resetting: [bool; DEVICES],
     pub default: Kind,
@@ -161,6 +188,9 @@ impl Group {
     pub fn new(initial: Kind, directory: bool) -> Self {
         Group {
             devices: [false; DEVICES],
+            wishes: [Wish::Nothing; DEVICES],
+            direct: false,
+            second: Vec::new(),
             resetting: [false; DEVICES],
             default: initial,
             current: Place::Blocked,
@@ -222,6 +252,7 @@ impl Group {
         *self = Group {
             serial,
             purges,
+            second: core::mem::take(&mut self.second),
             ..Group::new(self.initial, self.directory)
         };
     }
@@ -277,7 +308,7 @@ impl Group {
     }
 
     fn pull(&mut self, device: usize) -> Answer {
-        self.devices[device] = false;
+        (self.devices[device], self.wishes[device]) = (false, Wish::Nothing);
         let live = self.is_open() && !self.resetting[device];
         self.resetting[device] = false;
         let waits = self.touch(live);
@@ -289,6 +320,117 @@ impl Group {
             }
         }
         (Ok(()), waits)
+    }
+
+    fn any(&self, wish: Wish) -> bool {
+        self.wishes.contains(&wish)
+    }
+
+    /// Whether a device has reserved what a domain maps.
+    fn collides(&self, place: Place, wish: Option<Wish>) -> bool {
+        let mapped = match place {
+            Place::User { colour, .. } => self.second.contains(&colour),
+            _ => false,
+        };
+        mapped && (wish == Some(Wish::Reserved) || wish.is_none() && self.any(Wish::Reserved))
+    }
+
+    /// Another default domain, with what the devices need in it.
+    fn exchange_default(&mut self, kind: Kind) -> u64 {
+        // What was mapped in the old one is nowhere any more.
+        (self.default, self.serial) = (kind, self.serial + 1);
+        self.direct = kind.place() == Place::Empty && self.any(Wish::Direct);
+        self.go(kind.place())
+    }
+
+    /// Type of default domain that a group begins with.
+    fn first_type(&self, wish: Wish) -> Result<Kind, Error> {
+        match wish {
+            Wish::UntrustedIdentity => Err(Error::Invalid),
+            Wish::Direct if self.initial == Kind::Blocked => Err(Error::Invalid),
+            Wish::Untrusted => Ok(Kind::Dma),
+            Wish::Identity => Ok(Kind::Identity),
+            Wish::Dma if self.initial.place() != Place::Empty => Ok(Kind::DmaFq),
+            _ => Ok(self.initial),
+        }
+    }
+
+    /// Type that a group must change to for one more device, or why it cannot join.
+    fn needed_type(&self, wish: Wish) -> Result<Option<Kind>, Error> {
+        let (blocked, owned) = (self.current == Place::Blocked, self.owner.is_some());
+        if wish == Wish::Direct && owned {
+            // Blocked, or with a domain that lacks the region.
+            return Err(Error::Invalid);
+        }
+        let own = self.user && self.collides(self.current, Some(wish));
+        let processes = self.processes.iter();
+        if own
+            || processes
+                .into_iter()
+                .any(|p| self.collides(p.place, Some(wish)))
+        {
+            return Err(Error::Invalid);
+        }
+        let untrusted = wish.is_untrusted() || self.any(Wish::Untrusted);
+        let identity = self.any(Wish::Identity);
+        let asks = matches!(wish, Wish::Identity | Wish::UntrustedIdentity);
+        if untrusted && (identity || asks) {
+            return Err(Error::Invalid);
+        }
+        let paging = self.default.place() == Place::Empty;
+        let wanted = match wish {
+            Wish::Identity if self.default != Kind::Identity => Some(Kind::Identity),
+            Wish::Dma if !paging && !identity && untrusted => Some(Kind::Dma),
+            Wish::Dma if !paging && !identity => Some(Kind::DmaFq),
+            _ if untrusted && self.default == Kind::Identity => Some(Kind::Dma),
+            _ => None,
+        };
+        match wanted {
+            Some(_) if self.n > 0 => Err(Error::Busy),
+            None if wish == Wish::Direct
+                && self.default == Kind::Blocked
+                && (blocked || self.user) =>
+            {
+                Err(Error::Invalid)
+            }
+            wanted => Ok(wanted),
+        }
+    }
+
+    fn add(&mut self, device: usize, wish: Wish) -> Answer {
+        let fresh = self.state() == State::S0;
+        let mut waits = 0;
+        if fresh {
+            match self.first_type(wish) {
+                Ok(kind) => (self.default, self.current) = (kind, kind.place()),
+                Err(error) => return no(error),
+            }
+        } else {
+            match self.needed_type(wish) {
+                Ok(Some(kind)) => waits += self.exchange_default(kind),
+                Ok(None) => {}
+                Err(error) => return no(error),
+            }
+        }
+        let region = matches!(wish, Wish::Direct | Wish::Reserved);
+        if region && self.default.place() == Place::Empty {
+            // Addresses that wait for a flush may lead elsewhere.
+            waits += self.flush();
+            self.direct |= wish == Wish::Direct;
+        }
+        (self.devices[device], self.wishes[device]) = (true, wish);
+        let live = self.is_open();
+        (Ok(()), waits + self.touch(live))
+    }
+
+    /// Whether a device minds a type of default domain.
+    fn minds(&self, kind: Kind) -> bool {
+        let identity = self.any(Wish::Identity);
+        match kind {
+            Kind::Identity => self.any(Wish::Untrusted) || self.any(Wish::Dma) && !identity,
+            Kind::Blocked => identity || self.any(Wish::Dma) || self.any(Wish::Direct),
+            Kind::Dma | Kind::DmaFq => identity,
+        }
     }
 
     /// One cell of the table.
@@ -316,10 +458,15 @@ impl Group {
             (Op::Unuse, _) => OK,
 
             (Op::Claim(_), S0) => no(Error::NoDevice),
-            (Op::Claim(_) | Op::ClaimDevice(..), S1) if !self.processes.is_empty() => match op {
-                Op::ClaimDevice(device, _) if !self.devices[device] => no(Error::NoDevice),
-                _ => no(Error::Busy),
-            },
+            (Op::Claim(_) | Op::ClaimDevice(..), S1)
+                if self.any(Wish::Direct) || !self.processes.is_empty() =>
+            {
+                match op {
+                    Op::ClaimDevice(device, _) if !self.devices[device] => no(Error::NoDevice),
+                    _ if self.any(Wish::Direct) => no(Error::Invalid),
+                    _ => no(Error::Busy),
+                }
+            }
             (Op::Claim(owner), S1) => self.take(owner),
             (Op::Claim(_), _) => no(Error::NotPermitted),
 
@@ -344,6 +491,7 @@ impl Group {
             },
             (Op::Attach(_), S1) => no(Error::NotPermitted),
             (Op::Attach(_), S2 | S4) if self.resetting.contains(&true) => no(Error::Busy),
+            (Op::Attach(place), S2 | S4) if self.collides(place, None) => no(Error::Invalid),
             (Op::Attach(place), S2 | S4) => self.enter(place),
             (Op::Attach(_), S3 | S5) => no(Error::Busy),
             (Op::AttachUnfit, _) => no(Error::Invalid),
@@ -353,6 +501,9 @@ impl Group {
             // The current one again is never chosen: every domain is attached at one place at most.
             (Op::Replace(_) | Op::ReplaceHitless(_), _) if self.resetting.contains(&true) => {
                 no(Error::Busy)
+            }
+            (Op::Replace(place) | Op::ReplaceHitless(place), _) if self.collides(place, None) => {
+                no(Error::Invalid)
             }
             (Op::Replace(place), _) => self.enter(place),
             (Op::ReplaceHitless(place), S2 | S3 | S5)
@@ -372,16 +523,8 @@ impl Group {
             }
             (Op::Detach, _) => OK,
 
-            (Op::Add(device), _) if self.devices[device] => no(Error::Exists),
-            (Op::Add(device), _) => {
-                self.devices[device] = true;
-                if state == S0 {
-                    self.default = self.initial;
-                    self.current = self.default.place();
-                }
-                let live = self.is_open();
-                (Ok(()), self.touch(live))
-            }
+            (Op::Add(device, _), _) if self.devices[device] => no(Error::Exists),
+            (Op::Add(device, wish), _) => self.add(device, wish),
 
             (Op::Remove(device) | Op::Gone(device), _) if !self.devices[device] => {
                 no(Error::NoDevice)
@@ -411,17 +554,14 @@ impl Group {
                 self.default = Kind::DmaFq;
                 OK
             }
+            (Op::SetType(kind), S1) if self.minds(kind) => no(Error::Invalid),
             // The same domain, strict from now on.
             (Op::SetType(Kind::Dma), S1) if self.default == Kind::DmaFq => {
                 self.default = Kind::Dma;
                 (Ok(()), self.flush())
             }
             (Op::SetType(kind), S1) if kind == self.default => OK,
-            (Op::SetType(kind), S1) => {
-                // What was mapped in the old one is nowhere any more.
-                (self.default, self.serial) = (kind, self.serial + 1);
-                (Ok(()), self.go(kind.place()))
-            }
+            (Op::SetType(kind), S1) => (Ok(()), self.exchange_default(kind)),
             (Op::SetType(_), _) => no(Error::NotPermitted),
 
             (Op::DmaMap, S0) => no(Error::NoDevice),
@@ -442,6 +582,11 @@ impl Group {
             (Op::DmaWait(mapping), _) if self.is_over(mapping) => OK,
             (Op::DmaWait(_), _) => (Ok(()), self.flush()),
 
+            (Op::Map(place, _), _)
+                if self.any(Wish::Reserved) && self.leads(place) != (false, false) =>
+            {
+                no(Error::Invalid)
+            }
             (Op::Map(_, true), _) => no(Error::AddressInUse),
             (Op::Map(_, false), _) => OK,
             (Op::Unmap(place, mapped), _) => {
@@ -467,6 +612,9 @@ impl Group {
                 if taken || self.resetting.contains(&true) {
                     return no(Error::Busy);
                 }
+                if self.collides(place, None) {
+                    return no(Error::Invalid);
+                }
                 self.processes.push(Process { id, pasid, place });
                 (Ok(()), 1)
             }
@@ -474,9 +622,11 @@ impl Group {
             (Op::ReplacePasid(..), S1) => no(Error::NotPermitted),
             (Op::ReplacePasid(id, place), _) => {
                 let resetting = self.resetting.contains(&true);
+                let collides = self.collides(place, None);
                 match self.processes.iter_mut().find(|p| p.id == id) {
                     None => no(Error::Invalid),
                     Some(_) if resetting => no(Error::Busy),
+                    Some(_) if collides => no(Error::Invalid),
                     Some(process) => {
                         let old = core::mem::replace(&mut process.place, place);
                         (Ok(()), set(old, place))

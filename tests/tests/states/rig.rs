@@ -4,7 +4,7 @@
 use portcullis::platform::Platform;
 use portcullis::*;
 
-use crate::table::{self, DEVICES, Kind, Op, Place, State};
+use crate::table::{self, DEVICES, Kind, Op, Place, State, Wish};
 
 pub type Domain<'i, P> = PagingDomain<'i, P>;
 
@@ -49,6 +49,27 @@ pub fn kind(kind: Kind) -> DefaultDomainType {
 
 pub fn device(n: usize) -> DeviceId {
     DeviceId(n as u32 + 1)
+}
+
+/// A device that asks for something. What lies in the direct region is not looked at here.
+fn info(n: usize, wish: Wish) -> DeviceInfo {
+    const DIRECT: &[DeviceRegion] = &[DeviceRegion {
+        start: 0x20_0000_0000,
+        bytes: 0x1000,
+        kind: RegionKind::Direct(Perm::READ),
+    }];
+    // SAFETY: the devices are part of the test.
+    let identity = Policy::Identity(unsafe { TrustToken::new() });
+    let mut info = DeviceInfo::from(device(n));
+    match wish {
+        Wish::Nothing | Wish::Reserved => {}
+        Wish::Direct => info.regions = DIRECT,
+        Wish::Dma => info.policy = Policy::Dma,
+        Wish::Identity => info.policy = identity,
+        Wish::Untrusted => info.untrusted = true,
+        Wish::UntrustedIdentity => (info.untrusted, info.policy) = (true, identity),
+    }
+    info
 }
 
 impl<'i, P: Platform> Rig<'i, P> {
@@ -142,14 +163,14 @@ impl<'i, P: Platform> Rig<'i, P> {
                     }
                 }
             }
-            Op::Add(n) => {
+            Op::Add(n, wish) => {
                 let group = match self.group.status() {
                     Status::Empty => None,
                     _ => Some(self.group.id()),
                 };
                 let info = DeviceInfo {
                     group,
-                    ..device(n).into()
+                    ..info(n, wish)
                 };
                 let result = self.iommu.add_device(info);
                 Some(result.map(|id| self.group = self.iommu.group(id).expect("added")))
@@ -325,7 +346,17 @@ pub fn choose<P: Platform>(
         15 | 16 => Op::Replace(place),
         17 | 18 => Op::ReplaceHitless(place),
         19 => Op::Detach,
-        20..=22 => Op::Add(n),
+        20..=22 => Op::Add(
+            n,
+            match below(16) {
+                0 => Wish::Direct,
+                1 => Wish::Dma,
+                2 => Wish::Identity,
+                3 => Wish::Untrusted,
+                4 => Wish::UntrustedIdentity,
+                _ => Wish::Nothing,
+            },
+        ),
         23 => Op::Remove(n),
         24 => Op::Gone(n),
         25 => Op::ResetBegin(n),
