@@ -207,7 +207,6 @@ pub struct Walker<
     fetched: Signal<Local, Bit>,
     in_table: Signal<Local, Bit>,
     deny: Signal<Local, Bit>,
-    settled: Signal<Local, Bit>,
     ends: Signal<Local, Bit>,
     moves: Signal<Local, Bit>,
     short: Signal<Local, Bit>,
@@ -334,7 +333,6 @@ impl<
             fetched: Default::default(),
             in_table: Default::default(),
             deny: Default::default(),
-            settled: Default::default(),
             ends: Default::default(),
             moves: Default::default(),
             short: Default::default(),
@@ -559,7 +557,6 @@ impl<
         self.steps.wd.next = WalkStep::Fault;
         self.in_table.next = false;
         self.deny.next = false;
-        self.settled.next = false;
         self.dir_asks.next = false;
         self.dir_level.next = self.walk.val().dir_level - 1;
 
@@ -694,23 +691,18 @@ impl<
             self.walks.wd.next.level = unsigned_cast_to::<3, 2>(self.ctx.val().extra) + 2;
             if (self.request.val().kind != 0) | (self.request.val().pv & !self.ctx.val().pdtv) {
                 self.deny.next = true;
-                self.settled.next = true;
                 self.walks.wd.next.cause = self.cause_type.val();
             } else if !self.ctx.val().paged {
                 self.res_valid.next = true;
-                self.settled.next = self.res_ready.val();
                 self.res_identity.next = true;
             } else if !self.canonical.canonical.val() {
                 self.deny.next = true;
-                self.settled.next = true;
                 self.walks.wd.next.cause = self.page_fault.val();
             } else if self.ctx.val().far {
                 self.deny.next = true;
-                self.settled.next = true;
                 self.walks.wd.next.cause = self.access_fault.val();
             } else {
                 self.ar_valid.next = true;
-                self.settled.next = self.ar_ready.val();
                 self.steps.wd.next = WalkStep::Pte;
                 if self.short.val() {
                     self.ar_frame.next = self.begun.val().near_frame;
@@ -738,9 +730,9 @@ impl<
         self.slots.hold.next = (self.ar_valid.val() & !self.ar_ready.val())
             | (self.res_valid.val() & !self.res_ready.val());
 
-        // A context that was fetched gets its slot when the walk goes on. `settled` is `moves` for that case, without the
-        // judgement of page-table entries, which would be the longest path. Without a slot no leaf may be filled either.
-        self.ctx_fill.next = self.fetched.val() & self.settled.val() & self.may_fill.val();
+        // A context that was fetched gets its slot when the walk goes on. Without one no leaf may be filled either.
+        self.ctx_fill.next =
+            self.fetched.val() & self.in_table.val() & self.moves.val() & self.may_fill.val();
         self.ctx_fill_slot.next = self.ctx_victim.q.val();
         self.ctx_fill_pscid.next = self.reader.pscid.val();
         self.ctx_fill_info.next = self.reader.ctx.val();
