@@ -394,10 +394,8 @@ struct Seen {
     counters: [u64; 5],
 }
 
-/// Everything that a driver does, in the words of its platform.
-fn script<P: Platform>(mut platform: P, machine: &dyn Machine) -> Seen {
-    let mut page = || platform.alloc(PAGE, PAGE).expect("room").0;
-    let [red, blue, buffer] = [page(), page(), page()];
+/// A driver that the memory of the demonstration board suffices for.
+fn started<P: Platform>(platform: P) -> Iommu<P> {
     let config = Config {
         default_domain: Dma,
         command_queue: 16,
@@ -405,9 +403,16 @@ fn script<P: Platform>(mut platform: P, machine: &dyn Machine) -> Seen {
         table_chunk: 1,
         ..Config::default()
     };
-    let iommu: Iommu<P> = Iommu::new(platform, config)
+    Iommu::new(platform, config)
         .map_err(|e| e.error)
-        .expect("starts");
+        .expect("starts")
+}
+
+/// Everything that a driver does, in the words of its platform.
+fn script<P: Platform>(mut platform: P, machine: &dyn Machine) -> Seen {
+    let mut page = || platform.alloc(PAGE, PAGE).expect("room").0;
+    let [red, blue, buffer] = [page(), page(), page()];
+    let iommu = started(platform);
     let (mut reached, mut faults) = (Vec::new(), Vec::new());
     let mut wires = Vec::new();
     let mut stamp = 0x57_0000;
@@ -649,16 +654,7 @@ fn t_01_08_17_on_the_board() {
     };
     let mut platform = Trace::new(board.clone(), tell);
     let page = platform.alloc(PAGE, PAGE).expect("room").0;
-    let config = Config {
-        default_domain: Dma,
-        command_queue: 16,
-        fault_queue: 16,
-        table_chunk: 1,
-        ..Config::default()
-    };
-    let iommu: Iommu<_> = Iommu::new(platform, config)
-        .map_err(|e| e.error)
-        .expect("starts");
+    let iommu = started(platform);
     let ring = log.borrow().iter().rev().find_map(|op| match op {
         Op::Write(offset::CQB, _, base) => Some((base >> 10) << 12),
         _ => None,
