@@ -557,6 +557,20 @@ fn requirements_page_is_up_to_date() {
             names(on_hardware, hardware.unwrap_or_default()),
         );
     }
+    page += "\n## Start and stop\n\nSection 3.13 of the protocol has no scenario of its own.\n\n\
+             | section | on the model | on the hardware |\n|---|---|---|\n";
+    let begin_with = |tests: &BTreeMap<String, PathBuf>, prefixes: &[&str]| {
+        let named = tests.keys();
+        let named = named.filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)));
+        let named: Vec<_> = named.map(|name| format!("`{name}`")).collect();
+        assert!(!named.is_empty(), "no test begins with {prefixes:?}");
+        named.join(", ")
+    };
+    page += &format!(
+        "| 3.13 | {} | {} |\n",
+        begin_with(&found, &["boot_", "hand_over_"]),
+        begin_with(&hardware, &["s_3_13_"]),
+    );
     let path = root.join("../docs/driver-requirements.md");
     if std::env::var_os("PORTCULLIS_BLESS").is_some() {
         fs::write(&path, &page).expect("written");

@@ -82,6 +82,7 @@ pub fn ownership(report: &mut Report, replacements: usize) {
     report.step("ownership on verilog", || {
         let files = [
             "transitions",
+            "boot",
             "tables",
             "mappings",
             "dma",

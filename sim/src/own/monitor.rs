@@ -208,13 +208,12 @@ impl Monitor {
         self.writes += u64::from(matches!(op, Op::Write(..)));
         match op {
             Op::Store(pa, _, _) => self.store(cycle, pa.0, memory),
-            Op::Write(offset::DDTP, _, value) => {
-                self.ddtp = Ddtp::from_bits(value);
-                if self.ddtp.iommu_mode() <= iommu_mode::BARE {
-                    // What follows until the next directory is start, stop or recovery: nothing translates.
-                    self.contexts.clear();
-                }
-                self.learn(memory);
+            Op::Write(offset::DDTP, _, value) => self.directory(Ddtp::from_bits(value), memory),
+            // Hardware may refuse what was written, a directory of that depth for one.
+            Op::Read(offset::DDTP, _, value)
+                if !Ddtp::from_bits(value).busy() && Ddtp::from_bits(value) != self.ddtp =>
+            {
+                self.directory(Ddtp::from_bits(value), memory);
             }
             Op::Write(offset::CQB, _, value) => {
                 let base = QueueBase::from_bits(value);
@@ -242,6 +241,13 @@ impl Monitor {
             }
             _ => {}
         }
+    }
+
+    /// Another directory, or none: then what follows until the next one is start, stop or recovery, and nothing translates.
+    fn directory(&mut self, ddtp: Ddtp, memory: &Memory) {
+        self.ddtp = ddtp;
+        self.contexts.clear();
+        self.learn(memory);
     }
 
     /// Where the context of a device lies, if its directory reaches that far.
