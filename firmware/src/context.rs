@@ -442,10 +442,15 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     /// One purge for all deferred unmaps of the slot so far.
     #[inline(never)]
     pub(crate) fn flush(&mut self, id: GroupId) -> Result<(), Error> {
-        let state = self.state_mut(id)?;
-        if state.flush.pending == 0 {
+        if self.state_mut(id)?.flush.pending == 0 {
             return Ok(());
         }
+        self.purge_slot(id)
+    }
+
+    /// Everything cached under the slot's PSCID goes, whatever it was.
+    #[inline(never)]
+    pub(crate) fn purge_slot(&mut self, id: GroupId) -> Result<(), Error> {
         if self.hw.usable().is_ok() {
             let result = self.hw.purge(Self::pscid(id));
             // A failure that ends in Off purges even better.

@@ -4,7 +4,7 @@ use crate::context::Manner;
 use crate::group::Current;
 use crate::iommu::{Inner, Iommu};
 use crate::platform::{Event, Platform};
-use crate::types::{DeviceId, DeviceInfo, DeviceRegion, GroupId, Policy};
+use crate::types::{DefaultDomainType, DeviceId, DeviceInfo, DeviceRegion, GroupId, Policy};
 use crate::{Error, PhysAddr};
 
 /// A device: where its context lies is found out once, so that blocking it later cannot fail for want of anything.
@@ -178,11 +178,15 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         } else {
             self.needed_type(group, info)?
         };
-        let context = self.hw.context(info.id.0)?;
-        if let Some(kind) = wanted {
-            self.exchange_default(group, kind, info.regions)?;
+        let context = self.hw.place(info.id.0)?;
+        let mut ready = match wanted {
+            Some(kind) => self.exchange_default(group, kind, info.regions),
+            None => Ok(()),
+        };
+        if ready.is_ok() {
+            ready = self.map_direct(group, info.regions);
         }
-        self.map_direct(group, info.regions)?;
+        self.hw.link_place(ready)?;
         self.new_context(context, group, fresh)?;
         self.add_to_group(info, group, slot, context)
     }
@@ -409,7 +413,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     pub(crate) fn exchange_default(
         &mut self,
         id: GroupId,
-        kind: crate::types::DefaultDomainType,
+        kind: DefaultDomainType,
         regions: &[DeviceRegion],
     ) -> Result<(), Error> {
         let new = self.new_default(kind)?;

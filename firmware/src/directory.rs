@@ -9,6 +9,21 @@ use crate::hw::{Fail, Hw};
 use crate::platform::{Barrier, Platform};
 use crate::{Error, PhysAddr};
 
+/// Pages of a directory that are complete, but not linked.
+#[derive(Clone, Copy)]
+pub(crate) struct Unlinked {
+    /// The entry that shall lead to the upper one.
+    at: PhysAddr,
+    page: PhysAddr,
+    /// The lower one: the same if only that is missing.
+    leaf: PhysAddr,
+}
+
+fn link_to(page: PhysAddr) -> u64 {
+    let entry = NonLeaf::new().with_v(true);
+    entry.with_ppn(page.0 >> PAGE_SHIFT).into_bits()
+}
+
 impl<P: Platform> Hw<P> {
     fn format(&self) -> Format {
         Format::of(self.caps.msi_flat())
@@ -19,44 +34,79 @@ impl<P: Platform> Hw<P> {
         self.format().device_id_bits(self.levels)
     }
 
-    /// Address of a device's context; missing directory pages are added, which moves no other context.
+    /// Where a device's context is or will be. Directory pages that it lacks are complete, but not linked yet, so that
+    /// the device can still be refused without a trace: [`Hw::link_place`] must follow.
     #[inline(never)]
-    pub(crate) fn context(&mut self, device_id: u32) -> Result<PhysAddr, Error> {
+    pub(crate) fn place(&mut self, device_id: u32) -> Result<PhysAddr, Error> {
         let format = self.format();
+        let at = |table: PhysAddr, level| {
+            PhysAddr(table.0 + u64::from(format.ddi(device_id, level)) * 8)
+        };
         let mut table = PhysAddr(Ddtp::from_bits(self.ddtp).ppn() << PAGE_SHIFT);
         for level in (1..self.levels).rev() {
-            let at = PhysAddr(table.0 + u64::from(format.ddi(device_id, level)) * 8);
-            let entry = NonLeaf::from_bits(self.load(at)?);
-            table = if entry.v() {
-                PhysAddr(entry.ppn() << PAGE_SHIFT)
-            } else {
-                self.add_directory_page(at, level == 1)?
-            };
+            let entry = at(table, level);
+            let found = NonLeaf::from_bits(self.load(entry)?);
+            if !found.v() {
+                let leaf = self.context_page()?;
+                let page = match level {
+                    1 => leaf,
+                    _ => self.page_above(leaf, format.ddi(device_id, 1).into())?,
+                };
+                let at = entry;
+                self.unlinked = Some(Unlinked { at, page, leaf });
+                table = leaf;
+                break;
+            }
+            table = PhysAddr(found.ppn() << PAGE_SHIFT);
         }
         Ok(PhysAddr(
             table.0 + u64::from(format.ddi(device_id, 0)) * format.dc_bytes(),
         ))
     }
 
-    /// Links a new page at `at`. V goes from 0 to 1, so nothing needs to be invalidated (SW-18).
-    #[inline(never)]
-    fn add_directory_page(&mut self, at: PhysAddr, of_contexts: bool) -> Result<PhysAddr, Error> {
+    /// A page of idle contexts, linked nowhere.
+    fn context_page(&mut self) -> Result<PhysAddr, Error> {
         let page = self.zeroed_frame()?;
-        if of_contexts && self.fill_contexts(page, self.format().dc_bytes()).is_err() {
+        let filled = self.fill_contexts(page, self.format().dc_bytes());
+        if filled.and_then(|()| self.publish(page, PAGE_SIZE)).is_err() {
             self.free_frame(page);
             return Err(Error::Io);
         }
-        let result = self.link(
-            page,
-            at,
-            NonLeaf::new()
-                .with_v(true)
-                .with_ppn(page.0 >> PAGE_SHIFT)
-                .into_bits(),
-        );
-        // The store may have happened although it failed: then the page must stay what it is.
-        self.settle(result)?;
         Ok(page)
+    }
+
+    /// A page with one entry, which leads to `leaf`; linked nowhere. If there is none, `leaf` goes too.
+    fn page_above(&mut self, leaf: PhysAddr, index: u32) -> Result<PhysAddr, Error> {
+        let made = self.zeroed_frame().and_then(|page| {
+            let stored = self.store(PhysAddr(page.0 + u64::from(index) * 8), link_to(leaf));
+            stored.map(|()| page).map_err(|_| {
+                self.free_frame(page);
+                Error::Io
+            })
+        });
+        if made.is_err() {
+            self.free_frame(leaf);
+        }
+        made
+    }
+
+    /// Links what the last place lacked, which moves no other context, if everything else is `ready`; V goes from 0 to 1,
+    /// so nothing needs to be invalidated (SW-18). If not, these pages go.
+    #[inline(never)]
+    pub(crate) fn link_place(&mut self, ready: Result<(), Error>) -> Result<(), Error> {
+        let Some(Unlinked { at, page, leaf }) = self.unlinked.take() else {
+            return ready;
+        };
+        if ready.is_err() {
+            self.free_frame(leaf);
+            if page != leaf {
+                self.free_frame(page);
+            }
+            return ready;
+        }
+        let result = self.link(page, at, link_to(page));
+        // The store may have happened although it failed: then the pages must stay what they are.
+        self.settle(result)
     }
 
     /// Makes a finished page reachable through the entry at `at`: its content is visible before the entry is.

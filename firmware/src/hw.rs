@@ -5,6 +5,7 @@ use portcullis_regmap::command::Command;
 use portcullis_regmap::pte;
 use portcullis_regmap::regs::Capabilities;
 
+use crate::directory::Unlinked;
 use crate::fault::FaultQueue;
 use crate::platform::{Barrier, Platform, StoreWidth};
 use crate::pool::{PageList, Pool};
@@ -40,6 +41,8 @@ pub(crate) struct Hw<P> {
     pub(crate) levels: u8,
     /// The hardware was told of the directory.
     pub(crate) in_use: bool,
+    /// Pages for the context of a device that is being added.
+    pub(crate) unlinked: Option<Unlinked>,
     /// Page without any valid PTE: what idle contexts point to, since a zeroed `fsc` with V=1 would be identity.
     pub(crate) empty: PhysAddr,
     pub(crate) health: Health,
@@ -58,6 +61,7 @@ impl<P: Platform> Hw<P> {
             ddtp: 0,
             levels: 0,
             in_use: false,
+            unlinked: None,
             empty: PhysAddr(0),
             health: Health::Good,
             stats: Stats::default(),

@@ -217,7 +217,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         };
         // Addresses whose unmap is not flushed yet may still lead elsewhere.
         self.flush(id)?;
-        self.map_regions(table, regions)
+        self.map_regions(id, table, regions)
     }
 
     /// Maps those of all devices of a group, and of one that joins, into a table that nothing leads to yet. If that
@@ -243,51 +243,57 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// All of these regions, or none. What is mapped as a region wants it already stays so.
-    fn map_regions(&mut self, table: Table, regions: &[DeviceRegion]) -> Result<(), Error> {
+    fn map_regions(
+        &mut self,
+        id: GroupId,
+        table: Table,
+        regions: &[DeviceRegion],
+    ) -> Result<(), Error> {
         let mut mapped = 0u64;
         for (n, region) in regions.iter().enumerate() {
             match self.map_region(table, region) {
                 Ok(new) => mapped |= u64::from(new) << n,
                 Err(error) => {
-                    self.unmap_regions(table, regions, mapped)?;
+                    self.unmap_regions(id, table, regions, mapped)?;
                     return Err(error);
                 }
             }
         }
-        let told = self.notify_regions(table, regions, mapped);
+        let told = self.notify_regions(id, mapped);
         if told.is_err() {
             // The hardware has failed already.
-            let _ = self.unmap_regions(table, regions, mapped);
+            let _ = self.unmap_regions(id, table, regions, mapped);
         }
         told
     }
 
-    /// Those with a bit in `which`.
+    /// Those with a bit in `which`. Tables stay in the domain, for what is mapped there next.
+    #[cold]
     #[inline(never)]
     fn unmap_regions(
         &mut self,
+        id: GroupId,
         table: Table,
         regions: &[DeviceRegion],
         which: u64,
     ) -> Result<(), Error> {
-        let mut gone = crate::gather::Gone::default();
         for (_, region) in (0..).zip(regions).filter(|(n, _)| which >> n & 1 != 0) {
-            self.clear(table, region.start, region.bytes, 0, &mut gone)?;
+            let result = self.hw.erase_range(table, region.start, region.bytes);
+            self.hw.settle(result)?;
         }
-        self.invalidate(table, &mut gone)
+        match which {
+            0 => Ok(()),
+            _ => self.purge_slot(id),
+        }
     }
 
-    fn notify_regions(
-        &mut self,
-        table: Table,
-        regions: &[DeviceRegion],
-        which: u64,
-    ) -> Result<(), Error> {
-        for (_, region) in (0..).zip(regions).filter(|(n, _)| which >> n & 1 != 0) {
-            let perm = region.direct().unwrap_or_default();
-            self.notify(table, &Request::direct(region, perm))?;
+    /// Lets the host of an emulated IOMMU know of all of them at once.
+    fn notify_regions(&mut self, id: GroupId, which: u64) -> Result<(), Error> {
+        if self.hw.config.notify_on_map && which != 0 {
+            self.purge_slot(id)
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
     /// What a region still has to be mapped with, if anything.

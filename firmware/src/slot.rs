@@ -130,7 +130,8 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         self.hw.settle(result)
     }
 
-    #[inline(never)]
+    // Without a frame of its own: it lies deepest in the deepest calls.
+    #[inline(always)]
     fn invalidate_process(&mut self, slot: &Slot) -> Result<(), Fail> {
         self.hw.clear_valid(slot.at, 0)?;
         self.hw.publish(slot.at, 8)?;

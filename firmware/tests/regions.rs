@@ -287,3 +287,90 @@ fn r78_direct_region_where_an_unmap_is_pending() {
     let reached = w.borrow().reached.clone();
     assert_eq!(reached, [Ok(0x10_0000), Err(13), Ok(0x1000)]);
 }
+
+/// Given a group and devices far apart in the directory; when they are refused, as they want a region that their group
+/// cannot give or there is no memory for it, alone or in that group, a thousand times; then no page is kept, nothing is
+/// stored where the hardware looks, and no command is issued.
+#[test]
+fn r04_refused_devices_leave_no_page() {
+    static BEYOND: [DeviceRegion; 1] = [DeviceRegion {
+        start: 1 << 40,
+        bytes: 0x1000,
+        kind: RegionKind::DirectRelaxable(Perm::READ),
+    }];
+    static TAKEN: [DeviceRegion; 2] = [
+        DeviceRegion {
+            start: 0x9000_0000,
+            bytes: 0x1000,
+            kind: RegionKind::DirectRelaxable(Perm::READ),
+        },
+        DeviceRegion {
+            start: 0x1000,
+            bytes: 0x1000,
+            kind: RegionKind::Reserved,
+        },
+    ];
+    static LARGE: [DeviceRegion; 1] = [DeviceRegion {
+        start: 0x5000_1000,
+        bytes: 0x1000,
+        kind: RegionKind::Direct(Perm::READ_WRITE),
+    }];
+    let w = world();
+    // Directories of three levels.
+    w.borrow_mut().modes = 0x1f;
+    let config = Config {
+        table_chunk: 1,
+        ..dma_default()
+    };
+    let iommu = start(&w, config);
+    let group = iommu.add_device(DeviceId(3).into()).unwrap();
+    let user = iommu.group(group).unwrap().use_default_domain().unwrap();
+    let mapped = user
+        .map(buffer(1 << 30, 0x1000).0, Direction::Both)
+        .unwrap();
+    assert_eq!(mapped.iova(), Iova(0x1000));
+    let (used, tail) = (w.borrow().used(), w.borrow().cqt);
+    let (all, commands) = (w.borrow().heap_limit, iommu.stats().commands);
+    for n in 1..=1000 {
+        let refused = |regions, group, error| {
+            let info = DeviceInfo {
+                regions,
+                group,
+                // In a leaf of the directory of its own.
+                ..DeviceId(n << 9 | 3).into()
+            };
+            assert_eq!(iommu.add_device(info), Err(error), "device {n}");
+            assert_eq!(w.borrow().used(), used, "device {n}");
+        };
+        refused(&BEYOND[..], None, Error::Invalid);
+        refused(&BEYOND[..], Some(group), Error::Invalid);
+        if n % 50 == 0 {
+            for spare in 0..4 {
+                w.borrow_mut().heap_limit = used + spare * 0x1000;
+                refused(&LARGE[..], None, Error::NoMemory);
+                if spare < 3 {
+                    refused(&LARGE[..], Some(group), Error::NoMemory);
+                }
+            }
+            w.borrow_mut().heap_limit = all;
+        }
+    }
+    assert_eq!((w.borrow().cqt, iommu.stats().commands), (tail, commands));
+    // Where the second region is the one that cannot be had, the first has been mapped, and is taken back; the table it
+    // needed stays in the default domain, once.
+    let mut with_table = None;
+    for n in 1..=1000 {
+        let info = DeviceInfo {
+            regions: &TAKEN,
+            group: Some(group),
+            ..DeviceId(n << 9 | 3).into()
+        };
+        assert_eq!(iommu.add_device(info), Err(Error::AddressInUse));
+        let first = *with_table.get_or_insert(w.borrow().used());
+        assert_eq!(w.borrow().used(), first, "device {n}");
+        assert!(read(&w, DEV, TAKEN[0].start).is_err());
+    }
+    drop((mapped, user));
+    iommu.remove_device(DEV).unwrap();
+    assert!(w.borrow().used() < used);
+}
