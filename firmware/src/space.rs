@@ -52,7 +52,7 @@ impl<'i, P: Platform, const DEVICES: usize> AddressSpace<'i, P, DEVICES> {
     /// [`DeviceRegion`](crate::DeviceRegion) of a device that is attached. [`Error::Overflow`]: an address wraps.
     /// [`Error::OutOfRange`]: beyond the domain, or beyond what a page table can name. [`Error::AddressInUse`]:
     /// something is mapped there; it stays. [`Error::NoMemory`]. [`Error::Io`]: the memory could not be written;
-    /// translation is off.
+    /// translation is off, or, with [`Health::Wedged`](crate::Health::Wedged), part of it may be mapped all the same.
     ///
     /// # Safety
     /// Devices of the groups this domain is or will be attached to may read and write the memory as `perm` says, until
@@ -330,10 +330,10 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         if self.hw.wedged() {
             return Err(Error::Io);
         }
-        for slot in 0..DEVICES as u16 {
-            let at = |id: &GroupId| id.slot == slot;
-            let found = self.groups_at(table.fsc()).find(at);
-            if let Some(id) = found {
+        for slot in 0..DEVICES {
+            let state = self.groups[slot].as_ref();
+            let state = state.filter(|s| s.fsc() == Some(table.fsc()));
+            if let Some(id) = state.map(|s| s.id(slot as u16)) {
                 self.flush(id)?;
             }
         }

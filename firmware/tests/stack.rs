@@ -1,6 +1,7 @@
 //! Stack of each call: the distance between the caller's frame and the deepest call of the platform, at most 1 KiB. What
 //! the driver does without calling the platform is shallower. Failures count too: repairing the command queue happens at
-//! the bottom of the call that met its failure. The bound holds in the test profile (`opt-level = 1`) and in `--release`.
+//! the bottom of the call that met its failure. The bound holds in the test profile (`opt-level = 1`) and in `--release`;
+//! on RISC-V too, see `cargo xtask verify --only riscv`, which also reads it off the machine code.
 
 mod common;
 

@@ -48,7 +48,7 @@ pub fn check(report: &mut Report, root: &Path, target: &Path) {
 }
 
 /// A static library that brings its own panic handler: a `std` anywhere below it would bring another, and stop the build.
-fn freestanding(root: &Path, out: &Path) -> Command {
+pub fn freestanding(root: &Path, out: &Path) -> Command {
     let mut cargo = Command::new("cargo");
     cargo
         .current_dir(root)

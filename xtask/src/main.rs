@@ -1,6 +1,6 @@
 //! Verification with outside tools. `cargo xtask verify` generates the Verilog, lints it with Verilator, Icarus and
 //! Yosys, synthesises it within a budget, and compares it with the Rust simulation cycle by cycle; it also builds the driver for
-//! machines without an operating system, and puts the core into FuseSoC and LiteX. `cargo xtask mutants` plants defects and sees that the tests find them.
+//! machines without an operating system, bounds its stack on RISC-V, and puts the core into FuseSoC and LiteX. `cargo xtask mutants` plants defects and sees that the tests find them.
 
 mod backend;
 mod boards;
@@ -13,6 +13,7 @@ mod mutants;
 mod proofs;
 mod python;
 mod report;
+mod riscv;
 mod synth;
 mod tools;
 
@@ -28,7 +29,7 @@ usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--equ
        cargo xtask mutants [PART OF A NAME]
        cargo xtask tools
 
-steps of verify: firmware, lint, synth, cosim, backend, random, ownership, boards, cocotb, cores, proofs (all of them without --only)
+steps of verify: firmware, riscv, lint, synth, cosim, backend, random, ownership, boards, cocotb, cores, proofs (all of them without --only)
 --cycles N   cycles of co-simulation of the core (default 30000; a third of it for each block)
 --seed N     seed of the random inputs (default 1)
 --equal N    cycles for which kernels and Verilog are compared on random machines, for each configuration (default 50000)
@@ -40,8 +41,9 @@ steps of verify: firmware, lint, synth, cosim, backend, random, ownership, board
 tools installs Yosys and nextpnr from PyPI for `portcullis area`.";
 
 /// The steps of `verify`.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     "firmware",
+    "riscv",
     "lint",
     "synth",
     "cosim",
@@ -167,7 +169,13 @@ fn verify(options: &Options) -> Report {
     if wants("firmware") {
         firmware::check(&mut report, &root(), &target());
     }
-    if STEPS.iter().all(|s| *s == "firmware" || !wants(s)) {
+    if wants("riscv") {
+        riscv::check(&mut report, &root(), &target());
+    }
+    if STEPS
+        .iter()
+        .all(|s| ["firmware", "riscv"].contains(s) || !wants(s))
+    {
         return report;
     }
     let fpga = if wants("synth") || wants("boards") {

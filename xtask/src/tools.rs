@@ -6,7 +6,7 @@ pub use portcullis_board::tools::{make_dir, run, run_within, write};
 use std::process::Command;
 
 /// A program and the Debian package it comes in.
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 10] = [
     ("verilator", "verilator"),
     ("iverilog", "iverilog"),
     ("vvp", "iverilog"),
@@ -14,7 +14,12 @@ const PACKAGES: [(&str, &str); 7] = [
     ("python3", "python3-venv"),
     ("c++", "g++"),
     ("make", "make"),
+    ("qemu-riscv64", "qemu-user"),
+    ("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu"),
+    (RISCV_LIBC, "libc6-dev-riscv64-cross"),
 ];
+/// A file of the package by its path.
+const RISCV_LIBC: &str = "/usr/riscv64-linux-gnu/lib/crt1.o";
 
 /// The command `portcullis` as a user builds it, with arguments still to come.
 pub fn portcullis() -> Command {
@@ -68,6 +73,9 @@ pub fn provide(report: &mut Report, wants: impl Fn(&str) -> bool) -> bool {
     }
     if wants("cores") {
         wanted.extend(["verilator", "iverilog", "vvp", "yosys", "python3", "make"]);
+    }
+    if wants("riscv") {
+        wanted.extend(["qemu-riscv64", "riscv64-linux-gnu-gcc", RISCV_LIBC]);
     }
     if wants("proofs") {
         wanted.push("python3");
