@@ -131,21 +131,29 @@ impl<'i, P: Platform, const DEVICES: usize> KernelUse<'i, P, DEVICES> {
     /// [`Error::Invalid`]: the buffer is not made of whole pages, or is memory of the IOMMU itself.
     /// [`Error::NotSupported`]: the default domain is of type Blocked. [`Error::NoSpace`]: no free addresses.
     /// [`Error::NoMemory`]: none for tables. [`Error::NoDevice`]: the devices have vanished. [`Error::Overflow`],
-    /// [`Error::OutOfRange`]: page tables cannot name such an address. [`Error::Io`]. The buffer comes back.
+    /// [`Error::OutOfRange`]: page tables cannot name such an address. [`Error::Io`].
+    ///
+    /// The buffer comes back, unless the hardware was given up meanwhile ([`Health::Wedged`](crate::Health::Wedged)): an
+    /// entry that leads there may have been stored, and nobody can say that devices do not use it. Then it is forgotten.
     pub fn map<B: DmaBuffer>(
         &self,
         buffer: B,
         direction: Direction,
-    ) -> Result<Mapped<'i, P, DEVICES, B>, (B, Error)> {
+    ) -> Result<Mapped<'i, P, DEVICES, B>, (Option<B>, Error)> {
         let (pa, bytes) = (buffer.address(), buffer.bytes());
         let (iommu, group) = (self.iommu(), self.id());
+        let was_wedged = iommu.with(|i| i.hw.wedged());
         match iommu.with(|i| i.map_buffer(group, pa, bytes, direction.perm())) {
             Ok(place) => Ok(Mapped {
                 iommu,
                 place,
                 buffer: Some(buffer),
             }),
-            Err(error) => Err((buffer, error)),
+            Err(error) if !was_wedged && iommu.with(|i| i.hw.wedged()) => {
+                core::mem::forget(buffer);
+                Err((None, error))
+            }
+            Err(error) => Err((Some(buffer), error)),
         }
     }
 }

@@ -381,7 +381,12 @@ fn out_of_tables_changes_nothing() {
         .expect_err("refused");
     assert_eq!(error, Error::NoMemory);
     w.borrow_mut().heap_limit = u64::MAX;
-    assert_eq!(user.map(back, Direction::Both).unwrap().iova(), Iova(PAGE));
+    assert_eq!(
+        user.map(back.expect("comes back"), Direction::Both)
+            .unwrap()
+            .iova(),
+        Iova(PAGE)
+    );
 }
 
 /// the automatic choice looks at the flag, an explicit wish does not.

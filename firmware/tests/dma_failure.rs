@@ -49,6 +49,70 @@ fn wedged_hardware_keeps_buffers() {
     assert_eq!((freed.get(), freed_too.get()), (0, 0));
 }
 
+/// Given a transport that dies for good at the N-th access of a map, for every N; then the buffer comes back only if no
+/// device reaches it, neither now nor when the hardware is back; where that cannot be known, it is never dropped.
+#[test]
+fn a_map_that_fails_keeps_what_devices_may_reach() {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    const PA: u64 = 0x8_0000_1000;
+    const BYTES: u64 = 0x20_1000;
+    let reached = |w: &Shared| {
+        let mut pages = (0..0x40_0000).step_by(PAGE as usize);
+        pages.any(|at| read(w, Iova(at)).is_ok_and(|pa| (PA..PA + BYTES).contains(&pa)))
+    };
+    let (mut back, mut kept, mut leads_there) = (0, 0, 0);
+    for n in 0.. {
+        let w = world();
+        // From the N-th access on once it is armed.
+        let accesses = Rc::new(Cell::new(None));
+        let seen = accesses.clone();
+        let dies = move |_| match seen.get() {
+            None => false,
+            Some(count) => {
+                seen.set(Some(count + 1));
+                count >= n
+            }
+        };
+        let faulty = platform::Faulty::new(Machine::<true>(w.clone()), dies);
+        let iommu = Iommu::<_, 16>::with_capacity(faulty, dma_default()).unwrap();
+        let user = user(&iommu);
+        let (buffer, drops) = buffer(PA, BYTES);
+        accesses.set(Some(0));
+        let result = user.map(buffer, Direction::Both);
+        accesses.set(None);
+        let (buffer, error) = match result {
+            Ok(mapped) => {
+                assert!(reached(&w));
+                drop(mapped);
+                break;
+            }
+            Err(failed) => failed,
+        };
+        assert_eq!(error, Error::Io, "access {n}");
+        let Some(buffer) = buffer else {
+            assert_eq!((iommu.health(), drops.get()), (Health::Wedged, 0));
+            kept += 1;
+            leads_there += u32::from(reached(&w));
+            continue;
+        };
+        back += 1;
+        assert!(!reached(&w), "access {n}: {:?}", iommu.health());
+        if iommu.health() == Health::Wedged {
+            w.borrow_mut().reset();
+            // SAFETY: it has been reset.
+            unsafe { iommu.assume_reset() }.unwrap();
+        } else {
+            // SAFETY: the transport failed, and memory is as it was.
+            unsafe { iommu.recover() }.unwrap();
+        }
+        assert!(!reached(&w), "access {n}");
+        drop(buffer);
+    }
+    println!("{back} buffers came back, {kept} did not, of which {leads_there} were in reach");
+    assert!(back > 0 && leads_there > 0 && kept > leads_there);
+}
+
 #[test]
 fn closed_hardware_gives_buffers_back() {
     let w = world();

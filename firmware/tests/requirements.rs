@@ -366,7 +366,7 @@ const REQUIREMENTS: &[(u8, &str, &[&str], &str)] = &[
         77,
         "deferred attach",
         &[],
-        "boot translation is blocked: the driver does not take a foreign directory over in place",
+        "blocked until its first use instead of keeping its boot translation, see driver.md: what must not stop has direct regions, `boot_from_bare_without_a_gap`",
     ),
     (
         78,

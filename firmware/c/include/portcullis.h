@@ -1329,10 +1329,13 @@ int portcullis_deferred_wait(portcullis_deferred deferred);
  * PORTCULLIS_EPERM: the guard is no driver's. PORTCULLIS_EBUSY: the driver has attached a domain of its own.
  * PORTCULLIS_EOPNOTSUPP: the default domain is of type Blocked. PORTCULLIS_EINVAL: not whole pages, memory of the IOMMU itself,
  * or no such permission. PORTCULLIS_ENOSPC: no free addresses, or PORTCULLIS_MAPPINGS exist. PORTCULLIS_ENOMEM,
- * PORTCULLIS_ENODEV, PORTCULLIS_EOVERFLOW, PORTCULLIS_ERANGE, PORTCULLIS_EBADF, PORTCULLIS_EIO.
+ * PORTCULLIS_ENODEV, PORTCULLIS_EOVERFLOW, PORTCULLIS_ERANGE, PORTCULLIS_EBADF. PORTCULLIS_EIO: if
+ * portcullis_health answers PORTCULLIS_WEDGED now, devices may reach the memory all the same, and it must not be used
+ * for anything else.
  *
  * The caller's duty:
- * The memory is the mapping's until unmapping it has answered 0. mapping and iova are null, which is refused, or good
+ * The memory is the mapping's until unmapping it has answered 0, and for good after PORTCULLIS_EIO of hardware that is
+ * given up. mapping and iova are null, which is refused, or good
  * for writing.
  */
 int portcullis_dma_map(portcullis_guard guard,

@@ -67,10 +67,13 @@ impl Call {
 /// `PORTCULLIS_EPERM`: the guard is no driver's. `PORTCULLIS_EBUSY`: the driver has attached a domain of its own.
 /// `PORTCULLIS_EOPNOTSUPP`: the default domain is of type Blocked. `PORTCULLIS_EINVAL`: not whole pages, memory of the IOMMU itself,
 /// or no such permission. `PORTCULLIS_ENOSPC`: no free addresses, or `PORTCULLIS_MAPPINGS` exist. `PORTCULLIS_ENOMEM`,
-/// `PORTCULLIS_ENODEV`, `PORTCULLIS_EOVERFLOW`, `PORTCULLIS_ERANGE`, `PORTCULLIS_EBADF`, `PORTCULLIS_EIO`.
+/// `PORTCULLIS_ENODEV`, `PORTCULLIS_EOVERFLOW`, `PORTCULLIS_ERANGE`, `PORTCULLIS_EBADF`. `PORTCULLIS_EIO`: if
+/// `portcullis_health` answers `PORTCULLIS_WEDGED` now, devices may reach the memory all the same, and it must not be used
+/// for anything else.
 ///
 /// # Safety
-/// The memory is the mapping's until unmapping it has answered 0. `mapping` and `iova` are null, which is refused, or good
+/// The memory is the mapping's until unmapping it has answered 0, and for good after `PORTCULLIS_EIO` of hardware that is
+/// given up. `mapping` and `iova` are null, which is refused, or good
 /// for writing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn portcullis_dma_map(
