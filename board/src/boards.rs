@@ -39,7 +39,7 @@ pub const BOARDS: [Board; 4] = [
         name: "alchitry-cu",
         device: "hx8k",
         pins: include_str!("../../constraints/alchitry-cu.pcf"),
-        hertz: 40_000_000,
+        hertz: 48_437_500,
         baud: 1_000_000,
         seed: 1,
         verilog: &[include_str!("../verilog/alchitry_cu.v")],

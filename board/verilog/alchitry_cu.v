@@ -1,4 +1,4 @@
-// The demonstration system on an Alchitry Cu: 100 MHz oscillator, 40 MHz system clock.
+// The demonstration system on an Alchitry Cu: 100 MHz oscillator, 48.4375 MHz system clock.
 `default_nettype none
 
 module board(
@@ -11,11 +11,12 @@ module board(
   wire core_clock;
   wire locked;
 
-  // 100 MHz / (4 + 1) * (31 + 1) / 2^4 = 40 MHz; filter range for a 20 MHz phase detector.
+  // 100 MHz / (3 + 1) * (30 + 1) / 2^4 = 48.4375 MHz, the lowest from 48 on that it makes; filter range for a 25 MHz phase
+  // detector.
   SB_PLL40_CORE #(
     .FEEDBACK_PATH("SIMPLE"),
-    .DIVR(4'd4),
-    .DIVF(7'd31),
+    .DIVR(4'd3),
+    .DIVF(7'd30),
     .DIVQ(3'd4),
     .FILTER_RANGE(3'd2)
   ) pll (

@@ -9,7 +9,8 @@
 //!
 //! A burst ends at cqt, at the end of the queue, or at the end of a 4 KiB page, whichever comes first, and the next one
 //! is asked for when all its commands have been executed. Commands are executed while the rest of their burst
-//! arrives. A command of the burst that was not begun when the queue stopped (an error, cqen=0, cqt moved back) is
+//! arrives, and what a command is was decided when its doublewords came: the buffer is read for operands only, which
+//! keeps the decoding out of the path through the lookup pipeline. A command of the burst that was not begun when the queue stopped (an error, cqen=0, cqt moved back) is
 //! dropped: it is fetched again if the queue goes on, so software may rewrite it (CQ-09).
 //!
 //! Timing: an invalidation acts 2 cycles after its second doubleword; four take L+9 cycles (L cycles from read request
@@ -132,6 +133,10 @@ pub struct CommandQueue<const X: usize, const E: usize> {
     beats: DFF<Bits<4>>,
     arriving: DFF<Bit>,
     bad: DFF<Bits<4>>,
+    invals: DFF<Bits<4>>,
+    fences: DFF<Bits<4>>,
+    dirs: DFF<Bits<4>>,
+    fars: DFF<Bits<4>>,
     at: DFF<Bits<2>>,
 
     left: Signal<Local, Bits<X>>,
@@ -152,13 +157,18 @@ pub struct CommandQueue<const X: usize, const E: usize> {
     row: Signal<Local, Bits<8>>,
     w0: Signal<Local, Bits<64>>,
     w1: Signal<Local, Bits<64>>,
-    opcode: Signal<Local, Bits<7>>,
+    word: Signal<Local, Bits<64>>,
+    word_opcode: Signal<Local, Bits<7>>,
+    word_func3: Signal<Local, Bits<3>>,
+    word_inval: Signal<Local, Bit>,
+    word_fence: Signal<Local, Bit>,
+    word_dir: Signal<Local, Bit>,
     func3: Signal<Local, Bits<3>>,
     address: Signal<Local, Iova>,
     address_word: Signal<Local, Bits<64>>,
-    inval_bad: Signal<Local, Bit>,
-    fence_bad: Signal<Local, Bit>,
-    dir_bad: Signal<Local, Bit>,
+    inval: Signal<Local, Bit>,
+    fence: Signal<Local, Bit>,
+    dir: Signal<Local, Bit>,
     did_wide: Signal<Local, Bit>,
     has_effect: Signal<Local, Bit>,
     done: Signal<Local, Bit>,
@@ -168,6 +178,7 @@ pub struct CommandQueue<const X: usize, const E: usize> {
     store_off: Signal<Local, Bits<10>>,
     store_off_wide: Signal<Local, Bits<12>>,
 
+    bursts: Constant<Bit>,
     most: Constant<Bits<3>>,
     one: Constant<Bits<3>>,
     inval_reserved0: Constant<Bits<64>>,
@@ -242,6 +253,10 @@ impl<const X: usize, const E: usize> CommandQueue<X, E> {
             beats: Default::default(),
             arriving: Default::default(),
             bad: Default::default(),
+            invals: Default::default(),
+            fences: Default::default(),
+            dirs: Default::default(),
+            fars: Default::default(),
             at: Default::default(),
             left: Default::default(),
             left_here: Default::default(),
@@ -261,13 +276,18 @@ impl<const X: usize, const E: usize> CommandQueue<X, E> {
             row: Default::default(),
             w0: Default::default(),
             w1: Default::default(),
-            opcode: Default::default(),
+            word: Default::default(),
+            word_opcode: Default::default(),
+            word_func3: Default::default(),
+            word_inval: Default::default(),
+            word_fence: Default::default(),
+            word_dir: Default::default(),
             func3: Default::default(),
             address: Default::default(),
             address_word: Default::default(),
-            inval_bad: Default::default(),
-            fence_bad: Default::default(),
-            dir_bad: Default::default(),
+            inval: Default::default(),
+            fence: Default::default(),
+            dir: Default::default(),
             did_wide: Default::default(),
             has_effect: Default::default(),
             done: Default::default(),
@@ -276,6 +296,8 @@ impl<const X: usize, const E: usize> CommandQueue<X, E> {
             data_wide: Default::default(),
             store_off: Default::default(),
             store_off_wide: Default::default(),
+            // Of one command, none is behind the first.
+            bursts: Constant::new(E > 1),
             most: Constant::new((E as u64).into()),
             one: Constant::new(1u64.into()),
             // INV-01; NL (34) and S (dw1 bit 9) are reserved without their capability (INV-23, INV-26).
@@ -301,7 +323,9 @@ impl<const X: usize, const E: usize> CommandQueue<X, E> {
 impl<const X: usize, const E: usize> Logic for CommandQueue<X, E> {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, state, asked, len, beats, arriving, bad, at);
+        dff_setup!(
+            self, clock, state, asked, len, beats, arriving, bad, invals, fences, dirs, fars, at
+        );
         clock!(self, clock, buffer);
 
         // What a burst brings: up to cqt, and no further than the end of the queue or of the page.
@@ -328,8 +352,56 @@ impl<const X: usize, const E: usize> Logic for CommandQueue<X, E> {
         self.buffer.second.next = self.beats.q.val().get_bit(0);
         self.buffer.wd.next = self.r_data.val();
         self.buffer.ra.next = self.at.q.val();
+        // Each doubleword is judged as it arrives, a cycle before anything waits for it; what stays in the buffer is read
+        // for operands. The masks are tested on whole doublewords; the kernel has no cheaper way.
+        self.word.next = self.r_data.val();
+        self.word_opcode.next = self.word.val().get_bits::<7>(0);
+        self.word_func3.next = self.word.val().get_bits::<3>(7);
+        self.word_inval.next = (self.word_opcode.val() == 1)
+            & ((self.word.val() & self.inval_reserved0.val()) == 0)
+            & ((self.word_func3.val() == 0)
+                | ((self.word_func3.val() == 1) & !self.word.val().get_bit(32)));
+        self.word_fence.next = (self.word_opcode.val() == 2)
+            & ((self.word.val() & self.fence_reserved0.val()) == 0)
+            & (self.word_func3.val() == 0);
+        self.did_wide.next =
+            self.word.val().get_bit(33) & ((self.word.val() & self.did_wide_mask.val()) != 0);
+        self.word_dir.next = (self.word_opcode.val() == 3)
+            & ((self.word.val() & self.dir_reserved0.val()) == 0)
+            & !self.did_wide.val()
+            & (((self.word_func3.val() == 0) & ((self.word.val() & self.pid_mask.val()) == 0))
+                | ((self.word_func3.val() == 1)
+                    & self.word.val().get_bit(33)
+                    & ((self.word.val() & self.pid_wide_mask.val()) == 0)));
+        if self.beats.q.val().get_bit(0) {
+            self.word_inval.next = self.invals.q.val().get_bit(self.beat_command.val().index())
+                & ((self.word.val() & self.inval_reserved1.val()) == 0);
+            self.word_fence.next = self.fences.q.val().get_bit(self.beat_command.val().index())
+                & ((self.word.val() & self.fence_reserved1.val()) == 0);
+            self.word_dir.next =
+                self.dirs.q.val().get_bit(self.beat_command.val().index()) & (self.word.val() == 0);
+        }
         if self.r_valid.val() {
             self.beats.d.next = self.beats.q.val() + 1;
+            self.invals.d.next = self
+                .invals
+                .q
+                .val()
+                .replace_bit(self.beat_command.val().index(), self.word_inval.val());
+            self.fences.d.next = self
+                .fences
+                .q
+                .val()
+                .replace_bit(self.beat_command.val().index(), self.word_fence.val());
+            self.dirs.d.next = self
+                .dirs
+                .q
+                .val()
+                .replace_bit(self.beat_command.val().index(), self.word_dir.val());
+            self.fars.d.next = self.fars.q.val().replace_bit(
+                self.beat_command.val().index(),
+                (self.word.val() & self.store_far_mask.val()) != 0,
+            );
             if self.r_last.val() {
                 self.arriving.d.next = false;
             }
@@ -345,33 +417,19 @@ impl<const X: usize, const E: usize> Logic for CommandQueue<X, E> {
         self.here.next = self.whole.val() > unsigned_cast_to::<3, 2>(self.at.q.val());
         self.last.next = self.len.q.val().get_bits::<2>(1) == self.at.q.val();
         // The first command of a burst is executed whatever happens meanwhile; those behind it only if the queue goes on.
-        self.stopped.next = (self.at.q.val() != 0) & !self.go.val();
+        self.stopped.next = self.bursts.val() & (self.at.q.val() != 0) & !self.go.val();
 
-        // Fields. The masks are tested on whole doublewords; the kernel has no cheaper way.
+        // Fields that are left for later.
         self.w0.next = self.buffer.word0.val();
         self.w1.next = self.buffer.word1.val();
-        self.opcode.next = self.w0.val().get_bits::<7>(0);
+        self.inval.next = self.invals.q.val().get_bit(self.at.q.val().index());
+        self.fence.next = self.fences.q.val().get_bit(self.at.q.val().index())
+            & (!self.w0.val().get_bit(11) | self.wires.val());
+        self.dir.next = self.dirs.q.val().get_bit(self.at.q.val().index());
         self.func3.next = self.w0.val().get_bits::<3>(7);
-        self.inval_bad.next = ((self.w0.val() & self.inval_reserved0.val()) != 0)
-            | ((self.w1.val() & self.inval_reserved1.val()) != 0)
-            | (self.func3.val() > 1)
-            | ((self.func3.val() == 1) & self.w0.val().get_bit(32));
-        self.fence_bad.next = ((self.w0.val() & self.fence_reserved0.val()) != 0)
-            | ((self.w1.val() & self.fence_reserved1.val()) != 0)
-            | (self.func3.val() != 0)
-            | (self.w0.val().get_bit(11) & !self.wires.val());
-        self.did_wide.next =
-            self.w0.val().get_bit(33) & ((self.w0.val() & self.did_wide_mask.val()) != 0);
-        self.dir_bad.next = ((self.w0.val() & self.dir_reserved0.val()) != 0)
-            | (self.w1.val() != 0)
-            | self.did_wide.val()
-            | (self.func3.val() > 1)
-            | ((self.func3.val() == 0) & ((self.w0.val() & self.pid_mask.val()) != 0))
-            | ((self.func3.val() == 1)
-                & (!self.w0.val().get_bit(33) | ((self.w0.val() & self.pid_wide_mask.val()) != 0)));
         // Without second stage and process contexts GVMA, VMA of a guest and INVAL_PDT find nothing.
         self.has_effect.next =
-            (self.func3.val() == 0) & ((self.opcode.val() == 3) | !self.w0.val().get_bit(33));
+            (self.func3.val() == 0) & (self.dir.val() | !self.w0.val().get_bit(33));
 
         // Operands of an invalidation. ADDR[63:12] stands at 61:10: two places up it is an address.
         self.address_word.next = self.w1.val() << 2;
@@ -405,7 +463,7 @@ impl<const X: usize, const E: usize> Logic for CommandQueue<X, E> {
                 }
             }
         }
-        if self.opcode.val() == 3 {
+        if self.dir.val() {
             self.op.next = PipeOp::InvalDdt;
         }
         self.op_valid.next = false;
@@ -414,7 +472,7 @@ impl<const X: usize, const E: usize> Logic for CommandQueue<X, E> {
         self.drain_valid.next = false;
         self.drain_reads.next = self.w0.val().get_bit(12);
         self.drain_writes.next = self.w0.val().get_bit(13);
-        self.store_far.next = (self.w1.val() & self.store_far_mask.val()) != 0;
+        self.store_far.next = self.fars.q.val().get_bit(self.at.q.val().index());
         self.store_off.next = self.w1.val().get_bits::<10>(0);
         self.store_off_wide.next = unsigned_cast_to::<12, 10>(self.store_off.val()) << 2;
         self.data_low.next = self.w0.val().get_bits::<32>(32);
@@ -467,12 +525,10 @@ impl<const X: usize, const E: usize> Logic for CommandQueue<X, E> {
                     if self.bad.q.val().get_bit(self.at.q.val().index()) {
                         self.memory_fault.next = true;
                         self.state.d.next = CommandState::Drop;
-                    } else if ((self.opcode.val() == 1) & !self.inval_bad.val())
-                        | ((self.opcode.val() == 3) & !self.dir_bad.val())
-                    {
+                    } else if self.inval.val() | self.dir.val() {
                         self.op_valid.next = self.has_effect.val();
                         self.done.next = self.op_ready.val() | !self.has_effect.val();
-                    } else if (self.opcode.val() == 2) & !self.fence_bad.val() {
+                    } else if self.fence.val() {
                         self.state.d.next = CommandState::Drain;
                     } else {
                         self.illegal.next = true;

@@ -136,6 +136,7 @@ pub struct MemoryPort {
     answering: DFF<Bit>,
 
     choose_cmd: Signal<Local, Bit>,
+    walk_first: Signal<Local, Bit>,
     choose: Signal<Local, Bits<2>>,
     msi_wide: Signal<Local, Bits<64>>,
     write_open: Signal<Local, Bit>,
@@ -212,6 +213,7 @@ impl Default for MemoryPort {
             writer: Default::default(),
             answering: Default::default(),
             choose_cmd: Default::default(),
+            walk_first: Default::default(),
             choose: Default::default(),
             msi_wide: Default::default(),
             write_open: Default::default(),
@@ -252,7 +254,12 @@ impl Logic for MemoryPort {
         if self.walk_ddt.val() {
             self.ar_purpose.next = 0.into();
         }
-        self.walk_ready.next = self.ar_ready.val() & !self.choose_cmd.val();
+        // Ready does not wait for valid, behind which lies the judgement of an entry.
+        self.walk_first.next = !(self.cmd_valid.val() & self.walk_last.q.val());
+        if self.read_held.q.val() {
+            self.walk_first.next = !self.read_cmd.q.val();
+        }
+        self.walk_ready.next = self.ar_ready.val() & self.walk_first.val();
         self.cmd_ready.next = self.ar_ready.val() & self.choose_cmd.val();
         if self.choose_cmd.val() {
             self.ar.next.frame = self.cmd_frame.val();

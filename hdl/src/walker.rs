@@ -207,6 +207,9 @@ pub struct Walker<
     fetched: Signal<Local, Bit>,
     in_table: Signal<Local, Bit>,
     deny: Signal<Local, Bit>,
+    table_answers: Signal<Local, Bit>,
+    table_reads: Signal<Local, Bit>,
+    settled: Signal<Local, Bit>,
     ends: Signal<Local, Bit>,
     moves: Signal<Local, Bit>,
     short: Signal<Local, Bit>,
@@ -333,6 +336,9 @@ impl<
             fetched: Default::default(),
             in_table: Default::default(),
             deny: Default::default(),
+            table_answers: Default::default(),
+            table_reads: Default::default(),
+            settled: Default::default(),
             ends: Default::default(),
             moves: Default::default(),
             short: Default::default(),
@@ -557,6 +563,8 @@ impl<
         self.steps.wd.next = WalkStep::Fault;
         self.in_table.next = false;
         self.deny.next = false;
+        self.table_answers.next = false;
+        self.table_reads.next = false;
         self.dir_asks.next = false;
         self.dir_level.next = self.walk.val().dir_level - 1;
 
@@ -694,6 +702,7 @@ impl<
                 self.walks.wd.next.cause = self.cause_type.val();
             } else if !self.ctx.val().paged {
                 self.res_valid.next = true;
+                self.table_answers.next = true;
                 self.res_identity.next = true;
             } else if !self.canonical.canonical.val() {
                 self.deny.next = true;
@@ -703,6 +712,7 @@ impl<
                 self.walks.wd.next.cause = self.access_fault.val();
             } else {
                 self.ar_valid.next = true;
+                self.table_reads.next = true;
                 self.steps.wd.next = WalkStep::Pte;
                 if self.short.val() {
                     self.ar_frame.next = self.begun.val().near_frame;
@@ -730,9 +740,14 @@ impl<
         self.slots.hold.next = (self.ar_valid.val() & !self.ar_ready.val())
             | (self.res_valid.val() & !self.res_ready.val());
 
-        // A context that was fetched gets its slot when the walk goes on. Without one no leaf may be filled either.
-        self.ctx_fill.next =
-            self.fetched.val() & self.in_table.val() & self.moves.val() & self.may_fill.val();
+        // A context that was fetched gets its slot when the walk goes on. `settled` is `moves` for that case, without the
+        // judgement of page-table entries, which would be the longest path; the ready inputs come in here and not above,
+        // where the valid outputs are made, so that no bus can close a ring through both.
+        // Without a slot no leaf may be filled either.
+        self.settled.next = self.in_table.val()
+            & (!self.table_answers.val() | self.res_ready.val())
+            & (!self.table_reads.val() | self.ar_ready.val());
+        self.ctx_fill.next = self.fetched.val() & self.settled.val() & self.may_fill.val();
         self.ctx_fill_slot.next = self.ctx_victim.q.val();
         self.ctx_fill_pscid.next = self.reader.pscid.val();
         self.ctx_fill_info.next = self.reader.ctx.val();

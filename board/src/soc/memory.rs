@@ -8,6 +8,9 @@
 //! One access each cycle enters a pipeline of three stages: which piece (a table in block RAM), the access, its
 //! result. A read burst of the IOMMU goes first, then its writes, the DMA engine, the host. A user's access is held until
 //! `done`. While a write is in the second stage nothing enters, because it may change the table.
+//!
+//! A write of the IOMMU waits in a register of its own for at least a cycle: whether there is one is known late in a
+//! cycle, and who is next would wait for it.
 
 use super::map;
 use super::ram::Ram;
@@ -99,6 +102,12 @@ pub struct Memory {
     left: DFF<Bits<4>>,
     addr: DFF<Bits<56>>,
     id: DFF<Bits<4>>,
+    // The IOMMU's write.
+    kept: DFF<Bit>,
+    kept_addr: DFF<Bits<56>>,
+    kept_data: DFF<Bits<64>>,
+    kept_strobe: DFF<Bits<8>>,
+    kept_last: DFF<Bit>,
     // Second stage: for whom, where, what.
     s1_read: DFF<Bit>,
     s1_write: DFF<Bit>,
@@ -127,6 +136,7 @@ pub struct Memory {
     failed: DFF<Bit>,
 
     open: Signal<Local, Bit>,
+    takes: Signal<Local, Bit>,
     burst: Signal<Local, Bit>,
     pick_write: Signal<Local, Bit>,
     dma_wants: Signal<Local, Bit>,
@@ -193,6 +203,11 @@ impl Default for Memory {
             left: Default::default(),
             addr: Default::default(),
             id: Default::default(),
+            kept: Default::default(),
+            kept_addr: Default::default(),
+            kept_data: Default::default(),
+            kept_strobe: Default::default(),
+            kept_last: Default::default(),
             s1_read: Default::default(),
             s1_write: Default::default(),
             s1_core: Default::default(),
@@ -217,6 +232,7 @@ impl Default for Memory {
             error: Default::default(),
             failed: Default::default(),
             open: Default::default(),
+            takes: Default::default(),
             burst: Default::default(),
             pick_write: Default::default(),
             dma_wants: Default::default(),
@@ -245,16 +261,48 @@ impl Logic for Memory {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock, next, left, addr, id, s1_read, s1_write, s1_core, s1_dma, s1_host,
-            s1_last, s1_id, s1_missing, s1_place, s1_word, s1_data, s1_strobe, s1_some, s2_core,
-            s2_dma, s2_host, s2_last, s2_id, s2_missing, s2_blank, answer, error, failed
+            self,
+            clock,
+            next,
+            left,
+            addr,
+            id,
+            kept,
+            kept_addr,
+            kept_data,
+            kept_strobe,
+            kept_last,
+            s1_read,
+            s1_write,
+            s1_core,
+            s1_dma,
+            s1_host,
+            s1_last,
+            s1_id,
+            s1_missing,
+            s1_place,
+            s1_word,
+            s1_data,
+            s1_strobe,
+            s1_some,
+            s2_core,
+            s2_dma,
+            s2_host,
+            s2_last,
+            s2_id,
+            s2_missing,
+            s2_blank,
+            answer,
+            error,
+            failed
         );
         clock!(self, clock, ram, index);
 
         // First stage: who is next.
         self.open.next = !self.s1_write.q.val();
         self.burst.next = self.open.val() & (self.left.q.val() != 0);
-        self.pick_write.next = self.open.val() & !self.burst.val() & self.w_valid.val();
+        self.takes.next = self.open.val() & !self.burst.val();
+        self.pick_write.next = self.takes.val() & self.kept.q.val();
         self.dma_wants.next = self.dma_valid.val() & !self.s1_dma.q.val() & !self.s2_dma.q.val();
         self.pick_dma.next =
             self.open.val() & !self.burst.val() & !self.pick_write.val() & self.dma_wants.val();
@@ -270,7 +318,7 @@ impl Logic for Memory {
             self.where_to.next = self.dma_addr.val();
         }
         if self.pick_write.val() {
-            self.where_to.next = self.w_addr.val();
+            self.where_to.next = self.kept_addr.q.val();
         }
         if self.burst.val() {
             self.where_to.next = self.addr.q.val();
@@ -291,7 +339,7 @@ impl Logic for Memory {
             | (self.pick_host.val() & !self.host_write.val());
         self.s1_last.d.next = self.left.q.val() == 1;
         if self.pick_write.val() {
-            self.s1_last.d.next = self.w_last.val();
+            self.s1_last.d.next = self.kept_last.q.val();
         }
         self.s1_id.d.next = self.id.q.val();
 
@@ -316,15 +364,22 @@ impl Logic for Memory {
             self.some.next = self.dma_data.val() != 0;
         }
         if self.pick_write.val() {
-            self.wdata.next = self.w_data.val();
-            self.wstrobe.next = self.w_strobe.val();
-            self.some.next = self.w_data.val() != 0;
+            self.wdata.next = self.kept_data.q.val();
+            self.wstrobe.next = self.kept_strobe.q.val();
+            self.some.next = self.kept_data.q.val() != 0;
         }
         self.s1_data.d.next = self.wdata.val();
         self.s1_strobe.d.next = self.wstrobe.val();
         self.s1_some.d.next = self.some.val();
         // Whether there is a write or not: the core's writers wait for this, and the path through them is long.
-        self.w_ready.next = self.open.val() & !self.burst.val();
+        self.w_ready.next = self.takes.val() | !self.kept.q.val();
+        if self.w_ready.val() {
+            self.kept.d.next = self.w_valid.val();
+            self.kept_addr.d.next = self.w_addr.val();
+            self.kept_data.d.next = self.w_data.val();
+            self.kept_strobe.d.next = self.w_strobe.val();
+            self.kept_last.d.next = self.w_last.val();
+        }
 
         // Second stage: the access.
         self.entry.next = self.index.rd.val();
@@ -395,6 +450,7 @@ impl Logic for Memory {
 
         if self.reset.val() {
             self.left.d.next = 0.into();
+            self.kept.d.next = false;
             self.s1_read.d.next = false;
             self.s1_write.d.next = false;
             self.s1_dma.d.next = false;
