@@ -374,3 +374,50 @@ fn r04_refused_devices_leave_no_page() {
     iommu.remove_device(DEV).unwrap();
     assert!(w.borrow().used() < used);
 }
+
+/// given a group of three, of which only the last one minds a domain; when that is attached, replaced or replaced
+/// without interruption; then EINVAL, and neither a store nor a command for the first two either.
+#[test]
+fn r20_refusal_by_the_last_device_touches_none() {
+    let w = world();
+    let (iommu, log) = traced(&w, dma_default());
+    let id = iommu.add_device(DEV.into()).unwrap();
+    let joining = |id: DeviceId, regions, group| DeviceInfo {
+        regions,
+        group: Some(group),
+        ..id.into()
+    };
+    iommu.add_device(joining(OTHER, &[], id)).unwrap();
+    iommu
+        .add_device(joining(DeviceId(5), &RESERVED, id))
+        .unwrap();
+    let domain = |iova, pa| {
+        let domain = iommu.paging_domain(DomainConfig::default()).unwrap();
+        map(&domain, iova, pa, 0x1000, Perm::READ).unwrap();
+        domain
+    };
+    let (fit, bad) = (domain(0x9000, 0x10_0000), domain(0x3000, 0x20_0000));
+    let untouched = |iova, expected| {
+        assert_eq!(bare_steps(&w, &log), []);
+        for device in [DEV, OTHER, DeviceId(5)] {
+            assert_eq!(read(&w, device, iova), expected, "{device:?}");
+        }
+    };
+    let owned = iommu.group(id).unwrap().claim(&owner(1)).unwrap();
+    log.borrow_mut().clear();
+    let refused = owned.attach(bad).expect_err("reserved");
+    assert_eq!(refused.error, Error::Invalid);
+    untouched(0x3000, Err(258));
+    let owned = refused.guard.attach(fit).unwrap();
+    log.borrow_mut().clear();
+    let refused = owned.replace(refused.target).expect_err("reserved");
+    assert_eq!(refused.error, Error::Invalid);
+    untouched(0x9000, Ok(0x10_0000));
+    let refused = refused
+        .guard
+        .replace_hitless(refused.target)
+        .expect_err("reserved");
+    assert_eq!(refused.error, Error::Invalid);
+    untouched(0x9000, Ok(0x10_0000));
+    refused.guard.release();
+}
