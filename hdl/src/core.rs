@@ -464,6 +464,8 @@ impl<
         self.walker.raced.next = self.lookup.walk_raced.val();
         self.walker.head.next = self.lookup.walk_head.val();
         self.lookup.walk_idle.next = self.walker.idle.val();
+        self.lookup.walk_idle_two.next = self.walker.idle_two.val();
+        self.lookup.walk_idle_three.next = self.walker.idle_three.val();
         self.lookup.walk_busy.next = self.walker.req_busy.val();
         self.lookup.walk_head_busy.next = self.walker.head_busy.val();
         self.lookup.res_valid.next = self.walker.res_valid.val();

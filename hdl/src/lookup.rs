@@ -98,6 +98,10 @@ pub struct Lookup<
     pub walk_start: Signal<Out, Bit>,
     /// It can.
     pub walk_idle: Signal<In, Bit>,
+    /// It can take two, and fetches no context.
+    pub walk_idle_two: Signal<In, Bit>,
+    /// It can take three, and fetches none.
+    pub walk_idle_three: Signal<In, Bit>,
     /// `walk_req` must wait for a walk in flight.
     pub walk_busy: Signal<In, Bit>,
     /// The request that has waited longest ...
@@ -204,6 +208,9 @@ pub struct Lookup<
     s2_info: DFF<Context>,
     s2_index: DFF<Bits<I>>,
     s2_size: DFF<Bits<3>>,
+    s1_vpn0: Signal<Local, Bits<9>>,
+    s2_vpn0: Signal<Local, Bits<9>>,
+    fill_vpn0: Signal<Local, Bits<9>>,
     s2_translate: Signal<Local, Bit>,
     s2_maint: Signal<Local, Bit>,
     s2_access: Signal<Local, Bits<2>>,
@@ -271,6 +278,8 @@ impl<
             debug_done: Default::default(),
             walk_start: Default::default(),
             walk_idle: Default::default(),
+            walk_idle_two: Default::default(),
+            walk_idle_three: Default::default(),
             walk_busy: Default::default(),
             walk_head: Default::default(),
             walk_head_busy: Default::default(),
@@ -337,6 +346,9 @@ impl<
             s2_info: Default::default(),
             s2_index: Default::default(),
             s2_size: Default::default(),
+            s1_vpn0: Default::default(),
+            s2_vpn0: Default::default(),
+            fill_vpn0: Default::default(),
             s2_translate: Default::default(),
             s2_maint: Default::default(),
             s2_access: Default::default(),
@@ -405,6 +417,8 @@ impl<
         self.tags.vpn2.next = self.s1.q.val().vpn2;
         self.tags.vpn1.next = self.s1.q.val().vpn1;
         self.tags.vpn0.next = self.s1.q.val().vpn0;
+        self.s1_vpn0.next = self.s1.q.val().vpn0;
+        self.fill_vpn0.next = self.res_req.val().vpn0;
         self.tags.slots.next = self.contexts.slots.val();
         self.s1_found.next =
             self.s1_directory.val() & self.contexts.hit.val() & !self.s1_wide.val();
@@ -459,6 +473,7 @@ impl<
             self.s2_plain.q.val() | (self.s2_paged.q.val() & self.s2_permitted.val());
         self.s2_answers.next = self.s2_translate.val() & self.s2_allowed.val();
         self.s2_misses.next = self.s2_translate.val() & !self.s2_allowed.val();
+        self.s2_vpn0.next = self.s2.q.val().vpn0;
         self.misses.miss.next = self.s2_misses.val();
         self.misses.miss_req.next = self.s2.q.val();
         self.misses.miss_replayed.next = self.s2_replay.q.val();
@@ -471,6 +486,14 @@ impl<
         self.walk_head.next = self.misses.replay_req.val();
         self.misses.s1_valid.next = self.s1_valid.q.val();
         self.misses.s2_valid.next = self.s2_valid.q.val();
+        self.misses.s1_replay.next = self.s1_valid.q.val() & self.s1_replay.q.val();
+        self.misses.s2_replay.next = self.s2_valid.q.val() & self.s2_replay.q.val();
+        self.misses.s1_vpn0.next = self.s1_vpn0.val();
+        self.misses.s2_vpn0.next = self.s2_vpn0.val();
+        self.misses.s1_known.next = self.s1_found.val();
+        self.misses.s2_known.next = self.s2_found.q.val();
+        self.misses.walk_idle_two.next = self.walk_idle_two.val();
+        self.misses.walk_idle_three.next = self.walk_idle_three.val();
         self.walk_start.next = self.misses.start.val();
         self.walk_req.next = self.s2.q.val();
         self.walk_mode.next = self.s2_mode.q.val();
@@ -503,8 +526,6 @@ impl<
             & self.misses.credit.val();
         self.debug_ready.next = self.room.val();
         self.req_ready.next = self.room.val() & !self.debug_valid.val();
-        self.misses.replay_leaves.next =
-            self.s2_replay.q.val() & self.s2_valid.q.val() & self.advance.val();
         self.misses.replay_taken.next = false;
         if self.advance.val() {
             self.s1_valid.d.next = false;
@@ -540,7 +561,9 @@ impl<
                 & self.canonical.canonical.val()
                 & self.tags.hit.val()
                 & !(self.tlb_fill.val() & (self.tags.index.val() == self.tlb_fill_index.val()));
-            self.s2_raced.d.next = self.ctx_fill.val() | self.tlb_fill.val();
+            self.s2_raced.d.next = self.ctx_fill.val()
+                | (self.tlb_fill.val()
+                    & ((self.res_size.val() != 0) | (self.fill_vpn0.val() == self.s1_vpn0.val())));
             self.s2_moved.d.next = self.ctx_fill.val();
             self.s2_pscid.d.next = self.contexts.held_pscid.val();
             self.s2_found.d.next = self.s1_found.val();

@@ -2,7 +2,9 @@
 //!
 //! A request that the hit path could not plainly allow comes here in stage 2. If the walker has room and nothing
 //! waits, it is walked at once (`start`); else it waits. When the walker has room the oldest one goes through the
-//! pipeline again (`replay`), for a walk before it may have brought its page; only then is it walked.
+//! pipeline again (`replay`), for a walk before it may have brought its page; only then is it walked. The next one follows
+//! at once if it will find room too, is of another page (no lookup meets the fill of its own page), and the contexts of
+//! those before it are known: none of them makes it wait for a context, which would cost it its place in the queue.
 //!
 //! A request of a page that is being walked waits until that walk has ended, and finds the page then: one walk serves
 //! them all, and no 4 KiB page is walked into two entries. Likewise one walk fetches a context for all requests of
@@ -37,8 +39,12 @@ pub struct MissQueue<const Q: usize, const Q1: usize> {
     pub miss_raced: Signal<In, Bit>,
     /// It is walked now; otherwise it has been queued.
     pub start: Signal<Out, Bit>,
-    /// The walker can take a request.
+    /// The walker can take a request ...
     pub walk_idle: Signal<In, Bit>,
+    /// ... two, and fetches no context ...
+    pub walk_idle_two: Signal<In, Bit>,
+    /// ... three, and fetches none.
+    pub walk_idle_three: Signal<In, Bit>,
     /// The one that misses must wait for a walk in flight.
     pub walk_busy: Signal<In, Bit>,
     /// The oldest one in the queue (`replay_req`) must.
@@ -50,8 +56,18 @@ pub struct MissQueue<const Q: usize, const Q1: usize> {
     pub replay_req: Signal<Out, Req>,
     /// It enters stage 1.
     pub replay_taken: Signal<In, Bit>,
-    /// It leaves stage 2.
-    pub replay_leaves: Signal<In, Bit>,
+    /// One is in stage 1 ...
+    pub s1_replay: Signal<In, Bit>,
+    /// ... of this IOVA[20:12] ...
+    pub s1_vpn0: Signal<In, Bits<9>>,
+    /// ... whose context is known.
+    pub s1_known: Signal<In, Bit>,
+    /// One is in stage 2 ...
+    pub s2_replay: Signal<In, Bit>,
+    /// ... of this IOVA[20:12] ...
+    pub s2_vpn0: Signal<In, Bits<9>>,
+    /// ... whose context is known.
+    pub s2_known: Signal<In, Bit>,
 
     /// Something is in stage 1.
     pub s1_valid: Signal<In, Bit>,
@@ -61,7 +77,10 @@ pub struct MissQueue<const Q: usize, const Q1: usize> {
     pub credit: Signal<Out, Bit>,
 
     misses: Fifo<Req, Q, Q1>,
-    replaying: DFF<Bit>,
+    replaying: Signal<Local, Bit>,
+    enough: Signal<Local, Bit>,
+    meets: Signal<Local, Bit>,
+    known: Signal<Local, Bit>,
     queued: Signal<Local, Bit>,
     level_two_left: Constant<Bits<Q1>>,
     level_one_left: Constant<Bits<Q1>>,
@@ -78,17 +97,27 @@ impl<const Q: usize, const Q1: usize> Default for MissQueue<Q, Q1> {
             miss_raced: Default::default(),
             start: Default::default(),
             walk_idle: Default::default(),
+            walk_idle_two: Default::default(),
+            walk_idle_three: Default::default(),
             walk_busy: Default::default(),
             head_busy: Default::default(),
             replay: Default::default(),
             replay_req: Default::default(),
             replay_taken: Default::default(),
-            replay_leaves: Default::default(),
+            s1_replay: Default::default(),
+            s1_vpn0: Default::default(),
+            s1_known: Default::default(),
+            s2_replay: Default::default(),
+            s2_vpn0: Default::default(),
+            s2_known: Default::default(),
             s1_valid: Default::default(),
             s2_valid: Default::default(),
             credit: Default::default(),
             misses: Default::default(),
             replaying: Default::default(),
+            enough: Default::default(),
+            meets: Default::default(),
+            known: Default::default(),
             queued: Default::default(),
             level_two_left: Constant::new(((1u64 << Q) - 2).into()),
             level_one_left: Constant::new(((1u64 << Q) - 1).into()),
@@ -99,32 +128,40 @@ impl<const Q: usize, const Q1: usize> Default for MissQueue<Q, Q1> {
 impl<const Q: usize, const Q1: usize> Logic for MissQueue<Q, Q1> {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, replaying);
         clock!(self, clock, misses);
         self.misses.reset.next = self.reset.val();
         self.queued.next = self.misses.level.val() != 0;
+        self.replaying.next = self.s1_replay.val() | self.s2_replay.val();
 
         // A miss whose lookup a fill may have overtaken looks up again, in its turn.
         self.start.next = self.miss.val()
             & self.walk_idle.val()
             & !self.walk_busy.val()
             & (self.miss_replayed.val()
-                | (!self.queued.val() & !self.replaying.q.val() & !self.miss_raced.val()));
+                | (!self.queued.val() & !self.replaying.val() & !self.miss_raced.val()));
         self.misses.push.next = self.miss.val() & !self.start.val();
         self.misses.data_in.next = self.miss_req.val();
 
-        self.replay.next = self.walk_idle.val()
-            & self.queued.val()
-            & !self.head_busy.val()
-            & !self.replaying.q.val();
+        // Every one on its way finds a walk free for it, no two are of one page, and none fetches a context before another.
         self.replay_req.next = self.misses.data_out.val();
+        self.enough.next = self.walk_idle.val();
+        if self.replaying.val() {
+            self.enough.next = self.walk_idle_two.val();
+        }
+        if self.s1_replay.val() & self.s2_replay.val() {
+            self.enough.next = self.walk_idle_three.val();
+        }
+        self.meets.next = (self.s1_replay.val()
+            & (self.s1_vpn0.val() == self.replay_req.val().vpn0))
+            | (self.s2_replay.val() & (self.s2_vpn0.val() == self.replay_req.val().vpn0));
+        self.known.next = (self.s1_known.val() | !self.s1_replay.val())
+            & (self.s2_known.val() | !self.s2_replay.val());
+        self.replay.next = self.queued.val()
+            & self.enough.val()
+            & self.known.val()
+            & !self.head_busy.val()
+            & !self.meets.val();
         self.misses.pop.next = self.replay_taken.val();
-        if self.replay_leaves.val() {
-            self.replaying.d.next = false;
-        }
-        if self.replay_taken.val() {
-            self.replaying.d.next = true;
-        }
 
         self.credit.next = true;
         if self.misses.level.val() == self.level_two_left.val() {
@@ -135,10 +172,6 @@ impl<const Q: usize, const Q1: usize> Logic for MissQueue<Q, Q1> {
         }
         if self.misses.level.val() > self.level_one_left.val() {
             self.credit.next = false;
-        }
-
-        if self.reset.val() {
-            self.replaying.d.next = false;
         }
     }
 }

@@ -73,8 +73,12 @@ pub struct Walker<
 
     /// Take a request; only while `idle`.
     pub start: Signal<In, Bit>,
-    /// One can be taken.
+    /// One can be taken ...
     pub idle: Signal<Out, Bit>,
+    /// ... two, and no context is being fetched ...
+    pub idle_two: Signal<Out, Bit>,
+    /// ... three, likewise.
+    pub idle_three: Signal<Out, Bit>,
     /// The request.
     pub req: Signal<In, Req>,
     /// It must wait for a walk in flight: of the same page, or that fetches the context of the same device.
@@ -263,6 +267,8 @@ impl<
             ddt_root: Default::default(),
             start: Default::default(),
             idle: Default::default(),
+            idle_two: Default::default(),
+            idle_three: Default::default(),
             req: Default::default(),
             req_busy: Default::default(),
             head: Default::default(),
@@ -415,6 +421,8 @@ impl<
         self.req_busy.next = self.slots.ask_busy.val();
         self.head_busy.next = self.slots.head_busy.val();
         self.idle.next = self.slots.idle.val();
+        self.idle_two.next = self.slots.idle_two.val();
+        self.idle_three.next = self.slots.idle_three.val();
         self.slots.start.next = self.start.val();
         self.slots.start_fetch.next = !self.found.val();
         self.slots.start_context.next = self.slot.val();

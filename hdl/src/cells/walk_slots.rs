@@ -43,6 +43,10 @@ pub struct WalkSlots<const W: usize, const B: usize, const S: usize> {
     /// See `ask_busy`.
     pub head_busy: Signal<Out, Bit>,
 
+    /// At least two slots are free, and no walk fetches a context.
+    pub idle_two: Signal<Out, Bit>,
+    /// At least three are, likewise.
+    pub idle_three: Signal<Out, Bit>,
     /// A slot is free ...
     pub idle: Signal<Out, Bit>,
     /// ... this one.
@@ -124,6 +128,8 @@ impl<const W: usize, const B: usize, const S: usize> Default for WalkSlots<W, B,
             head_did: Default::default(),
             head_page: Default::default(),
             head_busy: Default::default(),
+            idle_two: Default::default(),
+            idle_three: Default::default(),
             idle: Default::default(),
             free: Default::default(),
             start: Default::default(),
@@ -259,7 +265,11 @@ impl<const W: usize, const B: usize, const S: usize> Logic for WalkSlots<W, B, S
         let head_busy = busy(self.head_did.val(), self.head_page.val());
         self.ask_busy.next = ask_busy;
         self.head_busy.next = head_busy;
-        self.idle.next = self._walks.iter().any(|w| !w.busy);
+        let idle = self._walks.iter().filter(|w| !w.busy).count();
+        self.idle.next = idle > 0;
+        let fetching = self._walks.iter().any(|w| w.fetch);
+        self.idle_two.next = idle > 1 && !fetching;
+        self.idle_three.next = idle > 2 && !fetching;
         self.free.next = (self.vacant() as u64).into();
         let w = self._walks[self._sel];
         self.serve.next = self._serve;
@@ -273,6 +283,8 @@ impl<const W: usize, const B: usize, const S: usize> Logic for WalkSlots<W, B, S
     fn connect(&mut self) {
         self.ask_busy.connect();
         self.head_busy.connect();
+        self.idle_two.connect();
+        self.idle_three.connect();
         self.idle.connect();
         self.free.connect();
         self.serve.connect();
@@ -316,7 +328,19 @@ always @(*) begin
   free = 0;
   for (k = {w1}; k >= 0; k = k - 1)
     if (~busy[k]) free = k[{b1}:0];
-  idle = ~&busy;
+  idle = 0;
+  idle_two = 0;
+  idle_three = 0;
+  for (k = 0; k < {W}; k = k + 1)
+    if (~busy[k]) begin
+      idle_three = idle_two;
+      idle_two = idle;
+      idle = 1'b1;
+    end
+  if (|fetch) begin
+    idle_two = 0;
+    idle_three = 0;
+  end
   ask_busy = 0;
   head_busy = 0;
   for (k = 0; k < {W}; k = k + 1) begin
