@@ -16,6 +16,7 @@
 use crate::command_queue::CommandQueue;
 use crate::drain::Drain;
 use crate::fault_queue::FaultQueue;
+use crate::line_fetch::LineFetch;
 use crate::lookup::Lookup;
 use crate::memory_port::MemoryPort;
 use crate::registers::Registers;
@@ -25,10 +26,10 @@ use crate::widen::unsigned_cast_to;
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
 
-/// The core. `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `W` walks (`B` slot bits), `P` =
-/// `2^PA` table pointers, `D` device_id bits, `V` virtual page number bits, `2^Q` queued misses (`Q1` = `Q` + 1),
-/// queues of up to `2^X` entries, bursts of up to `E` commands, `2^F` records between walker and memory (`F1` = `F` +
-/// 1).
+/// The core. `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `W` walks (`B` slot bits), `P` = `2^PA`
+/// table pointers, `L` = `2^LA` lines of page-table entries (or 0), `D` device_id bits, `V` virtual page number bits,
+/// `2^Q` queued misses (`Q1` = `Q` + 1), queues of up to `2^X` entries, bursts of up to `E` commands, `2^F` records
+/// between walker and memory (`F1` = `F` + 1).
 #[derive(LogicBlock)]
 pub struct Core<
     const N: usize,
@@ -39,6 +40,8 @@ pub struct Core<
     const B: usize,
     const P: usize,
     const PA: usize,
+    const L: usize,
+    const LA: usize,
     const D: usize,
     const V: usize,
     const Q: usize,
@@ -110,9 +113,10 @@ pub struct Core<
     pub mem_ar_addr: Signal<Out, Bits<56>>,
     /// Doublewords wanted, less one.
     pub mem_ar_len: Signal<Out, Bits<3>>,
-    /// Returned with the data: 0 to 7 a walk, 8 the command queue. One read in flight for each.
+    /// Returned with the data: 0 to 7 a walk (in `linux` 4 to 7 a line of page-table entries), 8 the command queue. One
+    /// read in flight for each.
     pub mem_ar_id: Signal<Out, Bits<4>>,
-    /// 0 device directory, 1 page table, 2 command.
+    /// 0 device directory, 1 page table, 2 command, 6 line of page-table entries.
     pub mem_ar_purpose: Signal<Out, Bits<3>>,
     /// Read data; always taken. Reads of different ids may be answered in any order, also interleaved.
     pub mem_r_valid: Signal<In, Bit>,
@@ -201,6 +205,8 @@ pub struct Core<
     pub ext_hi: Signal<In, Bits<32>>,
     /// The doubleword holds 4-byte registers of a block outside.
     pub ext_narrow: Signal<In, Bit>,
+    /// linectl.off.
+    pub lines_off: Signal<In, Bit>,
     /// Interrupts: write wanted.
     pub msi_valid: Signal<In, Bit>,
     /// Taken.
@@ -248,6 +254,7 @@ pub struct Core<
 
     lookup: Lookup<N, I, C, S, D, V, Q, Q1>,
     walker: Walker<W, B, I, C, S, P, PA>,
+    lines: LineFetch<L, LA, S>,
     commands: CommandQueue<X, E>,
     faults: FaultQueue<X, F, F1>,
     registers: Registers<X>,
@@ -265,6 +272,8 @@ impl<
     const B: usize,
     const P: usize,
     const PA: usize,
+    const L: usize,
+    const LA: usize,
     const D: usize,
     const V: usize,
     const Q: usize,
@@ -273,7 +282,7 @@ impl<
     const E: usize,
     const F: usize,
     const F1: usize,
-> Core<N, I, C, S, W, B, P, PA, D, V, Q, Q1, X, E, F, F1>
+> Core<N, I, C, S, W, B, P, PA, L, LA, D, V, Q, Q1, X, E, F, F1>
 {
     /// The core of a configuration, whose sizes the type must repeat (see [`crate::Tiny`]).
     #[must_use]
@@ -352,6 +361,7 @@ impl<
             ext_lo: Default::default(),
             ext_hi: Default::default(),
             ext_narrow: Default::default(),
+            lines_off: Default::default(),
             msi_valid: Default::default(),
             msi_ready: Default::default(),
             msi_frame: Default::default(),
@@ -376,10 +386,11 @@ impl<
             ev_walk_pscid: Default::default(),
             lookup: Default::default(),
             walker: Walker::new(config),
+            lines: Default::default(),
             commands: CommandQueue::new(config),
             faults: Default::default(),
             registers: Registers::new(config),
-            memory: Default::default(),
+            memory: MemoryPort::new(config),
             drain: Default::default(),
             iova: Default::default(),
         }
@@ -395,6 +406,8 @@ impl<
     const B: usize,
     const P: usize,
     const PA: usize,
+    const L: usize,
+    const LA: usize,
     const D: usize,
     const V: usize,
     const Q: usize,
@@ -403,15 +416,16 @@ impl<
     const E: usize,
     const F: usize,
     const F1: usize,
-> Logic for Core<N, I, C, S, W, B, P, PA, D, V, Q, Q1, X, E, F, F1>
+> Logic for Core<N, I, C, S, W, B, P, PA, L, LA, D, V, Q, Q1, X, E, F, F1>
 {
     #[hdl_gen]
     fn update(&mut self) {
         clock!(
-            self, clock, lookup, walker, commands, faults, registers, memory, drain
+            self, clock, lookup, walker, lines, commands, faults, registers, memory, drain
         );
         self.lookup.reset.next = self.reset.val();
         self.walker.reset.next = self.reset.val();
+        self.lines.reset.next = self.reset.val();
         self.commands.reset.next = self.reset.val();
         self.faults.reset.next = self.reset.val();
         self.registers.reset.next = self.reset.val();
@@ -482,6 +496,22 @@ impl<
         self.lookup.tlb_fill_index.next = self.walker.tlb_fill_index.val();
         self.lookup.tlb_fill_global.next = self.walker.tlb_fill_global.val();
         self.lookup.tlb_fill_slot.next = self.walker.tlb_fill_slot.val();
+        self.lines.off.next = self.lines_off.val();
+        self.lines.drop.next = self.lookup.mark_stale.val()
+            | self.lookup.block_fill.val()
+            | self.walker.ctx_fill.val();
+        self.lines.ask.next = self.lookup.walk_req.val();
+        self.lines.ask_slot.next = self.lookup.walk_slot.val();
+        self.walker.line_hit.next = self.lines.hit.val();
+        self.walker.line_word.next = self.lines.word.val();
+        self.walker.line_global.next = self.lines.is_global.val();
+        self.lines.used.next = self.walker.line_used.val();
+        self.lines.near.next = self.walker.near.val();
+        self.lines.near_req.next = self.walker.res_req.val();
+        self.lines.near_slot.next = self.walker.tlb_fill_slot.val();
+        self.lines.near_frame.next = self.walker.ar_frame.val();
+        self.lines.near_global.next = self.walker.near_global.val();
+        self.lines.near_again.next = self.walker.near_again.val();
         self.walker.ddt_root.next = self.registers.ddtp_frame.val();
 
         // Fault records.
@@ -525,7 +555,7 @@ impl<
         self.drain.fence_writes.next = self.commands.drain_writes.val();
         self.commands.drain_done.next = self.drain.fence_done.val();
         self.drain.passed.next = self.lookup.fence_done.val();
-        self.drain.stale.next = self.walker.stale.val();
+        self.drain.stale.next = self.walker.stale.val() | self.lines.stale.val();
         self.sync_reads.next = self.drain.sync_reads.val();
         self.sync_writes.next = self.drain.sync_writes.val();
         self.drain.sync_ack.next = self.sync_ack.val();
@@ -560,6 +590,16 @@ impl<
         self.memory.walk_id.next = unsigned_cast_to::<3, B>(self.walker.ar_slot.val());
         self.walker.r_valid.next = self.memory.walk_r_valid.val();
         self.walker.r_slot.next = bit_cast::<B, 3>(self.memory.walk_r_id.val());
+        self.memory.line_valid.next = self.lines.ar_valid.val();
+        self.memory.line_frame.next = self.lines.ar_frame.val();
+        self.memory.line_off.next = self.lines.ar_off.val();
+        self.memory.line_place.next = unsigned_cast_to::<2, LA>(self.lines.ar_place.val());
+        self.lines.ar_ready.next = self.memory.line_ready.val();
+        self.lines.r_valid.next = self.memory.line_r_valid.val();
+        self.lines.r_place.next = bit_cast::<LA, 2>(self.memory.line_r_place.val());
+        self.lines.r_data.next = self.mem_r_data.val();
+        self.lines.r_status.next = self.mem_r_status.val();
+        self.lines.r_last.next = self.mem_r_last.val();
         self.memory.cmd_valid.next = self.commands.ar_valid.val();
         self.memory.cmd_frame.next = self.commands.ar_frame.val();
         self.memory.cmd_off.next = self.commands.ar_off.val();

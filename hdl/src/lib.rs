@@ -35,6 +35,8 @@ pub mod fault_queue;
 pub mod fifo;
 pub mod hpm;
 pub mod hpm_counter;
+pub mod line_control;
+pub mod line_fetch;
 pub mod linux;
 pub mod lookup;
 pub mod memory_port;

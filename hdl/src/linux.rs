@@ -3,12 +3,13 @@
 use crate::core::Core;
 use crate::debug::Debug;
 use crate::hpm::Hpm;
+use crate::line_control::LineControl;
 use crate::msi::Msi;
 use portcullis_regmap::config::LINUX;
 use rust_hdl::prelude::*;
 
-/// Sizes: 16 IOTLB entries, 8 contexts, 4 walks, 16 table pointers, 24 device_id bits, 45 page number bits, 8 queued misses, queues of 8,192
-/// entries, 4 records on their way.
+/// Sizes: 16 IOTLB entries, 8 contexts, 4 walks, 16 table pointers, 4 lines of page-table entries, 24 device_id bits, 45
+/// page number bits, 8 queued misses, queues of 8,192 entries, 4 records on their way.
 #[derive(LogicBlock)]
 pub struct Linux {
     /// Clock; everything happens at its rising edge.
@@ -69,9 +70,10 @@ pub struct Linux {
     pub mem_ar_addr: Signal<Out, Bits<56>>,
     /// Doublewords wanted, less one.
     pub mem_ar_len: Signal<Out, Bits<3>>,
-    /// Returned with the data: 0 to 7 a walk, 8 the command queue. One read in flight for each.
+    /// Returned with the data: 0 to 7 a walk (in `linux` 4 to 7 a line of page-table entries), 8 the command queue. One
+    /// read in flight for each.
     pub mem_ar_id: Signal<Out, Bits<4>>,
-    /// 0 device directory, 1 page table, 2 command.
+    /// 0 device directory, 1 page table, 2 command, 6 line of page-table entries.
     pub mem_ar_purpose: Signal<Out, Bits<3>>,
     /// Read data; always taken. Reads of different ids may be answered in any order, also interleaved.
     pub mem_r_valid: Signal<In, Bit>,
@@ -119,9 +121,10 @@ pub struct Linux {
     pub ev_iotlb_miss: Signal<Out, Bit>,
     /// Event: a walk started.
     pub ev_walk: Signal<Out, Bit>,
-    core: Core<16, 4, 8, 3, 4, 2, 16, 4, 24, 45, 3, 4, 13, 4, 2, 3>,
+    core: Core<16, 4, 8, 3, 4, 2, 16, 4, 4, 2, 24, 45, 3, 4, 13, 4, 2, 3>,
     msi: Msi,
     hpm: Hpm,
+    line_control: LineControl,
     debug: Debug,
 }
 
@@ -188,6 +191,7 @@ impl Linux {
             core: Core::new(config),
             msi: Msi::new(config),
             hpm: Hpm::default(),
+            line_control: LineControl::default(),
             debug: Debug::default(),
         }
     }
@@ -256,9 +260,10 @@ impl Logic for Linux {
         self.ev_iotlb_miss.next = self.core.ev_iotlb_miss.val();
         self.ev_walk.next = self.core.ev_walk.val();
 
-        clock!(self, clock, msi, hpm, debug);
+        clock!(self, clock, msi, hpm, line_control, debug);
         self.msi.reset.next = self.reset.val();
         self.hpm.reset.next = self.reset.val();
+        self.line_control.reset.next = self.reset.val();
         self.debug.reset.next = self.reset.val();
 
         // Registers of the blocks around the core.
@@ -284,11 +289,19 @@ impl Logic for Linux {
         self.debug.bus_high.next = self.core.bus_high.val();
         self.debug.bus_wlo.next = self.core.bus_wlo.val();
         self.debug.bus_whi.next = self.core.bus_whi.val();
-        self.core.ext_lo.next =
-            self.msi.read_lo.val() | self.hpm.read_lo.val() | self.debug.read_lo.val();
+        self.line_control.bus_write.next = self.core.bus_write.val();
+        self.line_control.bus_row.next = self.core.bus_row.val();
+        self.line_control.bus_first.next = self.core.bus_first.val();
+        self.line_control.bus_wlo.next = self.core.bus_wlo.val();
+        self.core.lines_off.next = self.line_control.off.val();
+        self.core.ext_lo.next = self.msi.read_lo.val()
+            | self.hpm.read_lo.val()
+            | self.debug.read_lo.val()
+            | self.line_control.read_lo.val();
         self.core.ext_hi.next =
             self.msi.read_hi.val() | self.hpm.read_hi.val() | self.debug.read_hi.val();
-        self.core.ext_narrow.next = self.msi.narrow.val() | self.hpm.narrow.val();
+        self.core.ext_narrow.next =
+            self.msi.narrow.val() | self.hpm.narrow.val() | self.line_control.narrow.val();
 
         // Interrupts.
         self.msi.wires.next = self.core.wires.val();

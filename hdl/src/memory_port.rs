@@ -1,7 +1,8 @@
 //! The memory port: brings the accesses of the walker and the queues to one read and one write channel.
 //!
-//! Reads: the walker goes before the command queue, but not twice while that one waits; a request that has been
-//! offered stays until it is taken. Data comes back with the requester's id: 0 to 7 a walk, 8 the command queue. Each
+//! Reads: the walker goes before the command queue, but not twice while that one waits, and lines of page-table entries
+//! go when neither wants anything; a request that has been offered stays until it is taken. Data comes back with the
+//! requester's id: 0 to 7 a walk, 8 the command queue; in a build that fetches lines 0 to 3 a walk and 4 to 7 a line. Each
 //! id has one read in flight at most; those of different ids may come back in any order, doubleword by doubleword.
 //! Writes: one burst at a time, from its first beat to its answer; the fence goes before MSIs and these before fault
 //! records, so that a storm of faults cannot hold up an IOFENCE.C. Timing: everything here is combinational; the
@@ -9,6 +10,7 @@
 
 use crate::types::MemAddr;
 use crate::widen::unsigned_cast_to;
+use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
 
 /// See the module.
@@ -37,6 +39,21 @@ pub struct MemoryPort {
     pub walk_r_valid: Signal<Out, Bit>,
     /// ... this one.
     pub walk_r_id: Signal<Out, Bits<3>>,
+
+    /// Line of page-table entries: read of eight doublewords wanted.
+    pub line_valid: Signal<In, Bit>,
+    /// Taken.
+    pub line_ready: Signal<Out, Bit>,
+    /// Page number.
+    pub line_frame: Signal<In, Bits<28>>,
+    /// Offset.
+    pub line_off: Signal<In, Bits<12>>,
+    /// For this line.
+    pub line_place: Signal<In, Bits<2>>,
+    /// Data for a line ...
+    pub line_r_valid: Signal<Out, Bit>,
+    /// ... this one.
+    pub line_r_place: Signal<Out, Bits<2>>,
 
     /// Command queue: read wanted.
     pub cmd_valid: Signal<In, Bit>,
@@ -104,7 +121,7 @@ pub struct MemoryPort {
     pub ar_len: Signal<Out, Bits<3>>,
     /// 0 to 7 a walk, 8 the command queue.
     pub ar_id: Signal<Out, Bits<4>>,
-    /// 0 directory, 1 page table, 2 command.
+    /// 0 directory, 1 page table, 2 command, 6 line of page-table entries.
     pub ar_purpose: Signal<Out, Bits<3>>,
     /// Read data.
     pub r_valid: Signal<In, Bit>,
@@ -130,13 +147,17 @@ pub struct MemoryPort {
 
     read_held: DFF<Bit>,
     read_cmd: DFF<Bit>,
+    read_line: DFF<Bit>,
     walk_last: DFF<Bit>,
     writing: DFF<Bit>,
     writer: DFF<Bits<2>>,
     answering: DFF<Bit>,
 
     choose_cmd: Signal<Local, Bit>,
+    choose_line: Signal<Local, Bit>,
     walk_first: Signal<Local, Bit>,
+    of_line: Signal<Local, Bit>,
+    has_lines: Constant<Bit>,
     choose: Signal<Local, Bits<2>>,
     msi_wide: Signal<Local, Bits<64>>,
     write_open: Signal<Local, Bit>,
@@ -144,14 +165,17 @@ pub struct MemoryPort {
     w: Signal<Local, MemAddr>,
     no_address: Constant<MemAddr>,
     cmd_id: Constant<Bits<4>>,
+    line_id: Constant<Bits<4>>,
     all_bytes: Constant<Bits<8>>,
     low_bytes: Constant<Bits<8>>,
     high_bytes: Constant<Bits<8>>,
     quad_mask: Constant<Bits<12>>,
 }
 
-impl Default for MemoryPort {
-    fn default() -> Self {
+impl MemoryPort {
+    /// The port of a configuration.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
         Self {
             clock: Default::default(),
             reset: Default::default(),
@@ -164,6 +188,13 @@ impl Default for MemoryPort {
             walk_id: Default::default(),
             walk_r_valid: Default::default(),
             walk_r_id: Default::default(),
+            line_valid: Default::default(),
+            line_ready: Default::default(),
+            line_frame: Default::default(),
+            line_off: Default::default(),
+            line_place: Default::default(),
+            line_r_valid: Default::default(),
+            line_r_place: Default::default(),
             cmd_valid: Default::default(),
             cmd_ready: Default::default(),
             cmd_frame: Default::default(),
@@ -208,12 +239,16 @@ impl Default for MemoryPort {
             b_valid: Default::default(),
             read_held: Default::default(),
             read_cmd: Default::default(),
+            read_line: Default::default(),
             walk_last: Default::default(),
             writing: Default::default(),
             writer: Default::default(),
             answering: Default::default(),
             choose_cmd: Default::default(),
+            choose_line: Default::default(),
             walk_first: Default::default(),
+            of_line: Default::default(),
+            has_lines: Constant::new(config.pte_lines != 0),
             choose: Default::default(),
             msi_wide: Default::default(),
             write_open: Default::default(),
@@ -221,6 +256,7 @@ impl Default for MemoryPort {
             w: Default::default(),
             no_address: Constant::new(MemAddr::default()),
             cmd_id: Constant::new(crate::types::read_id::COMMAND.into()),
+            line_id: Constant::new(crate::types::read_id::LINE.into()),
             all_bytes: Constant::new(0xffu64.into()),
             low_bytes: Constant::new(0x0fu64.into()),
             high_bytes: Constant::new(0xf0u64.into()),
@@ -233,16 +269,21 @@ impl Logic for MemoryPort {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock, read_held, read_cmd, walk_last, writing, writer, answering
+            self, clock, read_held, read_cmd, read_line, walk_last, writing, writer, answering
         );
 
         // Reads.
         self.choose_cmd.next =
             !self.walk_valid.val() | (self.cmd_valid.val() & self.walk_last.q.val());
+        self.choose_line.next =
+            self.has_lines.val() & !self.walk_valid.val() & !self.cmd_valid.val();
         if self.read_held.q.val() {
             self.choose_cmd.next = self.read_cmd.q.val();
+            self.choose_line.next = self.read_line.q.val();
         }
-        self.ar_valid.next = self.walk_valid.val() | self.cmd_valid.val();
+        self.ar_valid.next = self.walk_valid.val()
+            | self.cmd_valid.val()
+            | (self.line_valid.val() & self.has_lines.val());
         self.ar.next = self.no_address.val();
         self.ar.next.frame = self.walk_frame.val();
         self.ar.next.off = self.walk_off.val();
@@ -257,28 +298,42 @@ impl Logic for MemoryPort {
         // Ready does not wait for valid, behind which lies the judgement of an entry.
         self.walk_first.next = !(self.cmd_valid.val() & self.walk_last.q.val());
         if self.read_held.q.val() {
-            self.walk_first.next = !self.read_cmd.q.val();
+            self.walk_first.next = !self.read_cmd.q.val() & !self.read_line.q.val();
         }
         self.walk_ready.next = self.ar_ready.val() & self.walk_first.val();
-        self.cmd_ready.next = self.ar_ready.val() & self.choose_cmd.val();
+        self.cmd_ready.next = self.ar_ready.val() & self.choose_cmd.val() & !self.choose_line.val();
+        self.line_ready.next = self.ar_ready.val() & self.choose_line.val();
         if self.choose_cmd.val() {
             self.ar.next.frame = self.cmd_frame.val();
             self.ar.next.off = self.cmd_off.val();
             self.ar_len.next = self.cmd_len.val();
             self.ar_purpose.next = 2.into();
         }
-        self.ar_addr.next = self.ar.val().into();
         self.ar_id.next = unsigned_cast_to::<4, 3>(self.walk_id.val());
         if self.choose_cmd.val() {
             self.ar_id.next = self.cmd_id.val();
         }
-        if self.ar_valid.val() & self.ar_ready.val() {
+        if self.choose_line.val() {
+            self.ar.next.frame = self.line_frame.val();
+            self.ar.next.off = self.line_off.val();
+            self.ar_len.next = 7.into();
+            self.ar_purpose.next = 6.into();
+            self.ar_id.next = unsigned_cast_to::<4, 2>(self.line_place.val()) | self.line_id.val();
+        }
+        if self.ar_valid.val() & self.ar_ready.val() & !self.choose_line.val() {
             self.walk_last.d.next = !self.choose_cmd.val();
         }
+        self.read_line.d.next = self.choose_line.val();
+        self.ar_addr.next = self.ar.val().into();
         self.read_held.d.next = self.ar_valid.val() & !self.ar_ready.val();
         self.read_cmd.d.next = self.choose_cmd.val();
         // Ids that nobody uses are nobody's data.
-        self.walk_r_valid.next = self.r_valid.val() & !self.r_id.val().get_bit(3);
+        self.of_line.next = self.has_lines.val() & self.r_id.val().get_bit(2);
+        self.walk_r_valid.next =
+            self.r_valid.val() & !self.r_id.val().get_bit(3) & !self.of_line.val();
+        self.line_r_valid.next =
+            self.r_valid.val() & !self.r_id.val().get_bit(3) & self.of_line.val();
+        self.line_r_place.next = self.r_id.val().get_bits::<2>(0);
         self.walk_r_id.next = self.r_id.val().get_bits::<3>(0);
         self.cmd_r_valid.next = self.r_valid.val() & (self.r_id.val() == self.cmd_id.val());
 

@@ -67,7 +67,8 @@ pub struct Tiny {
     pub mem_ar_addr: Signal<Out, Bits<56>>,
     /// Doublewords wanted, less one.
     pub mem_ar_len: Signal<Out, Bits<3>>,
-    /// Returned with the data: 0 to 7 a walk, 8 the command queue. One read in flight for each.
+    /// Returned with the data: 0 to 7 a walk (in `linux` 4 to 7 a line of page-table entries), 8 the command queue. One
+    /// read in flight for each.
     pub mem_ar_id: Signal<Out, Bits<4>>,
     /// 0 device directory, 1 page table, 2 command.
     pub mem_ar_purpose: Signal<Out, Bits<3>>,
@@ -117,7 +118,7 @@ pub struct Tiny {
     pub ev_iotlb_miss: Signal<Out, Bit>,
     /// Event: a walk started.
     pub ev_walk: Signal<Out, Bit>,
-    core: Core<8, 3, 4, 2, 1, 1, 2, 1, 7, 27, 2, 3, 8, 1, 1, 2>,
+    core: Core<8, 3, 4, 2, 1, 1, 2, 1, 0, 1, 7, 27, 2, 3, 8, 1, 1, 2>,
     no_record: Constant<Record>,
     no_req: Constant<Req>,
 }
@@ -261,6 +262,7 @@ impl Logic for Tiny {
         self.core.ext_lo.next = 0.into();
         self.core.ext_hi.next = 0.into();
         self.core.ext_narrow.next = false;
+        self.core.lines_off.next = false;
         self.core.msi_valid.next = false;
         self.core.msi_frame.next = 0.into();
         self.core.msi_off.next = 0.into();

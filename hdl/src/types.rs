@@ -108,6 +108,10 @@ pub struct Started {
     pub near_level: Bits<3>,
     /// ... to which a global pointer leads.
     pub near_global: Bit,
+    /// The leaf entry has been found in a line, and is what the walk has read ...
+    pub in_line: Bit,
+    /// ... to which a global pointer leads.
+    pub line_global: Bit,
 }
 
 /// What a walk carries from one memory read to the next.
@@ -383,10 +387,14 @@ pub mod purpose {
     pub const FENCE: u64 = 4;
     /// Interrupt message.
     pub const MSI: u64 = 5;
+    /// Line of page-table entries that no walk waits for.
+    pub const LINE: u64 = 6;
 }
 
 /// Who a memory read is for: `mem_ar_id` and `mem_r_id`. Ids below [`read_id::COMMAND`] are walks.
 pub mod read_id {
     /// Command queue.
     pub const COMMAND: u64 = 8;
+    /// The first of the lines of page-table entries, in a build that fetches them (it has four walks at most).
+    pub const LINE: u64 = 4;
 }

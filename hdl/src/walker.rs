@@ -102,6 +102,21 @@ pub struct Walker<
     /// The caches may have changed since its lookup.
     pub raced: Signal<In, Bit>,
 
+    /// The leaf entry of `req` is known, if its context is: ...
+    pub line_hit: Signal<In, Bit>,
+    /// ... this one ...
+    pub line_word: Signal<In, Bits<64>>,
+    /// ... to which a global pointer leads.
+    pub line_global: Signal<In, Bit>,
+    /// The walk that starts begins with it.
+    pub line_used: Signal<Out, Bit>,
+    /// A leaf entry is read, from page `ar_frame`, for `res_req` with its context in `tlb_fill_slot` ...
+    pub near: Signal<Out, Bit>,
+    /// ... to which a global pointer leads ...
+    pub near_global: Signal<Out, Bit>,
+    /// ... although it was known, but did not allow the request.
+    pub near_again: Signal<Out, Bit>,
+
     /// A maintenance operation leaves the pipeline.
     pub mark_stale: Signal<In, Bit>,
     /// One is in the pipeline.
@@ -280,6 +295,13 @@ impl<
             pscid: Default::default(),
             info: Default::default(),
             raced: Default::default(),
+            line_hit: Default::default(),
+            line_word: Default::default(),
+            line_global: Default::default(),
+            line_used: Default::default(),
+            near: Default::default(),
+            near_global: Default::default(),
+            near_again: Default::default(),
             mark_stale: Default::default(),
             drop_tables: Default::default(),
             drop_directory: Default::default(),
@@ -464,6 +486,11 @@ impl<
                 self.beginnings.wd.next.near_global = self.leaf_tables.is_global.val();
             }
         }
+        // An entry that is known is to the walk as if it had read it; there is one place to write to.
+        self.line_used.next =
+            self.start.val() & self.found.val() & self.line_hit.val() & !self.r_valid.val();
+        self.beginnings.wd.next.in_line = self.line_used.val();
+        self.beginnings.wd.next.line_global = self.line_global.val();
         self.leaf_tables.reset.next = self.reset.val();
         self.upper_tables.reset.next = self.reset.val();
         self.context_pages.reset.next = self.reset.val();
@@ -479,6 +506,12 @@ impl<
         self.words.wa.next = self.r_slot.val();
         self.words.wd.next.data = self.r_data.val();
         self.words.wd.next.status = self.r_status.val();
+        if self.line_used.val() {
+            self.words.we.next = true;
+            self.words.wa.next = self.slots.free.val();
+            self.words.wd.next.data = self.line_word.val();
+            self.words.wd.next.status = 0.into();
+        }
         self.slots.arrive.next = self.r_valid.val() & self.r_last.val();
         self.slots.arrive_slot.next = self.r_slot.val();
         self.reader.r_valid.next = self.r_valid.val();
@@ -529,6 +562,10 @@ impl<
         // What the doubleword read means as an entry.
         self.entry.word.next = self.raw.val().data;
         self.entry.level.next = self.walk.val().level;
+        if self.slots.sel_new.val() {
+            // Only a line can have brought it.
+            self.entry.level.next = 0.into();
+        }
         self.entry.access.next = self.request.val().access;
         self.next_vpn.next = self.request.val().vpn0;
         if self.walk.val().level == 2 {
@@ -557,6 +594,9 @@ impl<
         self.tlb_fill.next = false;
         self.tlb_fill_index.next = self.tlb_victim.q.val();
         self.tlb_fill_global.next = self.walk.val().globally | self.entry.is_global.val();
+        if self.slots.sel_new.val() {
+            self.tlb_fill_global.next = self.begun.val().line_global | self.entry.is_global.val();
+        }
         self.tlb_fill_slot.next = self.slots.sel_context.val();
         self.record_valid.next = false;
         self.may_fill.next =
@@ -719,17 +759,25 @@ impl<
                 self.deny.next = true;
                 self.walks.wd.next.cause = self.access_fault.val();
             } else {
-                self.ar_valid.next = true;
+                // Also with an entry from a line: nobody asks then, and its judgement stays out of the flag.
                 self.table_reads.next = true;
-                self.steps.wd.next = WalkStep::Pte;
-                if self.short.val() {
-                    self.ar_frame.next = self.begun.val().near_frame;
-                    self.ar_off.next = unsigned_cast_to::<12, 9>(self.request.val().vpn0) << 3;
-                    if self.begun.val().near_level == 1 {
-                        self.ar_off.next = unsigned_cast_to::<12, 9>(self.request.val().vpn1) << 3;
+                if self.slots.sel_new.val() & self.begun.val().in_line & self.entry.leaf_good.val()
+                {
+                    self.res_valid.next = true;
+                    self.tlb_fill.next = self.res_ready.val() & self.may_fill.val();
+                } else {
+                    self.ar_valid.next = true;
+                    self.steps.wd.next = WalkStep::Pte;
+                    if self.short.val() {
+                        self.ar_frame.next = self.begun.val().near_frame;
+                        self.ar_off.next = unsigned_cast_to::<12, 9>(self.request.val().vpn0) << 3;
+                        if self.begun.val().near_level == 1 {
+                            self.ar_off.next =
+                                unsigned_cast_to::<12, 9>(self.request.val().vpn1) << 3;
+                        }
+                        self.walks.wd.next.level = self.begun.val().near_level;
+                        self.walks.wd.next.globally = self.begun.val().near_global;
                     }
-                    self.walks.wd.next.level = self.begun.val().near_level;
-                    self.walks.wd.next.globally = self.begun.val().near_global;
                 }
             }
         }
@@ -764,6 +812,12 @@ impl<
         self.slots.new_context.next = self.ctx_victim.q.val();
         self.slots.own_old.next = !self.may_fill.val();
         self.slots.evict.next = self.ctx_fill.val();
+        self.near.next = self.reads.val()
+            & !self.ar_ddt.val()
+            & (self.walks.wd.val().level == 0)
+            & self.may_fill.val();
+        self.near_global.next = self.walks.wd.val().globally;
+        self.near_again.next = self.slots.sel_new.val() & self.begun.val().in_line;
         // A pointer that was good is kept when the walk goes on from it.
         self.keeps.next = self.reads.val()
             & !self.slots.sel_new.val()

@@ -90,6 +90,8 @@ pub enum Purpose {
     Fence,
     /// Message of an interrupt.
     Msi,
+    /// Line of page-table entries that no walk waits for.
+    Line,
 }
 
 /// Read request of the memory port: `beats` doublewords from `addr`, answered in order per `id`.

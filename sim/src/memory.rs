@@ -22,13 +22,14 @@ const PAGE_SHIFT: u32 = 12;
 pub const MAX_BEATS: usize = 8;
 
 /// Every purpose, in the order of the counters.
-pub const PURPOSES: [Purpose; 6] = [
+pub const PURPOSES: [Purpose; 7] = [
     Purpose::Ddt,
     Purpose::Pte,
     Purpose::Command,
     Purpose::Fault,
     Purpose::Fence,
     Purpose::Msi,
+    Purpose::Line,
 ];
 
 /// Position of a purpose in [`PURPOSES`].
@@ -40,6 +41,7 @@ fn purpose_index(purpose: Purpose) -> usize {
         Purpose::Fault => 3,
         Purpose::Fence => 4,
         Purpose::Msi => 5,
+        Purpose::Line => 6,
     }
 }
 
@@ -53,6 +55,7 @@ pub fn purpose_name(purpose: Purpose) -> &'static str {
         Purpose::Fault => "fault",
         Purpose::Fence => "fence",
         Purpose::Msi => "msi",
+        Purpose::Line => "line",
     }
 }
 

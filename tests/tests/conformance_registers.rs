@@ -293,7 +293,15 @@ fn hpm_14_counters_read_zero_and_ignore_writes(m: &mut Rig) {
 fn reg_07_reserved_offsets_read_zero_and_ignore_writes(m: &mut Rig) {
     m.start();
     is_void(m, 12, 16);
-    is_void(m, 628, 760);
+    is_void(m, 628, 688);
+    // The one custom register, linectl: one bit where there are lines of page-table entries (REG-08)
+    let bits = m.pick(Each { tiny: 0, linux: 1 });
+    m.write32(688, 0xffff_ffff);
+    assert_eq!(m.read32(688), bits);
+    m.write64(688, 0);
+    assert_eq!(m.read64(688), 0, "it has 4 bytes");
+    assert_eq!(m.read32(688), bits, "it has 4 bytes");
+    is_void(m, 692, 760);
     is_void(m, 1024, 4096);
     m.fence();
 }

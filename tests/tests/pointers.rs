@@ -1,6 +1,7 @@
 //! Pointers to tables that the walker keeps: what they save, and what must drop them (INV-20, INV-24, DIR-03, DIR-10).
 
 use portcullis_regmap::config::LINUX;
+use portcullis_regmap::regs::offset;
 use portcullis_sim::core::{Access, Purpose};
 use portcullis_sim::memory::Timing;
 use portcullis_tests::*;
@@ -21,6 +22,8 @@ fn machine(latency: u64) -> Machine {
     };
     let mut m = Machine::with_config(&LINUX, timing);
     m.start();
+    // Lines would save the reads that are counted here.
+    m.write32(offset::LINECTL, 1);
     m
 }
 

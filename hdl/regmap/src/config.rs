@@ -43,6 +43,9 @@ pub struct Config {
     /// few pointers to upper tables and to pages of device contexts with them. 0: none is kept. Each costs about 70
     /// bits of storage.
     pub table_pointers: u16,
+    /// 64-byte lines of page-table entries that are fetched beside and ahead of what walks read: 0 or 4. Each costs 512 bits
+    /// of storage and two comparators; with any of them there are at most four walks.
+    pub pte_lines: u8,
     /// Writable bits of each icvec field: 2^n interrupt vectors. Costs the wires or message-table entries of the
     /// vectors.
     pub icvec_bits: u8,
@@ -108,6 +111,7 @@ pub const TINY: Config = Config {
     miss_queue: 4,
     walkers: 1,
     table_pointers: 0,
+    pte_lines: 0,
     icvec_bits: 0,
 };
 
@@ -127,6 +131,7 @@ pub const LINUX: Config = Config {
     miss_queue: 8,
     walkers: 4,
     table_pointers: 16,
+    pte_lines: 4,
     icvec_bits: 2,
 };
 

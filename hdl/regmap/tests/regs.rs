@@ -61,6 +61,7 @@ fn reg_01_map() {
         ("tr_req_ctl", 608, 8, 1, 8),
         ("tr_response", 616, 8, 1, 8),
         ("iommu_qosid", 624, 4, 1, 4),
+        ("linectl", 688, 4, 1, 4),
         ("icvec", 760, 8, 1, 8),
         ("msi_addr_", 768, 8, 16, 16),
         ("msi_data_", 776, 4, 16, 16),
@@ -110,12 +111,13 @@ fn reg_01_offset_constants() {
         TR_RESPONSE,
         IOMMU_QOSID,
         RESERVED0,
+        LINECTL,
         CUSTOM1,
         ICVEC,
         MSI_CFG_TBL,
         RESERVED1,
     ];
-    assert_eq!(high, [600, 608, 616, 624, 628, 688, 760, 768, 1024]);
+    assert_eq!(high, [600, 608, 616, 624, 628, 688, 692, 760, 768, 1024]);
     assert_eq!((MSI_ENTRY_BYTES, PAGE), (16, 4096));
 }
 
@@ -133,7 +135,7 @@ fn reg_01_find_covers_every_byte_once() {
             .count()
     };
     for o in 0..4096 {
-        let gap = matches!(o, 12..16 | 628..760 | 1024..);
+        let gap = matches!(o, 12..16 | 628..688 | 692..760 | 1024..);
         assert_eq!(covered(o), usize::from(!gap), "offset {o}");
         assert_eq!(regs::find(o).is_some(), !gap, "offset {o}");
     }
@@ -376,7 +378,7 @@ fn rst_01_rst_02_rst_04_reset_kinds() {
     for r in REGISTERS {
         let expected = match r.name {
             "capabilities" | "fctl" => Reset::Config,
-            "ddtp" | "cqcsr" | "fqcsr" | "pqcsr" | "ipsr" | "tr_req_ctl" => Reset::Zero,
+            "ddtp" | "cqcsr" | "fqcsr" | "pqcsr" | "ipsr" | "tr_req_ctl" | "linectl" => Reset::Zero,
             _ => Reset::Unspecified,
         };
         assert_eq!(r.reset, expected, "{}", r.name);

@@ -2,9 +2,11 @@
 //! around them; those of the buses are in `bus.rs`.
 
 use super::Case;
+use super::draw::Rng;
 use super::words::Words;
 use crate::cells::{
-    CommandBuffer, ContextTags, FifoMem, IotlbTags, PointerCache, SlotMem, SyncRam, WalkSlots,
+    CommandBuffer, ContextTags, FifoMem, IotlbTags, LineStore, PointerCache, SlotMem, SyncRam,
+    WalkSlots,
 };
 use crate::command_queue::CommandQueue;
 use crate::cosim_case as case;
@@ -13,6 +15,7 @@ use crate::drain::Drain;
 use crate::fault_queue::FaultQueue;
 use crate::fifo::Fifo;
 use crate::hpm::Hpm;
+use crate::line_fetch::LineFetch;
 use crate::memory_port::MemoryPort;
 use crate::msi::Msi;
 use crate::registers::Registers;
@@ -200,11 +203,102 @@ fn memories() -> Vec<Case> {
         ),
         walk_slots!("walk_slots", WalkSlots::<4, 2, 3>::default()),
         walk_slots!("walk_slots_of_one", WalkSlots::<1, 1, 2>::default()),
+        case!(
+            "line_store",
+            LineStore::<4, 2, 3>::default(),
+            [
+                reset,
+                drop,
+                ask_table,
+                ask_line,
+                ask_at,
+                ask_slot,
+                touch,
+                want_table,
+                want_line,
+                want_slot,
+                want_frame,
+                want_global,
+                start,
+                r_valid,
+                r_place,
+                r_data,
+                r_good,
+                r_last
+            ],
+            |u, rng| {
+                // Few lines, so that they are found; now and then one that differs in a single bit.
+                let bit = |rng: &mut Rng, n: u64| {
+                    if rng.one_in(16) {
+                        1u64 << rng.below(n)
+                    } else {
+                        0
+                    }
+                };
+                u.ask_table.next = bit(rng, 36).into();
+                u.want_table.next = bit(rng, 36).into();
+                u.ask_line.next = rng.below(3).into();
+                u.want_line.next = rng.below(3).into();
+                u.ask_slot.next = bit(rng, 3).into();
+                u.want_slot.next = bit(rng, 3).into();
+                u.r_good.next = !rng.one_in(8);
+                u.reset.next = rng.one_in(512);
+                u.drop.next = rng.one_in(64);
+                u.start.next &= u.room.val();
+            }
+        ),
     ]
 }
 
 fn blocks() -> Vec<Case> {
     vec![
+        case!(
+            "line_fetch",
+            LineFetch::<4, 2, 3>::default(),
+            [
+                reset,
+                off,
+                drop,
+                ask,
+                ask_slot,
+                used,
+                near,
+                near_req,
+                near_slot,
+                near_frame,
+                near_global,
+                near_again,
+                ar_ready,
+                r_valid,
+                r_place,
+                r_data,
+                r_status,
+                r_last
+            ],
+            |u, rng| {
+                // Few tables, walked upwards.
+                let page = rng.below(20);
+                u.ask.next = Req {
+                    vpn0: page.into(),
+                    vpn1: (rng.below(16) / 15).into(),
+                    ..Req::default()
+                };
+                u.near_req.next = Req {
+                    vpn0: (page + rng.below(2)).into(),
+                    vpn1: (rng.below(16) / 15).into(),
+                    ..Req::default()
+                };
+                u.ask_slot.next = (rng.below(16) / 15).into();
+                u.near_slot.next = (rng.below(16) / 15).into();
+                u.near.next = rng.one_in(4);
+                u.off.next = rng.one_in(128);
+                u.drop.next = rng.one_in(64);
+                u.r_last.next = rng.one_in(4);
+                u.r_status.next = (rng.below(8) / 6).into();
+                u.reset.next = rng.one_in(256);
+                u.used.next &= u.hit.val();
+            }
+        ),
         case!(
             "fifo",
             Fifo::<Req, 2, 3>::default(),
@@ -231,6 +325,9 @@ fn blocks() -> Vec<Case> {
                 info,
                 raced,
                 head,
+                line_hit,
+                line_word,
+                line_global,
                 mark_stale,
                 drop_tables,
                 drop_directory,
@@ -252,6 +349,7 @@ fn blocks() -> Vec<Case> {
                 }
                 u.mark_stale.next = rng.one_in(16);
                 u.block_fill.next = u.mark_stale.next || rng.one_in(16);
+                u.line_word.next = super::top::entry(rng).into();
                 u.r_data.next = match rng.below(8) {
                     0..=3 => super::top::entry(rng),
                     4 => super::top::directory_word(rng),
@@ -324,7 +422,7 @@ fn blocks() -> Vec<Case> {
         ),
         case!(
             "memory_port",
-            MemoryPort::default(),
+            MemoryPort::new(&LINUX),
             [
                 reset,
                 walk_valid,
@@ -333,6 +431,10 @@ fn blocks() -> Vec<Case> {
                 walk_ddt,
                 walk_dc,
                 walk_id,
+                line_valid,
+                line_frame,
+                line_off,
+                line_place,
                 cmd_valid,
                 cmd_frame,
                 cmd_off,

@@ -350,7 +350,7 @@ impl World {
         let data = match b.purpose {
             0 if b.beats == 1 => directory_word(rng),
             0 => context_word(rng, (b.start + b.beat) & 3),
-            1 => entry(rng),
+            1 | 6 => entry(rng),
             _ if (b.start + b.beat) & 1 == 0 => {
                 b.command = command(rng);
                 b.command.dw0

@@ -66,6 +66,7 @@ pub struct Model {
     pub(crate) interrupts: Interrupts,
     pub(crate) counters: Counters,
     pub(crate) tr_iova: u64,
+    pub(crate) linectl: u32,
     pub(crate) tr_ctl: u64,
     pub(crate) tr_response: u64,
 }
@@ -100,6 +101,7 @@ impl Model {
             },
             counters: Counters::new(if features.has(30) { COUNTERS } else { 0 }),
             tr_iova: 0,
+            linectl: 0,
             tr_ctl: 0,
             tr_response: 0,
         })

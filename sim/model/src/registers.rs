@@ -47,6 +47,7 @@ enum Word {
     Ipsr,
     Overflow,
     Inhibit,
+    Lines,
     MsiData(usize),
     MsiMask(usize),
 }
@@ -86,6 +87,7 @@ fn place(offset: u16) -> Place {
         offset::IOCOUNTINH => W(Word::Inhibit),
         offset::IOHPMCYCLES..offset::IOHPMEVT1 => D(Double::Count(index(offset::IOHPMCYCLES, 8))),
         offset::IOHPMEVT1..offset::TR_REQ_IOVA => D(Double::Event(index(offset::IOHPMEVT1, 8) + 1)),
+        offset::LINECTL => W(Word::Lines),
         offset::TR_REQ_IOVA..608 => D(Double::TrIova),
         offset::TR_REQ_CTL..616 => D(Double::TrCtl),
         offset::TR_RESPONSE..624 => D(Double::TrResponse),
@@ -167,6 +169,7 @@ impl Model {
             Word::Ipsr => self.interrupts.ipsr,
             Word::Overflow => self.counters.overflows(),
             Word::Inhibit => self.counters.inhibit(),
+            Word::Lines => self.linectl,
             Word::MsiData(at) => entry(at).map_or(0, |entry| entry.data),
             Word::MsiMask(at) => entry(at).map_or(0, |entry| u32::from(entry.masked)),
         }
@@ -233,6 +236,8 @@ impl Model {
                 self.level();
             }
             Word::Inhibit => self.counters.set_inhibit(value),
+            // The model has no caches: only the bit is there.
+            Word::Lines => self.linectl = value & u32::from(self.config.pte_lines != 0),
             Word::MsiData(at) => {
                 if let Some(entry) = self.interrupts.table.get_mut(at) {
                     entry.data = value;

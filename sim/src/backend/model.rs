@@ -189,7 +189,7 @@ impl Golden {
             Purpose::Ddt => ddt,
             Purpose::Pte => pte,
             Purpose::Command => command,
-            Purpose::Fault | Purpose::Fence | Purpose::Msi => 0,
+            Purpose::Fault | Purpose::Fence | Purpose::Msi | Purpose::Line => 0,
         }
     }
 
@@ -200,7 +200,7 @@ impl Golden {
         match purpose {
             Purpose::Fault => records,
             Purpose::Fence => words,
-            Purpose::Ddt | Purpose::Pte | Purpose::Command | Purpose::Msi => 0,
+            Purpose::Ddt | Purpose::Pte | Purpose::Command | Purpose::Msi | Purpose::Line => 0,
         }
     }
 }

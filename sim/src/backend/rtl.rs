@@ -197,6 +197,7 @@ pub(super) fn meaning(code: u64) -> Purpose {
         purpose::COMMAND => Purpose::Command,
         purpose::FAULT => Purpose::Fault,
         purpose::MSI => Purpose::Msi,
+        purpose::LINE => Purpose::Line,
         _ => Purpose::Fence,
     }
 }

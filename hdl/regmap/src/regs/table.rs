@@ -57,10 +57,12 @@ pub mod offset {
     pub const TR_RESPONSE: u16 = 616;
     /// `iommu_qosid`, 4 bytes.
     pub const IOMMU_QOSID: u16 = 624;
-    /// Reserved for standard use, up to [`CUSTOM1`].
+    /// Reserved for standard use, up to [`LINECTL`].
     pub const RESERVED0: u16 = 628;
+    /// `linectl`, 4 bytes; the first of the custom registers.
+    pub const LINECTL: u16 = 688;
     /// Custom, read-only 0, up to [`ICVEC`].
-    pub const CUSTOM1: u16 = 688;
+    pub const CUSTOM1: u16 = 692;
     /// `icvec`, 8 bytes.
     pub const ICVEC: u16 = 760;
     /// `msi_cfg_tbl`, 256 bytes: 16 entries of [`MSI_ENTRY_BYTES`].
@@ -348,6 +350,12 @@ pub const REGISTERS: &[Register] = &[
         "Regs: iommu_qosid",
         "Quality-of-service ids of the IOMMU's own accesses",
     ),
+    Register::new("linectl", offset::LINECTL, 4, Access::Warl, Linectl::FIELDS)
+        .reset(Reset::Zero)
+        .doc(
+            "custom",
+            "Lines of page-table entries that are fetched ahead; 0 in a build without",
+        ),
     Register::new("icvec", offset::ICVEC, 8, Access::Warl, Icvec::FIELDS)
         .doc("Regs: icvec", "Interrupt cause to vector"),
     Register::new(

@@ -353,6 +353,16 @@ layout! {
 }
 
 layout! {
+    /// `linectl`: lines of page-table entries (custom).
+    pub struct Linectl: u32 {
+        /// Lines are neither fetched nor used, and what is there is dropped
+        off: bool [1] Warl "off",
+        /// Reserved
+        __: u32 [31] Wpri "",
+    }
+}
+
+layout! {
     /// `icvec`: interrupt cause to vector (INT-10, INT-11; Regs: icvec).
     pub struct Icvec: u64 {
         /// Vector of the command queue (INT-10)

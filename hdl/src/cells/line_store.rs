@@ -1,0 +1,352 @@
+//! Lines of page-table entries: `N` times the eight leaf entries of one 64-byte line, found by what leads to them.
+//!
+//! A line is tagged by the slot of the context that it was read for, the table's place in the address space (IOVA[56:21])
+//! and its place in the table. It *comes* from `start` to the last doubleword, which makes it *there*, unless `drop` has
+//! passed meanwhile: then nothing of it is ever found, and `stale` holds until its last doubleword has gone by. Lines
+//! are replaced in turn; a line that is read anew leaves its old place.
+//!
+//! Timing: `hit`, `word` and what comes with them answer `ask_*` combinationally, `there` and `coming` answer `want_*`;
+//! everything else acts at the clock edge. `drop` goes before all.
+//!
+//! With `N` = 0 there is nothing here, and nothing is found.
+
+use rust_hdl::prelude::*;
+
+/// Entries of a line.
+const WORDS: usize = 8;
+
+/// `N` = `2^A` lines (or 0, with `A` = 1), context slots of `S` bits.
+#[derive(LogicBlock)]
+pub struct LineStore<const N: usize, const A: usize, const S: usize> {
+    /// Clock.
+    pub clock: Signal<In, Clock>,
+    /// Empties the store, and forgets what comes.
+    pub reset: Signal<In, Bit>,
+    /// Empties the store; reads that are on their way still come.
+    pub drop: Signal<In, Bit>,
+
+    /// IOVA[56:21] of the page asked for.
+    pub ask_table: Signal<In, Bits<36>>,
+    /// IOVA[20:15].
+    pub ask_line: Signal<In, Bits<6>>,
+    /// IOVA[14:12].
+    pub ask_at: Signal<In, Bits<3>>,
+    /// Slot of its context.
+    pub ask_slot: Signal<In, Bits<S>>,
+    /// Its entry is there ...
+    pub hit: Signal<Out, Bit>,
+    /// ... this one ...
+    pub word: Signal<Out, Bits<64>>,
+    /// ... and a pointer that leads to it is global (S1-29).
+    pub is_global: Signal<Out, Bit>,
+    /// Page number of its table.
+    pub frame: Signal<Out, Bits<28>>,
+    /// It is the first of its line that is used.
+    pub fresh: Signal<Out, Bit>,
+    /// It is used.
+    pub touch: Signal<In, Bit>,
+
+    /// A line that is wanted, as `ask_table`.
+    pub want_table: Signal<In, Bits<36>>,
+    /// As `ask_line`.
+    pub want_line: Signal<In, Bits<6>>,
+    /// As `ask_slot`.
+    pub want_slot: Signal<In, Bits<S>>,
+    /// As `frame`.
+    pub want_frame: Signal<In, Bits<28>>,
+    /// As `is_global`.
+    pub want_global: Signal<In, Bit>,
+    /// It is there.
+    pub there: Signal<Out, Bit>,
+    /// It comes.
+    pub coming: Signal<Out, Bit>,
+    /// The next place is free to be read into (only then `start`) ...
+    pub room: Signal<Out, Bit>,
+    /// ... this one ...
+    pub place: Signal<Out, Bits<A>>,
+    /// ... and holds a line of which nothing was used.
+    pub wasted: Signal<Out, Bit>,
+    /// The line wanted is read into it.
+    pub start: Signal<In, Bit>,
+
+    /// A doubleword has come ...
+    pub r_valid: Signal<In, Bit>,
+    /// ... for this place ...
+    pub r_place: Signal<In, Bits<A>>,
+    /// ... this one ...
+    pub r_data: Signal<In, Bits<64>>,
+    /// ... which is good ...
+    pub r_good: Signal<In, Bit>,
+    /// ... the last of its line.
+    pub r_last: Signal<In, Bit>,
+    /// A line still comes that has been dropped.
+    pub stale: Signal<Out, Bit>,
+    _lines: Vec<Line>,
+    _next: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Line {
+    there: bool,
+    comes: bool,
+    dropped: bool,
+    used: bool,
+    tag: (u64, u64, u64),
+    frame: Bits<28>,
+    global: bool,
+    beat: usize,
+    words: [(u64, bool); WORDS],
+}
+
+impl<const N: usize, const A: usize, const S: usize> Default for LineStore<N, A, S> {
+    fn default() -> Self {
+        Self {
+            clock: Default::default(),
+            reset: Default::default(),
+            drop: Default::default(),
+            ask_table: Default::default(),
+            ask_line: Default::default(),
+            ask_at: Default::default(),
+            ask_slot: Default::default(),
+            hit: Default::default(),
+            word: Default::default(),
+            is_global: Default::default(),
+            frame: Default::default(),
+            fresh: Default::default(),
+            touch: Default::default(),
+            want_table: Default::default(),
+            want_line: Default::default(),
+            want_slot: Default::default(),
+            want_frame: Default::default(),
+            want_global: Default::default(),
+            there: Default::default(),
+            coming: Default::default(),
+            room: Default::default(),
+            place: Default::default(),
+            wasted: Default::default(),
+            start: Default::default(),
+            r_valid: Default::default(),
+            r_place: Default::default(),
+            r_data: Default::default(),
+            r_good: Default::default(),
+            r_last: Default::default(),
+            stale: Default::default(),
+            _lines: vec![Line::default(); N],
+            _next: 0,
+        }
+    }
+}
+
+impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
+    fn asked(&self) -> (u64, u64, u64) {
+        (
+            self.ask_slot.val().into(),
+            self.ask_table.val().into(),
+            self.ask_line.val().into(),
+        )
+    }
+
+    fn wanted(&self) -> (u64, u64, u64) {
+        (
+            self.want_slot.val().into(),
+            self.want_table.val().into(),
+            self.want_line.val().into(),
+        )
+    }
+
+    fn edge(&mut self) {
+        let (asked, wanted) = (self.asked(), self.wanted());
+        let dropped = self.drop.val();
+        let place = self.r_place.val().index();
+        for (i, line) in self._lines.iter_mut().enumerate() {
+            if self.touch.val() && line.there && line.tag == asked {
+                line.used = true;
+            }
+            if self.start.val() && line.tag == wanted {
+                line.there = false;
+            }
+            let starts = self.start.val() && i == self._next;
+            if self.r_valid.val() && i == place {
+                line.words[line.beat] = (self.r_data.val().into(), self.r_good.val());
+                line.beat = (line.beat + 1) % WORDS;
+                if self.r_last.val() && line.comes {
+                    (line.there, line.comes) = (!line.dropped, false);
+                }
+            }
+            if starts {
+                *line = Line {
+                    comes: true,
+                    tag: wanted,
+                    frame: self.want_frame.val(),
+                    global: self.want_global.val(),
+                    words: line.words,
+                    ..Line::default()
+                };
+            }
+            if dropped {
+                (line.there, line.dropped) = (false, true);
+            }
+            if self.reset.val() {
+                (line.there, line.comes) = (false, false);
+            }
+        }
+        if self.start.val() {
+            self._next = (self._next + 1) % N;
+        }
+    }
+
+    fn answer(&mut self) {
+        let (asked, wanted) = (self.asked(), self.wanted());
+        let at = self.ask_at.val().index();
+        let found = self._lines.iter().find(|l| l.there && l.tag == asked);
+        let line = found.copied().unwrap_or_default();
+        self.hit.next = found.is_some() && line.words[at].1;
+        self.word.next = found.map_or(0, |l| l.words[at].0).into();
+        self.is_global.next = line.global;
+        self.frame.next = line.frame;
+        self.fresh.next = !line.used;
+        let same = |l: &&Line| l.tag == wanted;
+        self.there.next = self._lines.iter().filter(same).any(|l| l.there);
+        self.coming.next = self
+            ._lines
+            .iter()
+            .filter(same)
+            .any(|l| l.comes && !l.dropped);
+        let next = self._lines[self._next];
+        self.room.next = !next.comes;
+        self.place.next = (self._next as u64).into();
+        self.wasted.next = next.there && !next.used;
+        self.stale.next = self._lines.iter().any(|l| l.comes && l.dropped);
+    }
+}
+
+impl<const N: usize, const A: usize, const S: usize> Logic for LineStore<N, A, S> {
+    fn update(&mut self) {
+        if N == 0 {
+            return;
+        }
+        if self.clock.pos_edge() {
+            self.edge();
+        }
+        self.answer();
+    }
+    fn connect(&mut self) {
+        self.hit.connect();
+        self.word.connect();
+        self.is_global.connect();
+        self.frame.connect();
+        self.fresh.connect();
+        self.there.connect();
+        self.coming.connect();
+        self.room.connect();
+        self.place.connect();
+        self.wasted.connect();
+        self.stale.connect();
+    }
+    fn hdl(&self) -> Verilog {
+        if N == 0 {
+            return Verilog::Custom(
+                "wire unused = &{1'b0, clock, reset, ask_table, ask_line, ask_at, ask_slot, touch, want_table, want_line, want_slot,
+  want_frame, want_global, start, r_valid, r_place, r_data, r_good, r_last};
+always @(*) begin
+  hit = 1'b0 & drop;
+  word = {64{hit}};
+  is_global = hit;
+  frame = {28{hit}};
+  fresh = hit;
+  there = hit;
+  coming = hit;
+  room = hit;
+  place = hit;
+  wasted = hit;
+  stale = hit;
+end
+"
+                .into(),
+            );
+        }
+        Verilog::Custom(format!(
+            "reg [{n1}:0] is_there;
+reg [{n1}:0] comes;
+reg [{n1}:0] dropped;
+reg [{n1}:0] was_used;
+(* mem2reg *) reg [{t1}:0] tag[{n1}:0];
+(* mem2reg *) reg [2:0] beat[{n1}:0];
+reg [64:0] words[{w1}:0];
+reg [28:0] tables[{n1}:0];
+reg [{a1}:0] next;
+reg [{a1}:0] found;
+reg [{n1}:0] equal;
+reg [{n1}:0] same;
+reg good;
+wire [{t1}:0] asked = {{ask_slot, ask_table, ask_line}};
+wire [{t1}:0] wanted = {{want_slot, want_table, want_line}};
+integer k;
+initial begin
+  is_there = 0; comes = 0; dropped = 0; was_used = 0; next = 0;
+  for (k = 0; k < {N}; k = k + 1) begin
+    tag[k] = 0; beat[k] = 0; tables[k] = 0;
+  end
+  for (k = 0; k < {all}; k = k + 1) words[k] = 0;
+end
+always @(*) begin
+  found = 0;
+  for (k = {n1}; k >= 0; k = k - 1) begin
+    equal[k] = is_there[k] & (tag[k] == asked);
+    same[k] = tag[k] == wanted;
+    if (equal[k]) found = k[{a1}:0];
+  end
+  {{good, word}} = words[{{found, ask_at}}];
+  hit = (|equal) & good;
+  if (~|equal) word = 0;
+  {{is_global, frame}} = tables[found] & {{29{{|equal}}}};
+  fresh = ~|equal | ~was_used[found];
+  there = |(same & is_there);
+  coming = |(same & comes & ~dropped);
+  room = ~comes[next];
+  place = next;
+  wasted = is_there[next] & ~was_used[next];
+  stale = |(comes & dropped);
+end
+always @(posedge clock) begin
+  for (k = 0; k < {N}; k = k + 1) begin
+    if (touch & equal[k]) was_used[k] <= 1'b1;
+    if (start & same[k]) is_there[k] <= 1'b0;
+    if (start & (next == k[{a1}:0])) begin
+      is_there[k] <= 1'b0;
+      comes[k] <= 1'b1;
+      dropped[k] <= 1'b0;
+      was_used[k] <= 1'b0;
+      tag[k] <= wanted;
+      beat[k] <= 0;
+    end else if (r_valid & (r_place == k[{a1}:0])) begin
+      beat[k] <= beat[k] + 1'b1;
+      if (r_last & comes[k]) begin
+        is_there[k] <= ~dropped[k];
+        comes[k] <= 1'b0;
+      end
+    end
+    if (drop) begin
+      is_there[k] <= 1'b0;
+      dropped[k] <= 1'b1;
+    end
+  end
+  if (reset) begin
+    is_there <= 0;
+    comes <= 0;
+  end
+  if (start) begin
+    tables[next] <= {{want_global, want_frame}};
+    next <= next + 1'b1;
+  end
+  if (r_valid) words[{{r_place, beat[r_place]}}] <= {{r_good, r_data}};
+end
+",
+            n1 = N - 1,
+            a1 = A - 1,
+            t1 = S + 36 + 6 - 1,
+            w1 = N * WORDS - 1,
+            all = N * WORDS,
+        ))
+    }
+}

@@ -1,0 +1,411 @@
+//! Brings lines of page-table entries before they are asked for.
+//!
+//! A leaf entry lies in a 64-byte line with those of seven neighbours. When a walk reads one from memory, its line is read
+//! as well, behind it; a request for a neighbour then finds its entry here ([`LineStore`]) and is walked without a read.
+//! When entries are found in ascending order, the lines behind come too, one ahead at first and up to three as the run
+//! goes on, until the end of the table.
+//!
+//! ```text
+//! walk reads an entry ──► want ──► read of its line, with the lowest priority of all ──► store ──► found at a walk's start
+//! an entry is found   ──► run ──► want the next lines
+//! ```
+//!
+//! * No walk waits for a line: what is not there is read as ever. What does not plainly allow a request is read as ever
+//!   too, so faults come from memory alone, and what cannot be read is not there.
+//! * Any maintenance operation, and any context that loses its slot, empties the store (`drop`) and forgets what is
+//!   wanted; a line on its way is dropped when it comes, and a fence waits for that (`stale`).
+//! * Lines that are replaced before anything of them was used make the block doubt; it then reads only lines near the last
+//!   one, until they are of use again. A device that jumps about costs a few reads.
+//!
+//! Timing: `hit`, `word` and `is_global` answer `ask` combinationally; a read is offered at the earliest three cycles after
+//! the walk's own.
+
+use crate::cells::LineStore;
+use crate::types::Req;
+use crate::widen::unsigned_cast_to;
+use rust_hdl::prelude::*;
+
+/// `L` = `2^A` lines (or 0, with `A` = 1), context slots of `S` bits.
+#[derive(LogicBlock)]
+pub struct LineFetch<const L: usize, const A: usize, const S: usize> {
+    /// Clock.
+    pub clock: Signal<In, Clock>,
+    /// Forgets everything.
+    pub reset: Signal<In, Bit>,
+    /// Off: nothing is read and nothing found.
+    pub off: Signal<In, Bit>,
+    /// The caches may change: what is here goes.
+    pub drop: Signal<In, Bit>,
+
+    /// A request whose context is known ...
+    pub ask: Signal<In, Req>,
+    /// ... in this slot: its entry ...
+    pub ask_slot: Signal<In, Bits<S>>,
+    /// ... is here ...
+    pub hit: Signal<Out, Bit>,
+    /// ... this one ...
+    pub word: Signal<Out, Bits<64>>,
+    /// ... to which a global pointer leads.
+    pub is_global: Signal<Out, Bit>,
+    /// It is used.
+    pub used: Signal<In, Bit>,
+
+    /// A walk reads a leaf entry from memory ...
+    pub near: Signal<In, Bit>,
+    /// ... for this request ...
+    pub near_req: Signal<In, Req>,
+    /// ... whose context is in this slot ...
+    pub near_slot: Signal<In, Bits<S>>,
+    /// ... from this table ...
+    pub near_frame: Signal<In, Bits<28>>,
+    /// ... to which a global pointer leads ...
+    pub near_global: Signal<In, Bit>,
+    /// ... although its line was here.
+    pub near_again: Signal<In, Bit>,
+
+    /// Read of eight doublewords wanted.
+    pub ar_valid: Signal<Out, Bit>,
+    /// Taken.
+    pub ar_ready: Signal<In, Bit>,
+    /// Page number.
+    pub ar_frame: Signal<Out, Bits<28>>,
+    /// Offset.
+    pub ar_off: Signal<Out, Bits<12>>,
+    /// Returned with the data.
+    pub ar_place: Signal<Out, Bits<A>>,
+    /// Read data for a line ...
+    pub r_valid: Signal<In, Bit>,
+    /// ... this one.
+    pub r_place: Signal<In, Bits<A>>,
+    /// The doubleword.
+    pub r_data: Signal<In, Bits<64>>,
+    /// Its status.
+    pub r_status: Signal<In, Bits<2>>,
+    /// The last of the line.
+    pub r_last: Signal<In, Bit>,
+    /// A line that was dropped still comes.
+    pub stale: Signal<Out, Bit>,
+
+    store: LineStore<L, A, S>,
+
+    // The line wanted.
+    want: DFF<Bit>,
+    asked: DFF<Bit>,
+    want_table: DFF<Bits<36>>,
+    want_line: DFF<Bits<6>>,
+    want_slot: DFF<Bits<S>>,
+    want_frame: DFF<Bits<28>>,
+    want_global: DFF<Bit>,
+    want_again: DFF<Bit>,
+    want_place: DFF<Bits<A>>,
+
+    // Where a device has been in the cycle before, from memory (`now_read`), in spite of a line (`now_again`), or from one.
+    now: DFF<Bit>,
+    now_read: DFF<Bit>,
+    now_again: DFF<Bit>,
+    now_table: DFF<Bits<36>>,
+    now_line: DFF<Bits<6>>,
+    now_slot: DFF<Bits<S>>,
+    now_frame: DFF<Bits<28>>,
+    now_global: DFF<Bit>,
+
+    // The run: where it is, how far ahead lines have been wanted, and how often it has been confirmed.
+    run: DFF<Bit>,
+    run_table: DFF<Bits<36>>,
+    run_line: DFF<Bits<6>>,
+    run_slot: DFF<Bits<S>>,
+    run_frame: DFF<Bits<28>>,
+    run_global: DFF<Bit>,
+    run_next: DFF<Bits<7>>,
+    run_length: DFF<Bits<5>>,
+    doubt: DFF<Bits<3>>,
+
+    ask_table: Signal<Local, Bits<36>>,
+    ask_vpn0: Signal<Local, Bits<9>>,
+    near_table: Signal<Local, Bits<36>>,
+    near_vpn0: Signal<Local, Bits<9>>,
+    after: Signal<Local, Bits<7>>,
+    gap: Signal<Local, Bits<7>>,
+    ahead: Signal<Local, Bits<7>>,
+    reach: Signal<Local, Bits<7>>,
+    follows: Signal<Local, Bit>,
+    demand: Signal<Local, Bit>,
+    goes_on: Signal<Local, Bit>,
+
+    present: Constant<Bit>,
+    furthest: Constant<Bits<7>>,
+    longest: Constant<Bits<5>>,
+    certain: Constant<Bits<3>>,
+    one: Constant<Bits<7>>,
+}
+
+impl<const L: usize, const A: usize, const S: usize> Default for LineFetch<L, A, S> {
+    fn default() -> Self {
+        Self {
+            clock: Default::default(),
+            reset: Default::default(),
+            off: Default::default(),
+            drop: Default::default(),
+            ask: Default::default(),
+            ask_slot: Default::default(),
+            hit: Default::default(),
+            word: Default::default(),
+            is_global: Default::default(),
+            used: Default::default(),
+            near: Default::default(),
+            near_req: Default::default(),
+            near_slot: Default::default(),
+            near_frame: Default::default(),
+            near_global: Default::default(),
+            near_again: Default::default(),
+            ar_valid: Default::default(),
+            ar_ready: Default::default(),
+            ar_frame: Default::default(),
+            ar_off: Default::default(),
+            ar_place: Default::default(),
+            r_valid: Default::default(),
+            r_place: Default::default(),
+            r_data: Default::default(),
+            r_status: Default::default(),
+            r_last: Default::default(),
+            stale: Default::default(),
+            store: Default::default(),
+            want: Default::default(),
+            asked: Default::default(),
+            want_table: Default::default(),
+            want_line: Default::default(),
+            want_slot: Default::default(),
+            want_frame: Default::default(),
+            want_global: Default::default(),
+            want_again: Default::default(),
+            want_place: Default::default(),
+            now: Default::default(),
+            now_read: Default::default(),
+            now_again: Default::default(),
+            now_table: Default::default(),
+            now_line: Default::default(),
+            now_slot: Default::default(),
+            now_frame: Default::default(),
+            now_global: Default::default(),
+            run: Default::default(),
+            run_table: Default::default(),
+            run_line: Default::default(),
+            run_slot: Default::default(),
+            run_frame: Default::default(),
+            run_global: Default::default(),
+            run_next: Default::default(),
+            run_length: Default::default(),
+            doubt: Default::default(),
+            ask_table: Default::default(),
+            ask_vpn0: Default::default(),
+            near_table: Default::default(),
+            near_vpn0: Default::default(),
+            after: Default::default(),
+            gap: Default::default(),
+            ahead: Default::default(),
+            reach: Default::default(),
+            follows: Default::default(),
+            demand: Default::default(),
+            goes_on: Default::default(),
+            present: Constant::new(L > 0),
+            // All lines but the one in use.
+            furthest: Constant::new((L.saturating_sub(1) as u64).into()),
+            // Eight confirmations for each further line.
+            longest: Constant::new((8 * L.saturating_sub(2) as u64 + 7).into()),
+            certain: Constant::new(7u64.into()),
+            one: Constant::new(1u64.into()),
+        }
+    }
+}
+
+impl<const L: usize, const A: usize, const S: usize> Logic for LineFetch<L, A, S> {
+    #[hdl_gen]
+    fn update(&mut self) {
+        dff_setup!(
+            self,
+            clock,
+            want,
+            asked,
+            want_table,
+            want_line,
+            want_slot,
+            want_frame,
+            want_global,
+            want_again,
+            want_place,
+            now,
+            now_read,
+            now_again,
+            now_table,
+            now_line,
+            now_slot,
+            now_frame,
+            now_global,
+            run,
+            run_table,
+            run_line,
+            run_slot,
+            run_frame,
+            run_global,
+            run_next,
+            run_length,
+            doubt
+        );
+        clock!(self, clock, store);
+
+        // The question.
+        self.ask_table.next = (unsigned_cast_to::<36, 9>(self.ask.val().vpn4) << 27)
+            | (unsigned_cast_to::<36, 9>(self.ask.val().vpn3) << 18)
+            | (unsigned_cast_to::<36, 9>(self.ask.val().vpn2) << 9)
+            | unsigned_cast_to::<36, 9>(self.ask.val().vpn1);
+        self.ask_vpn0.next = self.ask.val().vpn0;
+        self.store.ask_table.next = self.ask_table.val();
+        self.store.ask_line.next = self.ask_vpn0.val().get_bits::<6>(3);
+        self.store.ask_at.next = self.ask_vpn0.val().get_bits::<3>(0);
+        self.store.ask_slot.next = self.ask_slot.val();
+        self.hit.next = self.store.hit.val();
+        self.word.next = self.store.word.val();
+        self.is_global.next = self.store.is_global.val();
+        self.store.touch.next = self.used.val();
+        self.near_table.next = (unsigned_cast_to::<36, 9>(self.near_req.val().vpn4) << 27)
+            | (unsigned_cast_to::<36, 9>(self.near_req.val().vpn3) << 18)
+            | (unsigned_cast_to::<36, 9>(self.near_req.val().vpn2) << 9)
+            | unsigned_cast_to::<36, 9>(self.near_req.val().vpn1);
+        self.near_vpn0.next = self.near_req.val().vpn0;
+
+        // Where a device is: an entry was found, or is read. What follows from that has a cycle of its own.
+        self.now.d.next = (self.used.val() | self.near.val()) & self.present.val();
+        self.now_read.d.next = !self.used.val();
+        self.now_again.d.next = self.near_again.val();
+        self.now_table.d.next = self.near_table.val();
+        self.now_line.d.next = self.near_vpn0.val().get_bits::<6>(3);
+        self.now_slot.d.next = self.near_slot.val();
+        self.now_frame.d.next = self.near_frame.val();
+        self.now_global.d.next = self.near_global.val();
+        if self.used.val() {
+            self.now_table.d.next = self.ask_table.val();
+            self.now_line.d.next = self.ask_vpn0.val().get_bits::<6>(3);
+            self.now_slot.d.next = self.ask_slot.val();
+            self.now_frame.d.next = self.store.frame.val();
+            self.now_global.d.next = self.store.is_global.val();
+        }
+        self.after.next = unsigned_cast_to::<7, 6>(self.now_line.q.val()) + 1;
+        self.gap.next = self.run_next.q.val() - unsigned_cast_to::<7, 6>(self.now_line.q.val());
+        self.follows.next = self.run.q.val()
+            & (self.now_table.q.val() == self.run_table.q.val())
+            & (self.now_slot.q.val() == self.run_slot.q.val())
+            & (self.gap.val() <= (self.furthest.val() + self.one.val()));
+        if self.now.q.val() {
+            self.run.d.next = true;
+            self.run_table.d.next = self.now_table.q.val();
+            self.run_line.d.next = self.now_line.q.val();
+            self.run_slot.d.next = self.now_slot.q.val();
+            self.run_frame.d.next = self.now_frame.q.val();
+            self.run_global.d.next = self.now_global.q.val();
+            if !self.follows.val() {
+                self.run_next.d.next = self.after.val();
+                self.run_length.d.next = 0.into();
+            } else {
+                if self.gap.val() == 0 {
+                    self.run_next.d.next = self.after.val();
+                }
+                if self.run_length.q.val() != self.longest.val() {
+                    self.run_length.d.next = self.run_length.q.val() + 1;
+                }
+            }
+        }
+
+        // The line of what is read, or the next one of the run.
+        self.demand.next = self.now.q.val()
+            & self.now_read.q.val()
+            & ((self.follows.val() & (self.run_length.q.val() != 0))
+                | (self.doubt.q.val() != self.certain.val()));
+        self.ahead.next = self.run_next.q.val() - unsigned_cast_to::<7, 6>(self.run_line.q.val());
+        self.reach.next = unsigned_cast_to::<7, 5>(self.run_length.q.val() >> 3) + self.one.val();
+        self.goes_on.next = self.run.q.val()
+            & !(self.now.q.val() & (!self.follows.val() | (self.gap.val() == 0)))
+            & (self.run_length.q.val() > 1)
+            & (self.ahead.val() <= self.reach.val())
+            & !self.run_next.q.val().get_bit(6);
+        if !self.want.q.val() {
+            if self.demand.val() {
+                self.want.d.next = true;
+                self.want_again.d.next = self.now_again.q.val();
+                self.want_table.d.next = self.now_table.q.val();
+                self.want_line.d.next = self.now_line.q.val();
+                self.want_slot.d.next = self.now_slot.q.val();
+                self.want_frame.d.next = self.now_frame.q.val();
+                self.want_global.d.next = self.now_global.q.val();
+            } else if self.goes_on.val() {
+                self.want.d.next = true;
+                self.want_again.d.next = false;
+                self.want_table.d.next = self.run_table.q.val();
+                self.want_line.d.next = self.run_next.q.val().get_bits::<6>(0);
+                self.want_slot.d.next = self.run_slot.q.val();
+                self.want_frame.d.next = self.run_frame.q.val();
+                self.want_global.d.next = self.run_global.q.val();
+                self.run_next.d.next = self.run_next.q.val() + 1;
+            }
+        }
+
+        // It is read, unless it is there already. One that did not have what was asked for is read anew.
+        self.store.want_table.next = self.want_table.q.val();
+        self.store.want_line.next = self.want_line.q.val();
+        self.store.want_slot.next = self.want_slot.q.val();
+        self.store.want_frame.next = self.want_frame.q.val();
+        self.store.want_global.next = self.want_global.q.val();
+        self.store.start.next = false;
+        if self.want.q.val() & !self.asked.q.val() {
+            if self.store.coming.val() | (self.store.there.val() & !self.want_again.q.val()) {
+                self.want.d.next = false;
+            } else if self.store.room.val() & !self.drop.val() & !self.off.val() {
+                self.store.start.next = true;
+                self.asked.d.next = true;
+                self.want_place.d.next = self.store.place.val();
+            }
+        }
+        self.ar_valid.next = self.asked.q.val();
+        self.ar_frame.next = self.want_frame.q.val();
+        self.ar_off.next = unsigned_cast_to::<12, 6>(self.want_line.q.val()) << 6;
+        self.ar_place.next = self.want_place.q.val();
+        if self.asked.q.val() & self.ar_ready.val() {
+            self.want.d.next = false;
+            self.asked.d.next = false;
+        }
+        self.store.r_valid.next = self.r_valid.val();
+        self.store.r_place.next = self.r_place.val();
+        self.store.r_data.next = self.r_data.val();
+        self.store.r_good.next = self.r_status.val() == 0;
+        self.store.r_last.next = self.r_last.val();
+        self.stale.next = self.store.stale.val();
+
+        // Of what use the lines are.
+        if self.store.start.val() & self.store.wasted.val() & (self.doubt.q.val() != 7) {
+            self.doubt.d.next = self.doubt.q.val() + 1;
+        }
+        if self.used.val() & self.store.fresh.val() {
+            self.doubt.d.next = 0.into();
+            if self.doubt.q.val() > 2 {
+                self.doubt.d.next = self.doubt.q.val() - 2;
+            }
+        }
+
+        // What is offered stays until it is taken; the rest goes.
+        self.store.reset.next = self.reset.val();
+        self.store.drop.next = self.drop.val() | self.off.val();
+        if self.drop.val() | self.off.val() {
+            self.now.d.next = false;
+            self.run.d.next = false;
+            if !self.asked.q.val() {
+                self.want.d.next = false;
+            }
+        }
+        if self.reset.val() {
+            self.now.d.next = false;
+            self.want.d.next = false;
+            self.asked.d.next = false;
+            self.run.d.next = false;
+            self.doubt.d.next = 0.into();
+        }
+    }
+}
