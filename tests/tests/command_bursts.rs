@@ -16,6 +16,8 @@ use std::rc::Rc;
 const SCRATCH: u64 = 0x2000_0000;
 /// IOFENCE.C with AV.
 const FENCE_STORE: u64 = 0x002 | (1 << 10);
+/// IODIR.INVAL_DDT of all devices.
+const INVAL_DDT: u64 = 0x003;
 /// An opcode that does not exist.
 const ILLEGAL: u64 = 0x7f;
 
@@ -230,6 +232,39 @@ fn cq_05_cq_09_a_failed_command_stays_at_cqh_wherever_its_burst_has_it() {
                     assert_eq!(stored(&m, i), if i < place { 1 } else { 2 }, "{what}: {i}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn cq_07_a_command_counts_as_what_it_is_wherever_its_burst_has_it() {
+    // Given bursts of four: invalidations, fences that store, and one that would be good with the opcode of another
+    for mix in 0..256u64 {
+        let kinds: Vec<u64> = (0..4).map(|place| (mix >> (2 * place)) & 3).collect();
+        if kinds.iter().filter(|k| **k == 3).count() > 1 {
+            continue;
+        }
+        let (mut m, _) = machine(1 + mix % 3, 7);
+        for (place, kind) in (0..4).zip(&kinds) {
+            let command = match kind {
+                0 => (cmd::VMA_ADDR, cmd::addr(0x4000_0000)),
+                1 => (INVAL_DDT, 0),
+                2 => store(place, 1),
+                _ => (INVAL_DDT, cmd::addr(0x4000_0000)),
+            };
+            put(&mut m, place, command);
+        }
+        // When they are executed
+        m.write32(reg::CQT, 4);
+        m.h.advance(120).expect("no hang");
+        // Then all are done up to the one that is none
+        let end = kinds.iter().position(|k| *k == 3).unwrap_or(4);
+        assert_eq!(m.read32(reg::CQH), end as u64, "{kinds:?}");
+        let illegal = m.read32(reg::CQCSR) & csr::CMD_ILL != 0;
+        assert_eq!(illegal, end < 4, "{kinds:?}");
+        for (place, kind) in (0..).zip(&kinds) {
+            let done = *kind == 2 && place < end as u64;
+            assert_eq!(stored(&m, place), u64::from(done), "{kinds:?}: {place}");
         }
     }
 }

@@ -2,6 +2,7 @@
 //! must never do. An entry from a line can only allow; it goes with any invalidation (HW2, HW5, AD-11).
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -9,7 +10,7 @@ use std::rc::Rc;
 use portcullis_regmap::config::LINUX;
 use portcullis_regmap::regs::offset;
 use portcullis_sim::backend::Backend;
-use portcullis_sim::core::{Access, Core, Inputs, MemStatus, Outputs, Purpose};
+use portcullis_sim::core::{Access, Core, Inputs, MemStatus, Outputs, Purpose, ReadBeat};
 use portcullis_sim::memory::{FaultOn, Timing};
 use portcullis_tests::*;
 
@@ -131,6 +132,30 @@ fn an_entry_that_did_not_allow_counts_as_soon_as_it_does() {
         assert!(!f.response.fault, "L={latency}");
         assert_eq!(f.response.pa, OLD + 0x2000);
         assert!(m.faults().is_empty());
+    }
+}
+
+/// Pages that are mapped while they are used are new to the line that has come.
+#[test]
+fn a_line_that_did_not_have_what_was_asked_for_is_read_anew() {
+    for latency in [1, 9] {
+        // Given a line that came when one page of it was mapped
+        let mut m = machine(steady(latency));
+        let root = m.sv39(DEV, PSCID);
+        map(&mut m, root, 0..1, OLD);
+        assert_eq!(m.read(DEV, page(0)), Some(OLD));
+        m.h.advance(latency + 16).expect("quiet machine");
+        // When its others are mapped and one is read
+        map(&mut m, root, 1..8, OLD);
+        let before = reads(&m);
+        assert_eq!(m.read(DEV, page(1)), Some(OLD + 0x1000));
+        m.h.advance(latency + 16).expect("quiet machine");
+        assert_eq!(reads(&m), before + 1, "L={latency}");
+        // Then the rest cost no read
+        for n in 2..8 {
+            assert_eq!(m.read(DEV, page(n)), Some(OLD + 0x1000 * n));
+        }
+        assert_eq!(reads(&m), before + 1, "L={latency}");
     }
 }
 
@@ -300,10 +325,87 @@ fn no_line_of_a_table_that_was_taken_out_is_on_its_way_after_the_fence() {
     );
 }
 
+/// Read data of lines comes after everything else, and not before `hold` ends; a word that is refused looks like an entry
+/// that grants everything.
+struct Late {
+    core: Box<dyn Core>,
+    hold: Rc<Cell<bool>>,
+    late: VecDeque<ReadBeat>,
+}
+
+impl Late {
+    const REFUSED: u64 = ((OLD + 0x9000) >> 12 << 10) | RWX;
+
+    fn machine(timing: Timing) -> (Machine, Rc<Cell<bool>>) {
+        let hold = Rc::new(Cell::new(false));
+        let core = Self {
+            core: Backend::Rtl.core(&LINUX).expect("back end rtl"),
+            hold: Rc::clone(&hold),
+            late: VecDeque::new(),
+        };
+        let mut m = Machine::with_core(Box::new(core), timing);
+        m.start();
+        (m, hold)
+    }
+}
+
+impl Core for Late {
+    fn settle(&mut self, inputs: &Inputs) -> Outputs {
+        let mut seen = *inputs;
+        if let Some(beat) = &mut seen.r {
+            if beat.status != MemStatus::Ok {
+                beat.data = Self::REFUSED;
+            }
+            if line(beat.id).is_some() {
+                self.late.extend(seen.r.take());
+            }
+        }
+        if seen.r.is_none() && !self.hold.get() {
+            seen.r = self.late.pop_front();
+        }
+        self.core.settle(&seen)
+    }
+    fn clock(&mut self) {
+        self.core.clock();
+    }
+    fn record_waves(&mut self, path: &Path) -> io::Result<()> {
+        self.core.record_waves(path)
+    }
+}
+
+/// A line belongs to a slot of the context cache: what was asked for before the slot got another context is not its.
+#[test]
+fn a_line_that_comes_after_its_context_lost_its_slot_is_not_used() {
+    let contexts = u32::from(LINUX.context_entries);
+    let own = |did: u32, n: u64| OLD + (u64::from(did) << 30) + 0x1000 * n;
+    for heir in contexts + 1..=2 * contexts {
+        // Given more devices with the same addresses than there are contexts
+        let (mut m, hold) = Late::machine(steady(2));
+        for did in 1..=2 * contexts {
+            let root = m.sv39(did, 20 + u64::from(did));
+            for n in 0..8 {
+                m.map(root, page(n), own(did, n), RWX, 0);
+            }
+        }
+        // When lines of the first come after all contexts have been replaced
+        hold.set(true);
+        for did in 1..=2 * contexts {
+            assert_eq!(m.read(did, page(0)), Some(own(did, 0)), "device {did}");
+        }
+        hold.set(false);
+        m.h.advance(100).expect("quiet machine");
+        // Then whoever has their slots does not find its entries in them
+        for n in 1..8 {
+            let got = m.read(heir, page(n));
+            assert_eq!(got, Some(own(heir, n)), "device {heir}, page {n}");
+        }
+    }
+}
+
 #[test]
 fn an_entry_that_cannot_be_read_harms_only_who_asks_for_it() {
     for (status, cause) in [(MemStatus::Access, 5), (MemStatus::Corrupt, 274)] {
-        let mut m = machine(steady(4));
+        let (mut m, _) = Late::machine(steady(4));
         let root = m.sv39(DEV, PSCID);
         map(&mut m, root, 0..8, OLD);
         let slot = m.pte(root, page(2), 0);
