@@ -13,6 +13,9 @@ use crate::pool::PageList;
 use crate::types::{DeviceId, GroupId, Pasid};
 use crate::{Error, PhysAddr};
 
+/// `fsc` of a context that passes every address as it is.
+pub(crate) const IDENTITY: u64 = Iosatp::new().into_bits();
+
 /// Why a change would interrupt DMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -128,14 +131,15 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             (_, None) => self.block(id, None).map(|()| Path::Block),
             (None, Some(_)) if hitless => Err(Error::NotSupported),
             (None, Some(fsc)) => {
-                if self.of(id, None).any(|d| d.quiet) {
-                    // Quiet contexts are valid; fields change only under V=0.
+                let valid = |d: &Device| d.quiet || d.standing.has_boot();
+                if self.of(id, None).any(valid) {
+                    // Fields change only under V=0.
                     self.block(id, None)?;
                 }
                 self.publish(id, fsc).map(|()| Path::Publish)
             }
             (Some(old), Some(fsc)) => match Hw::<P>::swappable(old, fsc) {
-                Ok(()) if !idle => self.swap(id, old, fsc).map(|()| Path::Swap),
+                Ok(()) if !idle => self.swap(id, None, old, fsc).map(|()| Path::Swap),
                 Err(_) if hitless => Err(Error::NotSupported),
                 _ => {
                     self.block(id, None)?;
@@ -197,7 +201,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     #[inline(never)]
     pub(crate) fn block_device(&mut self, device: &Device) -> Result<(), Error> {
         let (id, waited) = (device.group, self.hw.stats.fence_wait_us);
-        let old = self.wanted(id).map(|(_, fsc)| fsc);
+        let old = self.wanted_of(device).map(|(_, fsc)| fsc);
         self.block(id, Some(device.id))?;
         self.changed(id, Some(device.id), old, None, Path::Block, waited);
         Ok(())
@@ -284,6 +288,20 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         }
     }
 
+    /// The same of one device.
+    pub(crate) fn wanted_of(&self, device: &Device) -> Option<(Tc, u64)> {
+        if device.standing.has_boot() {
+            return Some((Tc::new().with_v(true), IDENTITY));
+        }
+        let follows = device.standing.follows();
+        self.wanted(device.group).filter(|_| follows)
+    }
+
+    /// PUB of one device that reaches everything.
+    pub(crate) fn publish_identity(&mut self, id: GroupId, device: DeviceId) -> Result<(), Error> {
+        self.publish_as(id, IDENTITY, Some(device), Tc::new().with_v(true))
+    }
+
     /// Brings one device where its group is.
     #[inline(never)]
     pub(crate) fn follow(&mut self, id: GroupId, device: DeviceId) -> Result<(), Error> {
@@ -366,18 +384,30 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
 
     /// SWAP: one store per context, then SYNC. The new tables are complete before a context in use leads to them.
     #[inline(never)]
-    fn swap(&mut self, id: GroupId, old: u64, fsc: u64) -> Result<(), Error> {
-        let stored = self.swap_contexts(id, old, fsc);
-        let result = self.sync_stored(id, None, stored);
+    pub(crate) fn swap(
+        &mut self,
+        id: GroupId,
+        only: Option<DeviceId>,
+        old: u64,
+        fsc: u64,
+    ) -> Result<(), Error> {
+        let stored = self.swap_contexts(id, only, old, fsc);
+        let result = self.sync_stored(id, only, stored);
         self.purged(id);
         result
     }
 
     #[inline(never)]
-    fn swap_contexts(&mut self, id: GroupId, old: u64, fsc: u64) -> Result<(), Fail> {
+    fn swap_contexts(
+        &mut self,
+        id: GroupId,
+        only: Option<DeviceId>,
+        old: u64,
+        fsc: u64,
+    ) -> Result<(), Fail> {
         let Inner { hw, devices, .. } = self;
         hw.barrier(Barrier::MemToMem);
-        for device in select(devices, id, None) {
+        for device in select(devices, id, only) {
             let at = PhysAddr(device.context.0 + dc::FSC);
             hw.store_live(at, old, fsc)?;
             hw.publish(at, 8)?;

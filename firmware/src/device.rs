@@ -1,9 +1,10 @@
 //! Devices: how they come, go, and stand aside for a while.
 
-use crate::context::Manner;
+use crate::context::{IDENTITY, Manner};
 use crate::group::Current;
+use crate::hw::Hw;
 use crate::iommu::{Inner, Iommu};
-use crate::platform::{Event, Platform};
+use crate::platform::{Event, Path, Platform};
 use crate::types::{DefaultDomainType, DeviceId, DeviceInfo, DeviceRegion, GroupId, Policy};
 use crate::{Error, PhysAddr};
 
@@ -26,14 +27,20 @@ pub(crate) struct Device {
     pub(crate) quiet: bool,
 }
 
-/// Whether a device's context does what its group does. If not, it is idle.
+/// Whether a device's context does what its group does. If not, it is idle, or as it was before the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     Normal,
     /// The default domain is attached at the first use, anything else at once.
-    Deferred,
+    Deferred {
+        /// Until then its context is identity, as the device had it in Bare.
+        boot: bool,
+    },
     /// Deferred until now: takes part in the change at hand, and is deferred again if that fails.
-    Joining,
+    Joining {
+        /// As before.
+        boot: bool,
+    },
     /// Being reset.
     Resetting {
         /// Deferred when the reset began, and nothing has ended that since.
@@ -44,13 +51,21 @@ pub(crate) enum Standing {
 impl Standing {
     /// Whether its context does what its group's do.
     pub(crate) fn follows(self) -> bool {
-        matches!(self, Standing::Normal | Standing::Joining)
+        matches!(self, Standing::Normal | Standing::Joining { .. })
     }
 
     fn is_deferred(self) -> bool {
         matches!(
             self,
-            Standing::Deferred | Standing::Resetting { deferred: true }
+            Standing::Deferred { .. } | Standing::Resetting { deferred: true }
+        )
+    }
+
+    /// Whether its context is identity, whatever its group does: a change of that begins with an entry in use.
+    pub(crate) fn has_boot(self) -> bool {
+        matches!(
+            self,
+            Standing::Deferred { boot: true } | Standing::Joining { boot: true }
         )
     }
 
@@ -224,7 +239,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             policy: info.policy,
             untrusted: info.untrusted,
             standing: if defer {
-                Standing::Deferred
+                Standing::Deferred { boot: false }
             } else {
                 Standing::Normal
             },
@@ -288,7 +303,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     /// Whether its context is valid.
     fn is_live(&self, device: &Device) -> bool {
         let follows = device.standing.follows() && self.is_open(device.group);
-        follows || device.quiet
+        follows || device.quiet || device.standing.has_boot()
     }
 
     fn is_last(&self, device: &Device) -> bool {
@@ -324,12 +339,14 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         self.devices_of(group).any(|d| d.standing.is_deferred())
     }
 
-    /// Deferred devices take part in a change; their contexts are still idle.
+    /// Deferred devices take part in a change; their contexts are still idle, or in use.
     #[inline(never)]
     pub(crate) fn end_deferral(&mut self, group: GroupId) {
         for device in self.devices.iter_mut().flatten() {
-            if device.group == group && device.standing == Standing::Deferred {
-                device.standing = Standing::Joining;
+            if let Standing::Deferred { boot } = device.standing
+                && device.group == group
+            {
+                device.standing = Standing::Joining { boot };
             }
         }
     }
@@ -341,8 +358,8 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         for device in self.devices.iter_mut().flatten() {
             device.standing = match device.standing {
                 _ if device.group != group => continue,
-                Standing::Joining if done => Standing::Normal,
-                Standing::Joining => Standing::Deferred,
+                Standing::Joining { .. } if done => Standing::Normal,
+                Standing::Joining { boot } => Standing::Deferred { boot },
                 Standing::Resetting { .. } if done => Standing::Resetting { deferred: false },
                 other => other,
             };
@@ -358,13 +375,48 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         self.end_deferral(group);
         let mut result = Ok(());
         for slot in 0..DEVICES {
-            let joins = |d: &Device| d.group == group && d.standing == Standing::Joining;
+            let joins =
+                |d: &Device| d.group == group && matches!(d.standing, Standing::Joining { .. });
             if let Some(device) = self.devices[slot].filter(joins) {
-                result = result.and_then(|()| self.follow(group, device.id));
+                result = result.and_then(|()| match device.standing.has_boot() {
+                    true => self.leave_boot(&device),
+                    false => self.follow(group, device.id),
+                });
             }
         }
         self.deferral_ended(group, result.is_ok());
         result
+    }
+
+    /// Lets a device reach what it reaches in Bare until its first use, in a directory that is not in use yet.
+    pub(crate) fn keep_boot(&mut self, group: GroupId, id: DeviceId) -> Result<(), Error> {
+        self.publish_identity(group, id)?;
+        if let Some(device) = self.device_mut(id) {
+            device.standing = Standing::Deferred { boot: true };
+        }
+        Ok(())
+    }
+
+    /// From what a device had in Bare to where its group is: by one store if possible, so that it drops nothing that both
+    /// translate alike.
+    #[inline(never)]
+    fn leave_boot(&mut self, device: &Device) -> Result<(), Error> {
+        let (group, only) = (device.group, Some(device.id));
+        let Some((_, fsc)) = self.wanted(group) else {
+            return self.block_device(device);
+        };
+        if fsc == IDENTITY {
+            return Ok(());
+        }
+        let waited = self.hw.stats.fence_wait_us;
+        if Hw::<P>::swappable(IDENTITY, fsc).is_err() {
+            self.block_device(device)?;
+            return self.follow(group, device.id);
+        }
+        self.swap(group, only, IDENTITY, fsc)?;
+        let old = Some(IDENTITY);
+        self.changed(group, only, old, Some(fsc), Path::Swap, waited);
+        Ok(())
     }
 
     pub(crate) fn is_resetting(&self, group: GroupId) -> bool {
@@ -398,7 +450,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             return Ok(());
         };
         if device.standing.is_deferred() {
-            device.standing = Standing::Deferred;
+            device.standing = Standing::Deferred { boot: false };
             return Ok(());
         }
         device.standing = Standing::Normal;

@@ -1,7 +1,7 @@
 //! Groups: who uses or owns their DMA, and where it goes.
 
 use crate::claim::DeviceClaim;
-use crate::context::Manner;
+use crate::context::{IDENTITY, Manner};
 use crate::iommu::{Inner, Iommu};
 use crate::kernel::KernelUse;
 use crate::own::{Blocked, OwnedGroup};
@@ -39,7 +39,7 @@ impl DefaultDomain {
     pub(crate) fn fsc(self) -> Option<u64> {
         match self {
             DefaultDomain::Blocked => None,
-            DefaultDomain::Identity => Some(0),
+            DefaultDomain::Identity => Some(IDENTITY),
             DefaultDomain::Dma { .. } => self.table().map(Table::fsc),
         }
     }

@@ -221,13 +221,16 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
     }
 
     /// Whether every device is confined to what its group's domain maps. False while any device is translated by
-    /// identity, since it could rewrite the IOMMU's own tables, and while the hardware does not answer.
+    /// identity, since it could rewrite the IOMMU's own tables, one that keeps its boot translation
+    /// ([`BootDevice::keeps`](crate::BootDevice::keeps)) included, and while the hardware does not answer.
     pub fn isolation(&self) -> bool {
         self.with(|i| {
             let identity = |fsc: u64| Iosatp::from_bits(fsc).mode() == 0;
             let groups = i.groups.iter().flatten().filter_map(GroupState::fsc);
             let processes = i.processes.iter().flatten().map(|p| p.fsc);
-            !i.hw.wedged() && (i.hw.closed() || !groups.chain(processes).any(identity))
+            let boot = i.devices.iter().flatten().any(|d| d.standing.has_boot());
+            let open = boot || groups.chain(processes).any(identity);
+            !i.hw.wedged() && (i.hw.closed() || !open)
         })
     }
 

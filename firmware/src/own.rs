@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::Error;
-use crate::context::NotHitless;
+use crate::context::{IDENTITY, NotHitless};
 use crate::domain::{PagingDomain, SharedDomain};
 use crate::hw::Hw;
 use crate::iommu::Iommu;
@@ -131,7 +131,7 @@ pub struct Identity<'t>(pub &'t TrustToken);
 
 impl<P: Platform, const DEVICES: usize> sealed::Target<P, DEVICES> for Identity<'_> {
     fn fsc(&self, _: &Iommu<P, DEVICES>) -> Result<u64, Error> {
-        Ok(portcullis_regmap::ddt::Iosatp::new().into_bits())
+        Ok(IDENTITY)
     }
 }
 

@@ -73,7 +73,8 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         }
         let untrusted = info.untrusted || self.devices_of(id).any(|d| d.untrusted);
         let identity = self.devices_of(id).any(|d| is_identity(&d.policy));
-        if untrusted && (identity || is_identity(&info.policy)) {
+        let boot = self.devices_of(id).any(|d| d.standing.has_boot());
+        if untrusted && (identity || boot || is_identity(&info.policy)) {
             return Err(Error::Invalid);
         }
         let wanted = match info.policy {

@@ -80,8 +80,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             };
             (device.quiet, device.storms) = (false, 0);
             let device = *device;
-            let follows = device.standing.follows();
-            let wanted = self.wanted(device.group).filter(|_| follows);
+            let wanted = self.wanted_of(&device);
             let (pscid, idle) = (Self::pscid(device.group), self.idle_fsc(device.group));
             self.hw
                 .rewrite_context(device.context, pscid, idle, wanted)?;

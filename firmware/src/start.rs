@@ -30,15 +30,15 @@ impl<P: Platform> Hw<P> {
     /// From whatever firmware left to queues in use. Translation stays as it was found, Off or Bare, unless features must
     /// change, which they can in Off only.
     ///
-    /// A failure leaves it to [`Hw::stop`] to undo what was done.
-    pub(crate) fn prepare(&mut self) -> Result<(), Error> {
+    /// Answers whether it was found in Bare. A failure leaves it to [`Hw::stop`] to undo what was done.
+    pub(crate) fn prepare(&mut self) -> Result<bool, Error> {
         self.caps = Capabilities::from_bits(self.read64(offset::CAPABILITIES)?);
         // The low nibble counts compatible additions.
         if self.caps.version() >> 4 != VERSION_1_0 >> 4 || !self.caps.sv39() {
             return Err(Error::NotSupported);
         }
         self.pool = Pool::new(self.config.table_chunk, self.caps.pas().into());
-        self.leave_translation()?;
+        let bare = self.leave_translation()?;
         self.quiet_queues()?;
         self.features()?;
         self.empty = self.zeroed_frame()?;
@@ -49,21 +49,22 @@ impl<P: Platform> Hw<P> {
         // Caches may hold leftovers of whoever used the IOMMU before (DDTP-10). Nothing fills them while no directory is in
         // use, so that none is left when the first request is translated.
         let result = self.blanket();
-        self.settle(result)
+        self.settle(result).map(|()| bare)
     }
 
-    /// An IOMMU found translating is somebody's; changing one directory for another must go through Off (DDTP-06).
-    fn leave_translation(&mut self) -> Result<(), Error> {
+    /// Answers whether every device reaches all of memory. An IOMMU found translating is somebody's; changing one directory for another must go through Off (DDTP-06).
+    fn leave_translation(&mut self) -> Result<bool, Error> {
         let ddtp = Ddtp::from_bits(self.wait64(offset::DDTP, |v| !Ddtp::from_bits(v).busy())?);
         let translating = !matches!(ddtp.iommu_mode(), iommu_mode::OFF | iommu_mode::BARE);
         if !translating {
-            return Ok(());
+            return Ok(ddtp.iommu_mode() == iommu_mode::BARE);
         }
         if !self.config.take_over {
             return Err(Error::Busy);
         }
         self.ddtp = ddtp.into_bits();
-        Ok(self.ddtp_off()?)
+        self.ddtp_off()?;
+        Ok(false)
     }
 
     /// Queues must be off while their base or fctl changes (CQB-03, FCTL-05).
@@ -233,11 +234,20 @@ pub struct BootDevice {
     pub info: DeviceInfo,
     /// A device before it in the list, whose group it joins.
     pub with: Option<DeviceId>,
+    /// For a device with [`DeviceInfo::deferred`], and hardware found in Bare: until its first use the device keeps what it
+    /// has there, all of memory, and so the promise of a [`TrustToken`]. Its first use takes that away by one store, where
+    /// the platform's stores are wide enough; whatever else is attached to its group, its removal and its reset take it
+    /// away by blocking. Meanwhile [`Iommu::isolation`] is false.
+    pub keeps: Option<TrustToken>,
 }
 
 impl From<DeviceInfo> for BootDevice {
     fn from(info: DeviceInfo) -> Self {
-        BootDevice { info, with: None }
+        BootDevice {
+            info,
+            with: None,
+            keeps: None,
+        }
     }
 }
 
@@ -271,12 +281,14 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
     /// direct regions reaches them before, during and after, and nobody passes untranslated afterwards. Found in Off,
     /// everything is blocked until that step. (Hardware whose `fctl` must be changed goes through Off.)
     ///
-    /// Deferred devices are blocked from that step on, and so are all that are not in the list.
+    /// Deferred devices are blocked from that step on unless they keep what they have in Bare ([`BootDevice::keeps`]), and so
+    /// are all that are not in the list.
     ///
     /// # Errors
-    /// As [`Iommu::new`] and [`Iommu::add_device`]; [`Error::Invalid`] also for a device with a [`DeviceInfo::group`], and
-    /// [`Error::NotFound`] for one that joins a device that is not before it in the list. Unless the hardware failed, DMA
-    /// goes where it went before.
+    /// As [`Iommu::new`] and [`Iommu::add_device`]; [`Error::Invalid`] also for a device with a [`DeviceInfo::group`], and for
+    /// one with [`BootDevice::keeps`] that is not deferred, or in a group with an untrusted one; [`Error::NotSupported`] for one
+    /// with that in a group with a process directory; [`Error::NotFound`] for one that joins a device that is not before it in
+    /// the list. Unless the hardware failed, DMA goes where it went before.
     pub fn with_devices(
         platform: P,
         config: Config,
@@ -323,11 +335,14 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     /// With the deepest directory that the hardware takes.
     fn boot(&mut self, devices: &[BootDevice]) -> Result<(), Error> {
-        self.hw.prepare()?;
+        let bare = self.hw.prepare()?;
         for levels in [3, 2, 1] {
             self.hw.new_directory(levels)?;
             for device in devices {
                 self.add_known(device)?;
+            }
+            for device in devices.iter().filter(|d| d.keeps.is_some()) {
+                self.keep(device, bare)?;
             }
             if self.hw.use_directory()? {
                 self.tell_of_boot();
@@ -342,7 +357,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     fn add_known(&mut self, device: &BootDevice) -> Result<(), Error> {
-        if device.info.group.is_some() {
+        if device.info.group.is_some() || (device.keeps.is_some() && !device.info.deferred) {
             return Err(Error::Invalid);
         }
         let group = match device.with {
@@ -356,12 +371,27 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         Ok(())
     }
 
+    /// Once all are there: groups are complete.
+    fn keep(&mut self, device: &BootDevice, bare: bool) -> Result<(), Error> {
+        let id = device.info.id;
+        let group = self.device(id).ok_or(Error::NoDevice)?.group;
+        if self.devices_of(group).any(|d| d.untrusted) {
+            return Err(Error::Invalid);
+        }
+        if self.directory(group).is_some() {
+            return Err(Error::NotSupported);
+        }
+        if bare {
+            self.keep_boot(group, id)?;
+        }
+        Ok(())
+    }
+
     /// One event per device whose DMA reaches something since the directory is in use.
     fn tell_of_boot(&mut self) {
         for slot in 0..DEVICES {
-            let device = self.devices[slot].filter(|d| d.standing.follows());
-            if let Some(device) = device
-                && let Some((_, fsc)) = self.wanted(device.group)
+            if let Some(device) = self.devices[slot]
+                && let Some((_, fsc)) = self.wanted_of(&device)
             {
                 let (only, waited) = (Some(device.id), self.hw.stats.fence_wait_us);
                 self.changed(device.group, only, None, Some(fsc), Path::Publish, waited);

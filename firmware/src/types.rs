@@ -72,8 +72,9 @@ pub struct DeviceInfo {
     /// It sends process ids: its group gets a process directory, if the hardware has them and the group begins with this
     /// device.
     pub process_ids: bool,
-    /// The default domain is not attached before the first use: until then the device stays blocked, as it was.
-    /// Has no effect on groups with a process directory.
+    /// The default domain is not attached before the first use: until then the device stays blocked, as it was, or keeps what
+    /// it had before the start ([`BootDevice::keeps`](crate::BootDevice::keeps)). Has no effect on groups with a process
+    /// directory.
     pub deferred: bool,
 }
 

@@ -16,6 +16,7 @@ const DISPLAY: DeviceId = DeviceId(3);
 const CODEC: DeviceId = DeviceId(4);
 const DISK: DeviceId = DeviceId(5);
 const STRANGER: DeviceId = DeviceId(9);
+const KEEPER: DeviceId = DeviceId(10);
 const REGIONS: &[DeviceRegion] = &[DeviceRegion {
     start: FRAME_BUFFER,
     bytes: 0x20_3000,
@@ -45,6 +46,7 @@ fn known() -> [BootDevice; 3] {
         BootDevice {
             info: codec,
             with: Some(DISPLAY),
+            keeps: None,
         },
         DeviceInfo::from(DISK).into(),
     ]
@@ -169,7 +171,11 @@ fn boot_refusals_leave_everything_as_it_was() {
         let other = start(&w, Config::default());
         other.add_device(DISK.into()).unwrap()
     };
-    let with = |info, with| BootDevice { info, with };
+    let with = |info, with| BootDevice {
+        info,
+        with,
+        keeps: None,
+    };
     let lists: [(&[BootDevice], Error); 8] = [
         (&[with(display(), Some(DISK))], Error::NotFound),
         (
@@ -236,7 +242,17 @@ fn boot_fails_at_any_access() {
         let w = world();
         w.borrow_mut().ddtp = 1;
         let faulty = Faulty::new(Machine::<true>(w.clone()), move |n| n >= at);
-        let done = match Iommu::<_, 16>::with_devices(faulty, dma_default(), &known()) {
+        let [display, codec, disk] = known();
+        let keeps = BootDevice {
+            info: DeviceInfo {
+                deferred: true,
+                ..KEEPER.into()
+            },
+            with: None,
+            keeps: Some(identity()),
+        };
+        let list = [keeps, display, codec, disk];
+        let done = match Iommu::<_, 16>::with_devices(faulty, dma_default(), &list) {
             Ok(iommu) => {
                 std::mem::forget(iommu);
                 true
@@ -245,6 +261,8 @@ fn boot_fails_at_any_access() {
         };
         let seen = read(&w, STRANGER, 0x1000);
         assert_eq!(seen == Err(258), w.borrow().mode() > 1, "access {at}");
+        let kept = read(&w, KEEPER, 0x1000);
+        assert_eq!(kept == Ok(0x1000), w.borrow().mode() > 0, "access {at}");
         if done {
             break;
         }

@@ -366,7 +366,7 @@ const REQUIREMENTS: &[(u8, &str, &[&str], &str)] = &[
         77,
         "deferred attach",
         &[],
-        "blocked until its first use instead of keeping its boot translation, see driver.md: what must not stop has direct regions, `boot_from_bare_without_a_gap`",
+        "what it had in Bare; what it had in a directory of somebody else cannot be kept, see driver.md",
     ),
     (
         78,

@@ -42,6 +42,7 @@ fn known() -> [BootDevice; 3] {
         BootDevice {
             info: CODEC.into(),
             with: Some(DISPLAY),
+            keeps: None,
         },
         DeviceInfo::from(DISK).into(),
     ]
@@ -269,13 +270,12 @@ fn s_3_13_refused_start_is_not_noticed() {
     for (config, seed) in [(&TINY, 319), (&LINUX, 320)] {
         let scene = Scene::new(config, seed, iommu_mode::BARE);
         let stage = &scene.stage;
-        let twice = [display().into(), DeviceInfo::from(DISK).into(), {
-            let info = DISK.into();
-            BootDevice { info, with: None }
-        }];
+        let disk = DeviceInfo::from(DISK);
+        let twice = [display().into(), disk.into(), disk.into()];
         let orphan = BootDevice {
             info: CODEC.into(),
             with: Some(STRANGER),
+            keeps: None,
         };
         let lists: [(&[BootDevice], Option<usize>, Error); 5] = [
             (&twice, None, Error::Exists),

@@ -678,6 +678,11 @@ typedef struct portcullis_known {
    * 0: it has a group of its own. n: it joins the group of the n-th device of the list, which is before it.
    */
   size_t joins;
+  /**
+   * Other than 0, for a device whose attach is deferred, and hardware found in Bare: until its first use the device keeps what
+   * it has there. It can read and write every byte: the caller vouches for it.
+   */
+  uint32_t keeps;
 } portcullis_known;
 
 /**
@@ -934,8 +939,10 @@ int portcullis_hardware(portcullis_iommu iommu, struct portcullis_limits *limits
  * Off, everything is blocked until that step.
  *
  * As portcullis_start and portcullis_add_device_as; PORTCULLIS_EINVAL also for a device whose join is not
- * PORTCULLIS_NONE, PORTCULLIS_ENOENT for one that joins no device before it, PORTCULLIS_ENOSPC for more than
- * PORTCULLIS_DEVICES. Unless the hardware failed, DMA goes where it went before.
+ * PORTCULLIS_NONE, and for one that keeps what it has and is not deferred, or has an untrusted device in its group;
+ * PORTCULLIS_EOPNOTSUPP for one with that in a group with a process directory; PORTCULLIS_ENOENT for one that joins no
+ * device before it, PORTCULLIS_ENOSPC for more than PORTCULLIS_DEVICES. Unless the hardware failed, DMA goes where it went
+ * before.
  *
  * The caller's duty:
  * As portcullis_start. devices is good for reading count elements, or null with count 0, and so are the regions they

@@ -29,7 +29,9 @@ fn boot_devices<'b>(
         let regions = unsafe { device.device.regions()? };
         let kept = known_regions(regions)?;
         info.regions = write_regions(number, at, &kept[..regions.len()])?;
-        room[at] = BootDevice { info, with };
+        // SAFETY: whoever asks for it vouches for the device; the header says so.
+        let keeps = (device.keeps != 0).then(|| unsafe { TrustToken::new() });
+        room[at] = BootDevice { info, with, keeps };
     }
     Ok(&room[..known.len()])
 }
@@ -39,8 +41,10 @@ fn boot_devices<'b>(
 /// Off, everything is blocked until that step.
 ///
 /// As `portcullis_start` and `portcullis_add_device_as`; `PORTCULLIS_EINVAL` also for a device whose `join` is not
-/// `PORTCULLIS_NONE`, `PORTCULLIS_ENOENT` for one that joins no device before it, `PORTCULLIS_ENOSPC` for more than
-/// `PORTCULLIS_DEVICES`. Unless the hardware failed, DMA goes where it went before.
+/// `PORTCULLIS_NONE`, and for one that keeps what it has and is not deferred, or has an untrusted device in its group;
+/// `PORTCULLIS_EOPNOTSUPP` for one with that in a group with a process directory; `PORTCULLIS_ENOENT` for one that joins no
+/// device before it, `PORTCULLIS_ENOSPC` for more than `PORTCULLIS_DEVICES`. Unless the hardware failed, DMA goes where it went
+/// before.
 ///
 /// # Safety
 /// As `portcullis_start`. `devices` is good for reading `count` elements, or null with `count` 0, and so are the regions they

@@ -295,6 +295,9 @@ pub struct portcullis_known {
     pub device: portcullis_device,
     /// 0: it has a group of its own. n: it joins the group of the n-th device of the list, which is before it.
     pub joins: usize,
+    /// Other than 0, for a device whose attach is deferred, and hardware found in Bare: until its first use the device keeps what
+    /// it has there. It can read and write every byte: the caller vouches for it.
+    pub keeps: u32,
 }
 
 /// Counts since start.

@@ -300,6 +300,8 @@ pub struct Scenario {
     /// Capabilities beyond the model's.
     pub capabilities: u64,
     pub config: Config,
+    /// With which it starts in Bare; none: in Off.
+    pub known: &'static [BootDevice],
     pub run: for<'i> fn(&Rig, &'i I, &AdminToken) -> Option<()>,
 }
 
@@ -311,9 +313,14 @@ impl Scenario {
                 Some(iommu) => iommu,
                 None => return rig,
             },
-            _ => I::new(rig.platform(), self.config)
-                .map_err(|e| e.error)
-                .expect("starts"),
+            _ => {
+                let bare = !self.known.is_empty();
+                rig.world.borrow_mut().ddtp = bare.into();
+                rig.world.borrow_mut().identity_wanted |= bare;
+                I::with_devices(rig.platform(), self.config, self.known)
+                    .map_err(|e| e.error)
+                    .expect("starts")
+            }
         };
         let admin = rig.quiet("Iommu::admin_token", || iommu.admin_token());
         let done = (self.run)(&rig, &iommu, &admin);

@@ -60,6 +60,54 @@ fn devices(rig: &Rig, iommu: &I, _: &AdminToken) -> Option<()> {
     rig.act(iommu, "Iommu::device_gone", &[NOTHING], &[NOTHING], gone)
 }
 
+/// A device that reaches all of memory until its first use.
+const KEPT: [BootDevice; 1] = [BootDevice {
+    info: DeviceInfo {
+        id: DEV,
+        group: None,
+        regions: &[],
+        policy: Policy::Any,
+        untrusted: false,
+        process_ids: false,
+        deferred: true,
+    },
+    with: None,
+    // SAFETY: the device is part of the test.
+    keeps: Some(unsafe { TrustToken::new() }),
+}];
+
+fn kept_use(rig: &Rig, iommu: &I, _: &AdminToken) -> Option<()> {
+    let group = iommu.group(DEV).expect("a group");
+    let name = "Group::use_default_domain";
+    let begin = || group.use_default_domain();
+    let user = rig.act(iommu, name, &[plain(IOVA)], &[NOTHING], begin)?;
+    drop(user);
+    Some(())
+}
+
+fn kept_claim(rig: &Rig, iommu: &I, _: &AdminToken) -> Option<()> {
+    let group = iommu.group(DEV).expect("a group");
+    let claim = || group.claim(&owner(1));
+    let owned = rig.act(iommu, "Group::claim", &[plain(IOVA)], &[NOTHING], claim)?;
+    drop(owned);
+    Some(())
+}
+
+fn kept_removal(rig: &Rig, iommu: &I, _: &AdminToken) -> Option<()> {
+    let name = "Iommu::remove_device";
+    let remove = || iommu.remove_device(DEV);
+    rig.act(iommu, name, &[plain(IOVA)], &[NOTHING], remove)
+}
+
+fn kept_reset(rig: &Rig, iommu: &I, _: &AdminToken) -> Option<()> {
+    let name = "Iommu::reset_device";
+    let begin = || iommu.reset_device(DEV);
+    let reset = rig.act(iommu, name, &[plain(IOVA)], &[NOTHING], begin)?;
+    drop(reset);
+    assert_eq!(rig.look(), NOTHING, "nothing to keep");
+    Some(())
+}
+
 /// Devices that come and go while their group reaches something.
 fn hotplug(rig: &Rig, iommu: &I, _: &AdminToken) -> Option<()> {
     let first = DeviceId(4);
@@ -666,7 +714,18 @@ pub fn scenarios() -> Vec<Scenario> {
         name,
         capabilities,
         config,
+        known: &[],
         run,
     };
-    all.map(scenario).into()
+    let keeping: [(_, Run); 4] = [
+        ("first use of what is kept", kept_use),
+        ("claim of what is kept", kept_claim),
+        ("removal of what is kept", kept_removal),
+        ("reset of what is kept", kept_reset),
+    ];
+    let keeping = keeping.map(|(name, run)| Scenario {
+        known: &KEPT,
+        ..scenario((name, 0, dma(), run))
+    });
+    all.map(scenario).into_iter().chain(keeping).collect()
 }

@@ -340,9 +340,24 @@ static void boot(void)
     config.default_domain = PORTCULLIS_DEFAULT_BLOCKED;
     CHECK(portcullis_start_with(&platform, &config, known, 2, &none, NULL), -PORTCULLIS_EINVAL);
     config.default_domain = PORTCULLIS_DEFAULT_DMA;
+    known[1].keeps = 1; /* but it is not deferred */
+    CHECK(portcullis_start_with(&platform, &config, known, 2, &none, NULL), -PORTCULLIS_EINVAL);
     CHECK(none, PORTCULLIS_NONE);
     CHECK(mock_pages(&machine), 0);
     CHECK(reach(9, IOVA, IOVA), 0);
+
+    /* A device that keeps what it has until its first use. */
+    known[1].device.deferred = 1;
+    CHECK(portcullis_start_with(&platform, &config, known, 2, &iommu, NULL), 0);
+    CHECK(reach(DISK, IOVA, IOVA), 0);
+    CHECK(reach(9, IOVA, 0), BLOCKED);
+    CHECK(portcullis_group_of(iommu, DISK, &group), 0);
+    CHECK(portcullis_use_default(group, &guard), 0);
+    CHECK(reach(DISK, IOVA, 0), READ_FAULT);
+    CHECK(portcullis_unuse(guard), 0);
+    CHECK(portcullis_stop_in_bare(iommu), 0);
+    known[1].keeps = known[1].device.deferred = 0;
+    platform = mock_platform(&machine);
 
     CHECK(portcullis_start_with(&platform, &config, known, 2, &iommu, &admin), 0);
     known[0].device.regions = NULL; /* both were copied */
