@@ -9,6 +9,7 @@ use crate::hw::{Fail, Hw};
 use crate::platform::Platform;
 use crate::pool::PageList;
 use crate::space::AddressSpace;
+use crate::types::Iova;
 
 /// Ranges kept apart; more than that are invalidated as the whole address space.
 const RANGES: usize = 8;
@@ -128,6 +129,26 @@ impl<'i, P: Platform, const DEVICES: usize> AddressSpace<'i, P, DEVICES> {
         let mut gather = self.gather();
         gather.gone = core::mem::take(&mut suspended.gone);
         Ok(gather)
+    }
+
+    /// As [`AddressSpace::unmap_gather`], into a collection where it lies.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn unmap_suspended(
+        &self,
+        iova: Iova,
+        len: usize,
+        suspended: &mut Suspended,
+    ) -> Result<usize, Error> {
+        let len = self.check(iova, len)?;
+        if suspended.fsc != self.table.fsc() {
+            return Err(Error::Invalid);
+        }
+        let gone = &mut suspended.gone;
+        self.iommu
+            .with(|i| i.clear(self.table, iova.0, len, 0, gone))
+            .map(|bytes| bytes as usize)
     }
 }
 

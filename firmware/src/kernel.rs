@@ -2,9 +2,10 @@
 
 use core::fmt;
 
+use crate::Error;
 use crate::context::NotHitless;
 use crate::iommu::Iommu;
-use crate::own::{Attach, AttachError, hitless};
+use crate::own::{Attach, AttachError, hitless, swap};
 use crate::platform::Platform;
 use crate::process::{self, PasidGuard};
 use crate::types::{GroupId, Pasid};
@@ -201,6 +202,26 @@ impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>>
         self.exchange(domain, true)
     }
 
+    /// As [`OwnedGroup::swap`](crate::OwnedGroup::swap).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn swap(&mut self, domain: &mut D) -> Result<(), Error> {
+        swap(self.hold.iommu, self.hold.group, domain, false)?;
+        core::mem::swap(&mut self.domain, domain);
+        Ok(())
+    }
+
+    /// As [`OwnedGroup::swap_hitless`](crate::OwnedGroup::swap_hitless).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn swap_hitless(&mut self, domain: &mut D) -> Result<(), Error> {
+        swap(self.hold.iommu, self.hold.group, domain, true)?;
+        core::mem::swap(&mut self.domain, domain);
+        Ok(())
+    }
+
     /// Whether [`DriverManaged::replace_hitless`] with this domain can work.
     ///
     /// # Errors
@@ -226,10 +247,7 @@ impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>>
         domain: E,
         hitless: bool,
     ) -> Result<Managed<'i, P, DEVICES, D, E>, AttachError<Self, E>> {
-        let (iommu, group) = (self.hold.iommu, self.hold.group);
-        let result = domain
-            .fsc(iommu)
-            .and_then(|fsc| iommu.with(|i| i.replace(group, fsc, hitless)));
+        let result = swap(self.hold.iommu, self.hold.group, &domain, hitless);
         if let Err(error) = result {
             return Err(AttachError {
                 guard: self,

@@ -208,6 +208,17 @@ impl<'i, P: Platform, const DEVICES: usize> OwnedGroup<'i, P, DEVICES, Blocked> 
 /// What a successful replacement answers: the guard with the new domain, and the old domain.
 pub type Replaced<'i, P, const DEVICES: usize, D, E> = (OwnedGroup<'i, P, DEVICES, Attached<E>>, D);
 
+/// Lets the DMA of a group that has a domain go to another.
+pub(crate) fn swap<P: Platform, const DEVICES: usize>(
+    iommu: &Iommu<P, DEVICES>,
+    group: GroupId,
+    domain: &impl Attach<P, DEVICES>,
+    hitless: bool,
+) -> Result<(), Error> {
+    let fsc = domain.fsc(iommu)?;
+    iommu.with(|i| i.replace(group, fsc, hitless))
+}
+
 /// Whether a group could go to this domain without dropping DMA.
 pub(crate) fn hitless<P: Platform, const DEVICES: usize>(
     iommu: &Iommu<P, DEVICES>,
@@ -254,6 +265,27 @@ impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>>
         self.exchange(domain, true)
     }
 
+    /// As [`OwnedGroup::replace`] with a domain of the same type, which gives its place to the old one. Nothing else
+    /// is moved, so that it takes less stack.
+    ///
+    /// # Errors
+    /// As there; guard and domain are as they were.
+    pub fn swap(&mut self, domain: &mut D) -> Result<(), Error> {
+        swap(self.lease.iommu, self.lease.group, domain, false)?;
+        core::mem::swap(&mut self.state.domain, domain);
+        Ok(())
+    }
+
+    /// As [`OwnedGroup::swap`], but as [`OwnedGroup::replace_hitless`] does it.
+    ///
+    /// # Errors
+    /// As there; guard and domain are as they were.
+    pub fn swap_hitless(&mut self, domain: &mut D) -> Result<(), Error> {
+        swap(self.lease.iommu, self.lease.group, domain, true)?;
+        core::mem::swap(&mut self.state.domain, domain);
+        Ok(())
+    }
+
     /// Whether [`OwnedGroup::replace_hitless`] with this domain can work.
     ///
     /// # Errors
@@ -267,10 +299,7 @@ impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>>
         domain: E,
         hitless: bool,
     ) -> Result<Replaced<'i, P, DEVICES, D, E>, AttachError<Self, E>> {
-        let (iommu, group) = (self.lease.iommu, self.lease.group);
-        let result = domain
-            .fsc(iommu)
-            .and_then(|fsc| iommu.with(|i| i.replace(group, fsc, hitless)));
+        let result = swap(self.lease.iommu, self.lease.group, &domain, hitless);
         if let Err(error) = result {
             return Err(AttachError {
                 guard: self,

@@ -42,6 +42,14 @@ struct Lease<'i, P: Platform, const DEVICES: usize> {
     serial: u32,
 }
 
+impl<P: Platform, const DEVICES: usize> Lease<'_, P, DEVICES> {
+    fn lead_to(&self, domain: &impl Attach<P, DEVICES>) -> Result<(), Error> {
+        let fsc = domain.fsc(self.iommu)?;
+        self.iommu
+            .with(|i| i.replace_process(self.group, self.pasid, self.serial, fsc))
+    }
+}
+
 impl<P: Platform, const DEVICES: usize> Drop for Lease<'_, P, DEVICES> {
     fn drop(&mut self) {
         self.iommu.with(|i| {
@@ -105,6 +113,16 @@ impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>> PasidGuard<'i
         domain
     }
 
+    /// As [`PasidGuard::replace`], and as [`OwnedGroup::swap`](crate::OwnedGroup::swap).
+    ///
+    /// # Errors
+    /// As there; guard and domain are as they were.
+    pub fn swap(&mut self, domain: &mut D) -> Result<(), Error> {
+        self.lease.lead_to(domain)?;
+        core::mem::swap(&mut self.domain, domain);
+        Ok(())
+    }
+
     /// Exchanges the domain for another and gives the old one back, as
     /// [`OwnedGroup::replace`](crate::OwnedGroup::replace).
     ///
@@ -116,16 +134,7 @@ impl<'i, P: Platform, const DEVICES: usize, D: Attach<P, DEVICES>> PasidGuard<'i
         self,
         domain: E,
     ) -> Result<ReplacedPasid<'i, P, DEVICES, D, E>, AttachError<Self, E>> {
-        let Lease {
-            iommu,
-            group,
-            pasid,
-            serial,
-        } = self.lease;
-        let result = domain
-            .fsc(iommu)
-            .and_then(|fsc| iommu.with(|i| i.replace_process(group, pasid, serial, fsc)));
-        match result {
+        match self.lease.lead_to(&domain) {
             Ok(()) => {
                 let PasidGuard { lease, domain: old } = self;
                 Ok((PasidGuard { lease, domain }, old))

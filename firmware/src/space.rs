@@ -159,7 +159,7 @@ impl<'i, P: Platform, const DEVICES: usize> AddressSpace<'i, P, DEVICES> {
     }
 
     /// The length, if the range is one that this domain can map.
-    fn check(&self, iova: Iova, len: usize) -> Result<u64, Error> {
+    pub(crate) fn check(&self, iova: Iova, len: usize) -> Result<u64, Error> {
         let len = u64::try_from(len).map_err(|_| Error::Overflow)?;
         if len == 0 || !(iova.0 | len).is_multiple_of(PAGE_SIZE) {
             return Err(Error::Invalid);

@@ -345,6 +345,8 @@ fn r56_suspended_gather() {
     let before = iommu.stats().commands;
     let mut aside = gather.suspend();
     assert_eq!(other.resume(&mut aside).err(), Some(Error::Invalid));
+    let refused = other.unmap_suspended(Iova(0x7000), 0x1000, &mut aside);
+    assert_eq!(refused, Err(Error::Invalid));
     let mut gather = owned.domain().resume(&mut aside).unwrap();
     owned
         .domain()

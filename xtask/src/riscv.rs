@@ -14,6 +14,8 @@ use std::process::Command;
 const TARGET: &str = "riscv64gc-unknown-linux-gnu";
 /// Bytes of stack that a call may use.
 const MOST: u64 = 1024;
+/// The same of the interface for C, whose tables and handles come on top.
+const MOST_C: u64 = 1408;
 /// What starts and stops: `Iommu::with_devices`, `Iommu::stop` and what they alone call.
 const START_AND_STOP: [&str; 4] = ["12with_devices", "7prepare", "3end17h", "4boot17h"];
 
@@ -78,6 +80,12 @@ fn read(root: &Path, out: &Path) -> Result<String, String> {
                 .iter()
                 .any(|prefix| name.starts_with(prefix))
     })?;
+    if c > MOST_C {
+        let path = code.path(name).join(" > ");
+        return Err(format!(
+            "interface for C: {c} bytes, {MOST_C} allowed: {path}"
+        ));
+    }
     Ok(format!(
         "driver {driver} bytes, interface for C {c} ({name})"
     ))

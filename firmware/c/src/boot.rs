@@ -4,7 +4,6 @@ use core::ffi::c_int;
 
 use portcullis::{BootDevice, Config, DeviceId, Iommu, TrustToken};
 
-use crate::device::known_regions;
 use crate::library::{Errno, Out, enter, errno, write_regions};
 use crate::platform::{Platform, portcullis_platform};
 use crate::types::*;
@@ -27,8 +26,7 @@ fn boot_devices<'b>(
         let mut info = device.device.info()?;
         // SAFETY: by the contract of `portcullis_start_with` they are good for reading.
         let regions = unsafe { device.device.regions()? };
-        let kept = known_regions(regions)?;
-        info.regions = write_regions(number, at, &kept[..regions.len()])?;
+        info.regions = write_regions(number, at, regions)?;
         // SAFETY: whoever asks for it vouches for the device; the header says so.
         let keeps = (device.keeps != 0).then(|| unsafe { TrustToken::new() });
         room[at] = BootDevice { info, with, keeps };

@@ -5,12 +5,12 @@ use core::ffi::c_int;
 use portcullis::{DeviceId, DeviceInfo, DeviceRegion, Policy, RegionKind, TrustToken};
 
 use crate::domain::permission;
-use crate::handle::{Handle, Kind};
-use crate::library::{Errno, NO_REGIONS, Out, Regions, Running, decode, enter, errno};
+use crate::handle::Kind;
+use crate::library::{Errno, Out, Running, decode, enter, errno};
 use crate::types::*;
 
 impl portcullis_region {
-    fn region(&self) -> Result<DeviceRegion, Errno> {
+    pub(crate) fn region(&self) -> Result<DeviceRegion, Errno> {
         let kind = match self.kind {
             PORTCULLIS_REGION_RESERVED => RegionKind::Reserved,
             PORTCULLIS_REGION_DIRECT => RegionKind::Direct(permission(self.permissions)?),
@@ -62,15 +62,6 @@ impl portcullis_device {
     }
 }
 
-/// Regions as the driver wants them; as many as there are.
-pub(crate) fn known_regions(regions: &[portcullis_region]) -> Result<Regions, Errno> {
-    let mut known = NO_REGIONS;
-    for (known, region) in known.iter_mut().zip(regions) {
-        *known = region.region()?;
-    }
-    Ok(known)
-}
-
 impl Running {
     fn add(
         &mut self,
@@ -93,8 +84,7 @@ impl Running {
         };
         let mut place = None;
         if !regions.is_empty() {
-            let known = known_regions(regions)?;
-            let kept = self.keep_regions(&known[..regions.len()])?;
+            let kept = self.keep_regions(regions)?;
             (place, info.regions) = (Some(kept.0), kept.1);
         }
         let id = self.unit.add_device(info)?;
@@ -223,15 +213,8 @@ pub unsafe extern "C" fn portcullis_reset_begin(
         if resets.is_full() {
             return Err(errno(PORTCULLIS_ENOSPC));
         }
-        let begun = running.unit.reset_device(DeviceId(device))?;
-        let (slot, generation) = resets.insert(begun).ok_or(errno(PORTCULLIS_ENOSPC))?;
-        let handle = Handle {
-            kind: Kind::Reset,
-            iommu: running.number,
-            slot,
-            generation,
-        };
-        out.set(handle.bits());
+        let place = resets.insert(running.unit.reset_device(DeviceId(device))?);
+        out.set(running.handle(Kind::Reset, place)?);
         Ok(0)
     })
 }
@@ -247,7 +230,7 @@ pub extern "C" fn portcullis_reset_end(reset: portcullis_reset) -> c_int {
         if resets.get(handle.slot, handle.generation).is_none() {
             return Err(errno(PORTCULLIS_EBADF));
         }
-        drop(resets.remove(handle.slot));
+        resets.discard(handle.slot);
         Ok(0)
     })
 }

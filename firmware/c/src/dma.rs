@@ -4,7 +4,7 @@ use core::ffi::c_int;
 
 use portcullis::{Direction, DmaBuffer, Mapped, Pending, PhysAddr};
 
-use crate::handle::{Handle, Kind};
+use crate::handle::Kind;
 use crate::library::{Call, DEVICES, Errno, Guard, Out, Running, decode, enter, errno};
 use crate::platform::Platform;
 use crate::types::*;
@@ -102,18 +102,8 @@ pub unsafe extern "C" fn portcullis_dma_map(
             .map(Memory { address, bytes }, direction)
             .map_err(|(_, error)| error)?;
         let at = mapped.iova().0;
-        let (slot, generation) = running
-            .objects
-            .mappings
-            .insert(Buffer::Mapped(mapped))
-            .ok_or(errno(PORTCULLIS_ENOSPC))?;
-        let handle = Handle {
-            kind: Kind::Mapping,
-            iommu: running.number,
-            slot,
-            generation,
-        };
-        out.set(handle.bits());
+        let place = running.objects.mappings.insert(Buffer::Mapped(mapped));
+        out.set(running.handle(Kind::Mapping, place)?);
         found.set(at);
         Ok(0)
     })

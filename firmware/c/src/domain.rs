@@ -6,7 +6,8 @@ use portcullis::{AddressSpace, AnyTarget, DomainConfig, Iova, Mode, Perm, PhysAd
 
 use crate::handle::{Handle, Kind};
 use crate::library::{
-    Call, DEVICES, Domain, Errno, Guard, Out, Place, Running, decode, enter, errno,
+    Call, DEVICES, Domain, Domains, Errno, Guard, Guards, Objects, Out, Place, Processes, Running,
+    decode, enter, errno,
 };
 use crate::platform::Platform;
 use crate::types::*;
@@ -19,42 +20,47 @@ impl Call {
         work: impl FnOnce(&AddressSpace<'static, Platform, DEVICES>) -> Result<R, Errno>,
     ) -> Result<R, Errno> {
         let handle = decode(domain, Kind::Domain)?;
-        let objects = self.running(handle.iommu)?.objects;
-        let found = match objects.domains.get(handle.slot, handle.generation) {
-            Some(Place::Free(domain) | Place::Many(domain, _)) => Some(&*domain),
-            Some(Place::In(guard)) => match objects.guards.at(*guard) {
-                Some(Guard::Managed(guard, _)) => Some(guard.domain()),
-                Some(Guard::Attached(guard, _)) => Some(guard.domain()),
-                _ => None,
-            },
-            Some(Place::For(process)) => {
-                let process = objects.processes.at(*process);
-                process.map(|process| process.guard.domain())
-            }
-            None => None,
-        };
-        match found.ok_or(errno(PORTCULLIS_EBADF))? {
-            AnyTarget::Paging(domain) => work(domain),
-            AnyTarget::Shared(domain) => work(domain),
-            AnyTarget::Identity(_) => Err(errno(PORTCULLIS_EINVAL)),
+        let Objects {
+            domains,
+            guards,
+            processes,
+            ..
+        } = self.running(handle.iommu)?.objects;
+        work(space(domains, guards, processes, handle)?)
+    }
+}
+
+/// The address space of a domain, wherever it is.
+pub(crate) fn space<'o>(
+    domains: &'o mut Domains,
+    guards: &'o mut Guards,
+    processes: &'o mut Processes,
+    domain: Handle,
+) -> Result<&'o AddressSpace<'static, Platform, DEVICES>, Errno> {
+    let found = match domains.get(domain.slot, domain.generation) {
+        Some(Place::Free(domain) | Place::Many(domain, _)) => Some(&*domain),
+        Some(Place::In(guard)) => match guards.at(*guard) {
+            Some(Guard::Managed(guard, _)) => Some(guard.domain()),
+            Some(Guard::Attached(guard, _)) => Some(guard.domain()),
+            _ => None,
+        },
+        Some(Place::For(process)) => {
+            let process = processes.at(*process);
+            process.map(|process| process.guard.domain())
         }
+        None => None,
+    };
+    match found.ok_or(errno(PORTCULLIS_EBADF))? {
+        AnyTarget::Paging(domain) => Ok(domain),
+        AnyTarget::Shared(domain) => Ok(domain),
+        AnyTarget::Identity(_) => Err(errno(PORTCULLIS_EINVAL)),
     }
 }
 
 impl Running {
     fn name_domain(&mut self, place: Place) -> Result<portcullis_domain, Errno> {
-        let (slot, generation) = self
-            .objects
-            .domains
-            .insert(place)
-            .ok_or(errno(PORTCULLIS_ENOSPC))?;
-        let handle = Handle {
-            kind: Kind::Domain,
-            iommu: self.number,
-            slot,
-            generation,
-        };
-        Ok(handle.bits())
+        let place = self.objects.domains.insert(place);
+        self.handle(Kind::Domain, place)
     }
 
     /// Takes a domain out to be attached, or a copy of one that may be attached in several places.
@@ -224,7 +230,7 @@ pub extern "C" fn portcullis_domain_free(domain: portcullis_domain) -> c_int {
         let domains = &mut objects.domains;
         match domains.get(handle.slot, handle.generation) {
             Some(Place::Free(_) | Place::Many(_, 0)) => {
-                drop(domains.remove(handle.slot));
+                domains.discard(handle.slot);
                 Ok(0)
             }
             Some(_) => Err(errno(PORTCULLIS_EBUSY)),

@@ -5,8 +5,8 @@ use core::ffi::c_int;
 use portcullis::GroupId;
 use portcullis::platform::{Event, Path};
 
-use crate::handle::{Handle, Kind};
-use crate::library::{Out, Running, enter, errno, number_events};
+use crate::handle::Kind;
+use crate::library::{Out, Records, Running, enter, number_events};
 use crate::types::*;
 
 /// Events that nobody has read yet, oldest first.
@@ -60,15 +60,7 @@ impl Running {
             return self.name(id);
         }
         let found = self.objects.groups.find(|g| *g == id);
-        found.map_or(PORTCULLIS_NONE, |(slot, generation)| {
-            Handle {
-                kind: Kind::Group,
-                iommu: self.number,
-                slot,
-                generation,
-            }
-            .bits()
-        })
+        self.handle(Kind::Group, found).unwrap_or(PORTCULLIS_NONE)
     }
 
     fn tell(&mut self, event: Event) -> portcullis_event {
@@ -124,27 +116,16 @@ pub unsafe extern "C" fn portcullis_events(
 ) -> c_int {
     enter(|call| {
         // SAFETY: the caller's contract.
-        let out = unsafe { Out::wanted(drained)? };
-        if (room > 0 && events.is_null()) || !events.is_aligned() {
-            return Err(errno(PORTCULLIS_EINVAL));
-        }
+        let mut records = unsafe { Records::new(events, room, drained)? };
         let mut running = call.iommu(iommu)?;
         let number = running.number;
-        let mut records = 0;
-        while records < room
+        while !records.is_full()
             && let Some(event) = number_events(number, Events::take)
         {
-            let told = running.tell(event);
-            // SAFETY: below `room`, by the caller's contract.
-            unsafe { events.add(records).write(told) };
-            records += 1;
+            records.add(running.tell(event));
         }
         let (lost, more) = number_events(number, |e| (core::mem::take(&mut e.lost), e.used > 0));
-        out.set(portcullis_drained {
-            records: records as u32,
-            lost: lost.into(),
-            more: more.into(),
-        });
+        records.end(lost, more);
         Ok(0)
     })
 }

@@ -2,19 +2,19 @@
 
 use core::ffi::c_int;
 
-use portcullis::{Deferred, Health, Iova, Suspended};
+use portcullis::{Deferred, Gather, Health, Iova, Suspended};
 
-use crate::domain::length;
-use crate::handle::{Handle, Kind};
-use crate::library::{Call, Errno, Out, decode, enter, errno};
+use crate::domain::{length, space};
+use crate::handle::Kind;
+use crate::library::{Call, Errno, Objects, Out, decode, enter, errno};
 use crate::types::*;
 
 /// A collection of unmaps of a domain.
 pub struct Gathering {
     /// The domain's handle.
     pub domain: portcullis_domain,
-    /// What is gathered; `None` before the first unmap.
-    held: Option<Suspended>,
+    /// What is gathered.
+    held: Suspended,
 }
 
 /// A deferred unmap of a domain.
@@ -24,18 +24,6 @@ pub struct Waiting {
 }
 
 impl Call {
-    /// Place of a collection, and its domain.
-    fn gathering(
-        &mut self,
-        gather: portcullis_gather,
-    ) -> Result<(u8, u16, portcullis_domain), Errno> {
-        let handle = decode(gather, Kind::Gather)?;
-        let gathers = &mut self.running(handle.iommu)?.objects.gathers;
-        let found = gathers.get(handle.slot, handle.generation);
-        let found = found.ok_or(errno(PORTCULLIS_EBADF))?;
-        Ok((handle.iommu, handle.slot, found.domain))
-    }
-
     /// Place of a deferred unmap, its domain, and the unmap.
     fn waiting(
         &mut self,
@@ -75,21 +63,20 @@ pub unsafe extern "C" fn portcullis_gather_new(
     enter(|call| {
         // SAFETY: the caller's contract.
         let out = unsafe { Out::needed(gather)? };
-        call.with(domain, |_| Ok(()))?;
-        let running = call.running(decode(domain, Kind::Domain)?.iommu)?;
-        let held = None;
-        let (slot, generation) = running
-            .objects
-            .gathers
-            .insert(Gathering { domain, held })
-            .ok_or(errno(PORTCULLIS_ENOSPC))?;
-        let handle = Handle {
-            kind: Kind::Gather,
-            iommu: running.number,
-            slot,
-            generation,
-        };
-        out.set(handle.bits());
+        let handle = decode(domain, Kind::Domain)?;
+        let running = call.running(handle.iommu)?;
+        let Objects {
+            domains,
+            guards,
+            processes,
+            gathers,
+            ..
+        } = &mut *running.objects;
+        let held = space(domains, guards, processes, handle)?
+            .gather()
+            .suspend();
+        let place = gathers.insert(Gathering { domain, held });
+        out.set(running.handle(Kind::Gather, place)?);
         Ok(0)
     })
 }
@@ -112,22 +99,19 @@ pub unsafe extern "C" fn portcullis_unmap_gather(
         // SAFETY: the caller's contract.
         let out = unsafe { Out::wanted(unmapped)? };
         let bytes = length(bytes)?;
-        let (number, slot, domain) = call.gathering(gather)?;
-        let gathers = &mut call.running(number)?.objects.gathers;
-        let mut held = gathers.at(slot).and_then(|g| g.held.take());
-        let result = call.with(domain, |domain| {
-            let mut gather = match &mut held {
-                Some(suspended) => domain.resume(suspended)?,
-                None => domain.gather(),
-            };
-            let result = domain.unmap_gather(Iova(iova), bytes, &mut gather);
-            held = Some(gather.suspend());
-            Ok(result?)
-        });
-        if let Some(gathering) = call.running(number)?.objects.gathers.at(slot) {
-            gathering.held = held;
-        }
-        out.set(result? as u64);
+        let handle = decode(gather, Kind::Gather)?;
+        let Objects {
+            domains,
+            guards,
+            processes,
+            gathers,
+            ..
+        } = call.running(handle.iommu)?.objects;
+        let found = gathers.get(handle.slot, handle.generation);
+        let Gathering { domain, held } = found.ok_or(errno(PORTCULLIS_EBADF))?;
+        let domain = decode(*domain, Kind::Domain)?;
+        let domain = space(domains, guards, processes, domain)?;
+        out.set(domain.unmap_suspended(Iova(iova), bytes, held)? as u64);
         Ok(0)
     })
 }
@@ -140,14 +124,21 @@ pub unsafe extern "C" fn portcullis_unmap_gather(
 #[unsafe(no_mangle)]
 pub extern "C" fn portcullis_gather_sync(gather: portcullis_gather) -> c_int {
     enter(|call| {
-        let (number, slot, domain) = call.gathering(gather)?;
-        let gathering = call.running(number)?.objects.gathers.remove(slot);
-        let Some(mut suspended) = gathering.and_then(|g| g.held) else {
-            return Ok(0);
-        };
-        call.with(domain, |domain| {
-            Ok(domain.resume(&mut suspended)?.sync()?)
-        })?;
+        let handle = decode(gather, Kind::Gather)?;
+        let Objects {
+            domains,
+            guards,
+            processes,
+            gathers,
+            ..
+        } = call.running(handle.iommu)?.objects;
+        let found = gathers.get(handle.slot, handle.generation);
+        let Gathering { domain, held } = found.ok_or(errno(PORTCULLIS_EBADF))?;
+        let domain = decode(*domain, Kind::Domain)?;
+        let domain = space(domains, guards, processes, domain)?;
+        let synced = domain.resume(held).and_then(Gather::sync);
+        gathers.discard(handle.slot);
+        synced?;
         Ok(0)
     })
 }
@@ -177,17 +168,12 @@ pub unsafe extern "C" fn portcullis_unmap_named(
         let deferred = call.with(domain, |domain| {
             Ok(domain.unmap_deferred(Iova(iova), length(bytes)?)?)
         })?;
-        let waiting = &mut call.running(iommu)?.objects.deferred;
-        let (slot, generation) = waiting
-            .insert(Waiting { domain, deferred })
-            .ok_or(errno(PORTCULLIS_ENOSPC))?;
-        let handle = Handle {
-            kind: Kind::Deferred,
-            iommu,
-            slot,
-            generation,
-        };
-        name.set(handle.bits());
+        let running = call.running(iommu)?;
+        let place = running
+            .objects
+            .deferred
+            .insert(Waiting { domain, deferred });
+        name.set(running.handle(Kind::Deferred, place)?);
         out.set(deferred.bytes as u64);
         Ok(0)
     })

@@ -4,7 +4,7 @@ use core::ffi::c_int;
 
 use portcullis::{DeviceId, Error, Health, NotHitless, Owner};
 
-use crate::handle::{Handle, Kind};
+use crate::handle::Kind;
 use crate::library::{Call, Domain, Errno, Guard, Out, Place, Running, decode, enter, errno};
 use crate::types::*;
 
@@ -66,27 +66,14 @@ impl Call {
 }
 
 impl Running {
-    fn hand_out(&mut self, guard: Guard) -> Result<portcullis_guard, Errno> {
-        let (slot, generation) = self
-            .objects
-            .guards
-            .insert(guard)
-            .ok_or(errno(PORTCULLIS_ENOSPC))?;
-        Ok(Handle {
-            kind: Kind::Guard,
-            iommu: self.number,
-            slot,
-            generation,
-        }
-        .bits())
+    fn hand_out(&mut self, place: (u16, u32), guard: Guard) -> Result<portcullis_guard, Errno> {
+        self.objects.guards.put(place.0, guard);
+        self.handle(Kind::Guard, Some(place))
     }
 
     /// Refuses before anything is done for a guard that has no place.
-    fn room_for_guard(&self) -> Result<(), Errno> {
-        if self.objects.guards.is_full() {
-            return Err(errno(PORTCULLIS_ENOSPC));
-        }
-        Ok(())
+    fn room_for_guard(&self) -> Result<(u16, u32), Errno> {
+        self.objects.guards.free().ok_or(errno(PORTCULLIS_ENOSPC))
     }
 
     /// Success, unless the hardware is out of use.
@@ -101,80 +88,103 @@ impl Running {
         self.objects.guards.at(guard)?.attached()
     }
 
-    /// Puts guard and domains where they belong after a domain was moved, or was not.
-    fn settle(&mut self, guard: u16, domain: u16, moved: Moved) -> Result<c_int, Errno> {
-        match moved {
-            Ok((value, old)) => {
-                self.objects.guards.put(guard, value);
+    /// Moves a domain into a guard that has none.
+    fn attach(&mut self, guard: u16, domain: u16, hitless: bool) -> Result<c_int, Errno> {
+        match self.objects.guards.at(guard) {
+            Some(Guard::Use(_)) => self.attach_used(guard, domain, hitless),
+            Some(Guard::Blocked(_)) if !hitless => self.attach_owned(guard, domain),
+            Some(Guard::Blocked(_)) => Err(errno(PORTCULLIS_EOPNOTSUPP)),
+            Some(_) => Err(errno(PORTCULLIS_EBUSY)),
+            None => Err(errno(PORTCULLIS_EBADF)),
+        }
+    }
+
+    /// Of a driver's guard.
+    #[inline(never)]
+    fn attach_used(&mut self, guard: u16, domain: u16, hitless: bool) -> Result<c_int, Errno> {
+        let target = self.lift_domain(domain)?;
+        let guards = &mut self.objects.guards;
+        let value = match guards.lift(guard) {
+            Some(Guard::Use(value)) => value,
+            other => {
+                other.into_iter().for_each(|other| guards.put(guard, other));
+                return self.refused(domain, target, Error::NotPermitted);
+            }
+        };
+        let attached = if hitless {
+            value.attach_hitless(target)
+        } else {
+            value.attach(target)
+        };
+        match attached {
+            Ok(value) => {
+                self.objects
+                    .guards
+                    .put(guard, Guard::Managed(value, domain));
                 self.domain_moved(domain, Place::In(guard));
-                if let Some((slot, old)) = old {
-                    self.domain_back(slot, old);
-                }
                 Ok(0)
             }
-            Err((value, target, error)) => {
-                self.objects.guards.put(guard, value);
-                self.domain_back(domain, target);
-                Err(error.into())
+            Err(e) => {
+                self.objects.guards.put(guard, Guard::Use(e.guard));
+                self.refused(domain, e.target, e.error)
             }
         }
     }
 
-    /// Moves a domain into a guard that has none.
-    fn attach(&mut self, guard: u16, domain: u16) -> Result<c_int, Errno> {
-        if self.attached(guard).is_some() {
-            return Err(errno(PORTCULLIS_EBUSY));
-        }
+    /// Of an owner's guard.
+    #[inline(never)]
+    fn attach_owned(&mut self, guard: u16, domain: u16) -> Result<c_int, Errno> {
         let target = self.lift_domain(domain)?;
-        let moved = match self.objects.guards.lift(guard) {
-            Some(Guard::Use(value)) => match value.attach(target) {
-                Ok(value) => Ok((Guard::Managed(value, domain), None)),
-                Err(e) => Err((Guard::Use(e.guard), e.target, e.error)),
-            },
-            Some(Guard::Blocked(value)) => match value.attach(target) {
-                Ok(value) => Ok((Guard::Attached(value, domain), None)),
-                Err(e) => Err((Guard::Blocked(e.guard), e.target, e.error)),
-            },
-            Some(other) => Err((other, target, Error::NotPermitted)),
-            None => return Err(errno(PORTCULLIS_EBADF)),
+        let guards = &mut self.objects.guards;
+        let value = match guards.lift(guard) {
+            Some(Guard::Blocked(value)) => value,
+            other => {
+                other.into_iter().for_each(|other| guards.put(guard, other));
+                return self.refused(domain, target, Error::NotPermitted);
+            }
         };
-        self.settle(guard, domain, moved)
+        match value.attach(target) {
+            Ok(value) => {
+                self.objects
+                    .guards
+                    .put(guard, Guard::Attached(value, domain));
+                self.domain_moved(domain, Place::In(guard));
+                Ok(0)
+            }
+            Err(e) => {
+                self.objects.guards.put(guard, Guard::Blocked(e.guard));
+                self.refused(domain, e.target, e.error)
+            }
+        }
+    }
+
+    /// A domain that was taken out stays outside.
+    fn refused(&mut self, slot: u16, domain: Domain, error: Error) -> Result<c_int, Errno> {
+        self.domain_back(slot, domain);
+        Err(error.into())
     }
 
     /// Exchanges the domain in a guard for another.
     fn exchange(&mut self, guard: u16, domain: u16, hitless: bool) -> Result<c_int, Errno> {
-        let target = self.lift_domain(domain)?;
-        let moved = match self.objects.guards.lift(guard) {
-            Some(Guard::Use(value)) => match value.attach_hitless(target) {
-                Ok(value) => Ok((Guard::Managed(value, domain), None)),
-                Err(e) => Err((Guard::Use(e.guard), e.target, e.error)),
+        let mut target = self.lift_domain(domain)?;
+        let (result, slot) = match self.objects.guards.at(guard) {
+            Some(Guard::Managed(value, slot)) => match hitless {
+                true => (value.swap_hitless(&mut target), slot),
+                false => (value.swap(&mut target), slot),
             },
-            Some(Guard::Managed(value, old)) => {
-                let result = if hitless {
-                    value.replace_hitless(target)
-                } else {
-                    value.replace(target)
-                };
-                match result {
-                    Ok((value, was)) => Ok((Guard::Managed(value, domain), Some((old, was)))),
-                    Err(e) => Err((Guard::Managed(e.guard, old), e.target, e.error)),
-                }
-            }
-            Some(Guard::Attached(value, old)) => {
-                let result = if hitless {
-                    value.replace_hitless(target)
-                } else {
-                    value.replace(target)
-                };
-                match result {
-                    Ok((value, was)) => Ok((Guard::Attached(value, domain), Some((old, was)))),
-                    Err(e) => Err((Guard::Attached(e.guard, old), e.target, e.error)),
-                }
-            }
-            Some(other) => Err((other, target, Error::NotSupported)),
-            None => return Err(errno(PORTCULLIS_EBADF)),
+            Some(Guard::Attached(value, slot)) => match hitless {
+                true => (value.swap_hitless(&mut target), slot),
+                false => (value.swap(&mut target), slot),
+            },
+            _ => return self.refused(domain, target, Error::NotSupported),
         };
-        self.settle(guard, domain, moved)
+        if let Err(error) = result {
+            return self.refused(domain, target, error);
+        }
+        let old = core::mem::replace(slot, domain);
+        self.domain_moved(domain, Place::In(guard));
+        self.domain_back(old, target);
+        Ok(0)
     }
 
     /// Moves the domain out of a guard, if it has one.
@@ -196,10 +206,6 @@ impl Running {
     }
 }
 
-/// The guard as it is now, with the domain that was moved out of it; or the guard as it was, with the domain that stays
-/// outside.
-type Moved = Result<(Guard, Option<(u16, Domain)>), (Guard, Domain, Error)>;
-
 /// Registers a driver that relies on the group's default domain: nobody can own the group until `portcullis_unuse`.
 ///
 /// `PORTCULLIS_EBUSY`: it is owned, or a driver attached a domain of its own. `PORTCULLIS_ENODEV`: no device is left.
@@ -217,10 +223,10 @@ pub unsafe extern "C" fn portcullis_use_default(
         let out = unsafe { Out::needed(guard)? };
         let handle = decode(group, Kind::Group)?;
         let mut running = call.running(handle.iommu)?;
-        running.room_for_guard()?;
+        let place = running.room_for_guard()?;
         let id = running.group(handle)?;
         let user = running.unit.group(id)?.use_default_domain()?;
-        out.set(running.hand_out(Guard::Use(user))?);
+        out.set(running.hand_out(place, Guard::Use(user))?);
         Ok(0)
     })
 }
@@ -240,7 +246,7 @@ pub extern "C" fn portcullis_unuse(guard: portcullis_guard) -> c_int {
             return Err(errno(PORTCULLIS_EPERM));
         }
         running.detach(slot);
-        drop(running.objects.guards.remove(slot));
+        running.objects.guards.discard(slot);
         Ok(0)
     })
 }
@@ -265,10 +271,10 @@ pub unsafe extern "C" fn portcullis_claim(
         let owner = Owner::new(owner)?;
         let handle = decode(group, Kind::Group)?;
         let mut running = call.running(handle.iommu)?;
-        running.room_for_guard()?;
+        let place = running.room_for_guard()?;
         let id = running.group(handle)?;
         let owned = running.unit.group(id)?.claim(&owner)?;
-        out.set(running.hand_out(Guard::Blocked(owned))?);
+        out.set(running.hand_out(place, Guard::Blocked(owned))?);
         Ok(0)
     })
 }
@@ -289,7 +295,7 @@ pub extern "C" fn portcullis_release(guard: portcullis_guard) -> c_int {
         }
         running.detach_all_pasids(slot);
         running.detach(slot);
-        drop(running.objects.guards.remove(slot));
+        running.objects.guards.discard(slot);
         Ok(0)
     })
 }
@@ -313,9 +319,9 @@ pub unsafe extern "C" fn portcullis_claim_device(
         let out = unsafe { Out::needed(guard)? };
         let owner = Owner::new(owner)?;
         let mut running = call.iommu(iommu)?;
-        running.room_for_guard()?;
+        let place = running.room_for_guard()?;
         let claim = running.unit.claim_device(DeviceId(device), &owner)?;
-        out.set(running.hand_out(Guard::Claim(claim))?);
+        out.set(running.hand_out(place, Guard::Claim(claim))?);
         Ok(0)
     })
 }
@@ -398,7 +404,7 @@ pub extern "C" fn portcullis_hitless(guard: portcullis_guard, domain: portcullis
 pub extern "C" fn portcullis_attach(guard: portcullis_guard, domain: portcullis_domain) -> c_int {
     enter(|call| {
         let mut pair = call.pair(guard, domain)?;
-        pair.running.attach(pair.guard, pair.domain)
+        pair.running.attach(pair.guard, pair.domain, false)
     })
 }
 
@@ -411,7 +417,7 @@ pub extern "C" fn portcullis_replace(guard: portcullis_guard, domain: portcullis
         match pair.running.attached(pair.guard) {
             Some(same) if same == pair.domain => pair.running.working(),
             Some(_) => pair.running.exchange(pair.guard, pair.domain, false),
-            None => pair.running.attach(pair.guard, pair.domain),
+            None => pair.running.attach(pair.guard, pair.domain, false),
         }
     })
 }
@@ -429,7 +435,8 @@ pub extern "C" fn portcullis_replace_hitless(
         let mut pair = call.pair(guard, domain)?;
         match pair.running.attached(pair.guard) {
             Some(same) if same == pair.domain => pair.running.working(),
-            _ => pair.running.exchange(pair.guard, pair.domain, true),
+            Some(_) => pair.running.exchange(pair.guard, pair.domain, true),
+            None => pair.running.attach(pair.guard, pair.domain, true),
         }
     })
 }

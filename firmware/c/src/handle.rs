@@ -65,6 +65,11 @@ struct Slot<T> {
     value: Option<T>,
 }
 
+/// Fills a place that owns nothing. An assignment would bring the code that drops what is there, and its stack.
+fn fill<T>(place: &mut Option<T>, value: T) {
+    core::mem::forget(place.replace(value));
+}
+
 /// Objects of one kind.
 pub struct Table<T, const N: usize> {
     slots: [Slot<T>; N],
@@ -88,19 +93,24 @@ impl<T, const N: usize> Table<T, N> {
 
     /// Takes all objects out for good.
     pub fn clear(&mut self) {
-        (0..N as u16).for_each(|slot| drop(self.remove(slot)));
+        (0..N as u16).for_each(|slot| self.discard(slot));
     }
 
     pub fn is_full(&self) -> bool {
-        self.slots.iter().all(|s| s.value.is_some())
+        self.free().is_none()
     }
 
     /// A place for another object, and its generation.
     pub fn insert(&mut self, value: T) -> Option<(u16, u32)> {
+        let place = self.free()?;
+        self.put(place.0, value);
+        Some(place)
+    }
+
+    /// The place that the next object gets, and its generation.
+    pub fn free(&self) -> Option<(u16, u32)> {
         let at = self.slots.iter().position(|s| s.value.is_none())?;
-        let slot = &mut self.slots[at];
-        slot.value = Some(value);
-        Some((at as u16, slot.generation))
+        Some((at as u16, self.slots[at].generation))
     }
 
     /// Where the object is, if the handle's generation is its own.
@@ -128,10 +138,18 @@ impl<T, const N: usize> Table<T, N> {
         self.slots.get_mut(usize::from(slot))?.value.take()
     }
 
-    /// Puts back what was taken out, or what has become of it.
+    /// Puts back what was taken out, or what has become of it. What is there meanwhile, if anything, owns nothing.
     pub fn put(&mut self, slot: u16, value: T) {
         if let Some(slot) = self.slots.get_mut(usize::from(slot)) {
-            slot.value = Some(value);
+            fill(&mut slot.value, value);
+        }
+    }
+
+    /// Drops an object where it is: its handle is refused from now on.
+    pub fn discard(&mut self, slot: u16) {
+        if let Some(slot) = self.slots.get_mut(usize::from(slot)) {
+            slot.generation = slot.generation.wrapping_add(1);
+            slot.value = None;
         }
     }
 

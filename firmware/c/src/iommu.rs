@@ -8,7 +8,7 @@ use portcullis::{
 
 use crate::boot::portcullis_start_with;
 use crate::handle::{Handle, Kind};
-use crate::library::{Errno, Out, Running, decode, enter, errno};
+use crate::library::{Errno, Out, Records, Running, decode, enter, errno};
 use crate::platform::portcullis_platform;
 use crate::types::*;
 
@@ -38,15 +38,7 @@ impl Running {
             }
             groups.insert(id)
         });
-        found.map_or(PORTCULLIS_NONE, |(slot, generation)| {
-            Handle {
-                kind: Kind::Group,
-                iommu: self.number,
-                slot,
-                generation,
-            }
-            .bits()
-        })
+        self.handle(Kind::Group, found).unwrap_or(PORTCULLIS_NONE)
     }
 }
 
@@ -294,34 +286,20 @@ pub unsafe extern "C" fn portcullis_faults(
 ) -> c_int {
     enter(|call| {
         // SAFETY: the caller's contract.
-        let out = unsafe { Out::wanted(drained)? };
-        if (room > 0 && faults.is_null()) || !faults.is_aligned() {
-            return Err(errno(PORTCULLIS_EINVAL));
-        }
+        let mut records = unsafe { Records::new(faults, room, drained)? };
         let mut running = call.iommu(iommu)?;
-        let mut records = 0;
         let result = running.unit.faults().drain(room, |fault| {
-            if records >= room {
-                return;
-            }
             let info = fault.record.info();
-            let fault = portcullis_fault {
+            records.add(portcullis_fault {
                 record: fault.record.dw,
                 group: fault.group.map_or(PORTCULLIS_NONE, |id| running.name(id)),
                 device: fault.device().0,
                 cause: info.cause().into(),
                 stale: fault.stale.into(),
-            };
-            // SAFETY: below `room`, by the caller's contract.
-            unsafe { faults.add(records).write(fault) };
-            records += 1;
+            });
         });
         let found = result.unwrap_or_default();
-        out.set(portcullis_drained {
-            records: records as u32,
-            lost: found.lost.into(),
-            more: found.more.into(),
-        });
+        records.end(found.lost, found.more);
         result?;
         Ok(0)
     })

@@ -85,17 +85,21 @@ const NO_REGION: DeviceRegion = DeviceRegion {
 };
 
 /// None, with room for all.
-pub const NO_REGIONS: Regions = [NO_REGION; PORTCULLIS_REGIONS];
+const NO_REGIONS: Regions = [NO_REGION; PORTCULLIS_REGIONS];
+
+pub type Guards = Table<Guard, PORTCULLIS_GUARDS>;
+pub type Domains = Table<Place, PORTCULLIS_DOMAINS>;
+pub type Processes = Table<Process, PORTCULLIS_PROCESSES>;
 
 /// What belongs to one IOMMU.
 pub struct Objects {
     /// While the IOMMU runs.
     pub admin: Option<AdminToken>,
     pub groups: Table<GroupId, PORTCULLIS_DEVICES>,
-    pub guards: Table<Guard, PORTCULLIS_GUARDS>,
-    pub domains: Table<Place, PORTCULLIS_DOMAINS>,
+    pub guards: Guards,
+    pub domains: Domains,
     pub mappings: Table<Buffer, PORTCULLIS_MAPPINGS>,
-    pub processes: Table<Process, PORTCULLIS_PROCESSES>,
+    pub processes: Processes,
     pub resets: Table<DeviceReset<'static, Platform, DEVICES>, PORTCULLIS_DEVICES>,
     pub gathers: Table<Gathering, PORTCULLIS_GATHERS>,
     pub deferred: Table<Waiting, PORTCULLIS_DEFERRED>,
@@ -274,25 +278,42 @@ pub fn number_events<R>(number: u8, work: impl FnOnce(&mut Events) -> R) -> R {
 pub fn write_regions(
     number: u8,
     at: usize,
-    regions: &[DeviceRegion],
+    regions: &[portcullis_region],
 ) -> Result<&'static [DeviceRegion], Errno> {
     let cell = &LIBRARY.seats[usize::from(number)].regions[at];
     // SAFETY: the caller's promise.
     let place = unsafe { &mut *cell.get() };
-    place
-        .get_mut(..regions.len())
+    let places = place.get_mut(..regions.len());
+    for (place, region) in places
         .ok_or(errno(PORTCULLIS_EINVAL))?
-        .copy_from_slice(regions);
+        .iter_mut()
+        .zip(regions)
+    {
+        *place = region.region()?;
+    }
     // SAFETY: the place is written again only when the device is gone.
     let place: &'static Regions = unsafe { &*cell.get() };
     Ok(&place[..regions.len()])
 }
 
 impl Running {
+    /// What names an object in this place; `None` if there was none.
+    pub fn handle(&self, kind: Kind, place: Option<(u16, u32)>) -> Result<u64, Errno> {
+        let (slot, generation) = place.ok_or(errno(PORTCULLIS_ENOSPC))?;
+        let iommu = self.number;
+        Ok(Handle {
+            kind,
+            iommu,
+            slot,
+            generation,
+        }
+        .bits())
+    }
+
     /// A place for the regions of a device that is not there, and its number.
     pub fn keep_regions(
         &mut self,
-        regions: &[DeviceRegion],
+        regions: &[portcullis_region],
     ) -> Result<(usize, &'static [DeviceRegion]), Errno> {
         let unit = self.unit;
         let gone =
@@ -389,6 +410,58 @@ impl<T> Out<T> {
             // SAFETY: contract of the constructors; aligned.
             unsafe { self.0.write(value) };
         }
+    }
+}
+
+/// Room for records that a caller wants, and what the caller is told of them.
+pub struct Records<T> {
+    to: *mut T,
+    room: usize,
+    used: usize,
+    told: Out<portcullis_drained>,
+}
+
+impl<T> Records<T> {
+    /// # Safety
+    /// `to` is good for writing `room` elements until the call is over, or null with `room` 0; `drained` is null or good
+    /// for writing.
+    pub unsafe fn new(
+        to: *mut T,
+        room: usize,
+        drained: *mut portcullis_drained,
+    ) -> Result<Self, Errno> {
+        // SAFETY: the caller's contract.
+        let told = unsafe { Out::wanted(drained)? };
+        if (room > 0 && to.is_null()) || !to.is_aligned() {
+            return Err(errno(PORTCULLIS_EINVAL));
+        }
+        let used = 0;
+        Ok(Records {
+            to,
+            room,
+            used,
+            told,
+        })
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.used == self.room
+    }
+
+    pub fn add(&mut self, record: T) {
+        if !self.is_full() {
+            // SAFETY: within the room, by the contract of the constructor.
+            unsafe { self.to.add(self.used).write(record) };
+            self.used += 1;
+        }
+    }
+
+    pub fn end(self, lost: bool, more: bool) {
+        self.told.set(portcullis_drained {
+            records: self.used as u32,
+            lost: lost.into(),
+            more: more.into(),
+        });
     }
 }
 

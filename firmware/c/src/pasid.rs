@@ -153,33 +153,19 @@ pub extern "C" fn portcullis_replace_pasid(
         {
             return running.working();
         }
-        let target = running.lift_domain(slot)?;
-        let Some(process) = running.objects.processes.lift(place) else {
+        let mut target = running.lift_domain(slot)?;
+        let Some(process) = running.objects.processes.at(place) else {
             running.domain_back(slot, target);
             return Err(errno(PORTCULLIS_EINVAL));
         };
-        match process.guard.replace(target) {
-            Ok((guard, old)) => {
-                let next = Process {
-                    guard,
-                    domain: slot,
-                    ..process
-                };
-                running.objects.processes.put(place, next);
-                running.domain_moved(slot, Place::For(place));
-                running.domain_back(process.domain, old);
-                Ok(0)
-            }
-            Err(refused) => {
-                let same = Process {
-                    guard: refused.guard,
-                    ..process
-                };
-                running.objects.processes.put(place, same);
-                running.domain_back(slot, refused.target);
-                Err(refused.error.into())
-            }
+        if let Err(error) = process.guard.swap(&mut target) {
+            running.domain_back(slot, target);
+            return Err(error.into());
         }
+        let old = core::mem::replace(&mut process.domain, slot);
+        running.domain_moved(slot, Place::For(place));
+        running.domain_back(old, target);
+        Ok(0)
     })
 }
 

@@ -182,6 +182,12 @@ fn owners(rig: &Rig, iommu: &I, _: &AdminToken) -> Option<()> {
         &[plain(A)],
         replace,
     )?;
+    let (mut guard, mut second) = (guard, second);
+    let swap = || guard.swap(&mut second);
+    rig.act(iommu, "OwnedGroup::swap", &[plain(A)], &[plain(B)], swap)?;
+    let swap = || guard.swap_hitless(&mut second);
+    let name = "OwnedGroup::swap_hitless";
+    rig.act(iommu, name, &[plain(B)], &[plain(A)], swap)?;
     let discard = || sure(|| drop(second));
     rig.act(
         iommu,
@@ -246,6 +252,13 @@ fn unmaps(rig: &Rig, iommu: &I, _: &AdminToken) -> Option<()> {
         }
         again()?;
     }
+    let mut aside = domain.gather().suspend();
+    let unmap = || domain.unmap_suspended(Iova(IOVA), PAGE, &mut aside);
+    let name = "AddressSpace::unmap_suspended";
+    rig.act(iommu, name, &either, &either, unmap)?;
+    domain.resume(&mut aside).ok()?.sync().ok()?;
+    assert_eq!(rig.look(), NOTHING, "synced");
+    again()?;
     let unmap = || domain.unmap_deferred(Iova(IOVA), PAGE);
     let later = rig.act(
         iommu,
@@ -361,7 +374,13 @@ fn drivers(rig: &Rig, iommu: &I, _: &AdminToken) -> Option<()> {
     )?;
     let swap = || managed.replace_hitless(first);
     let name = "DriverManaged::replace_hitless";
-    let (managed, second) = rig.act(iommu, name, &[plain(B)], &[plain(A)], swap)?;
+    let (mut managed, mut second) = rig.act(iommu, name, &[plain(B)], &[plain(A)], swap)?;
+    let swap = || managed.swap(&mut second);
+    let name = "DriverManaged::swap";
+    rig.act(iommu, name, &[plain(A)], &[plain(B)], swap)?;
+    let swap = || managed.swap_hitless(&mut second);
+    let name = "DriverManaged::swap_hitless";
+    rig.act(iommu, name, &[plain(B)], &[plain(A)], swap)?;
     let detach = || sure(|| managed.detach());
     let (user, first) = rig.act(
         iommu,
@@ -574,7 +593,11 @@ fn processes(rig: &Rig, iommu: &I, _: &AdminToken) -> Option<()> {
     rig.quiet("PasidGuard::domain", || process.domain().mode());
     let replace = || process.replace(second);
     let name = "PasidGuard::replace";
-    let (process, first) = rig.act(iommu, name, &both(B), &both(0x30_0000), replace)?;
+    let (mut process, mut first) = rig.act(iommu, name, &both(B), &both(0x30_0000), replace)?;
+    for (from, to) in [(0x30_0000, B), (B, 0x30_0000)] {
+        let swap = || process.swap(&mut first);
+        rig.act(iommu, "PasidGuard::swap", &both(from), &both(to), swap)?;
+    }
     let detach = || sure(|| process.detach());
     rig.act(
         iommu,
