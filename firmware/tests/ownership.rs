@@ -220,16 +220,20 @@ fn t12_null_owner() {
 #[test]
 fn t16_unfit_domains() {
     let (w, other) = (world(), world());
-    let (iommu, stranger) = (
-        start(&w, Config::default()),
-        start(&other, Config::default()),
+    let ((iommu, log), (stranger, other_log)) = (
+        traced(&w, Config::default()),
+        traced(&other, Config::default()),
     );
     iommu.add_device(DEV.into()).unwrap();
     let owned = iommu.group(DEV).unwrap().claim(&owner(1)).unwrap();
-    let refused = owned
-        .attach(domain(&stranger))
-        .expect_err("another instance");
+    let foreign = domain(&stranger);
+    for log in [&log, &other_log] {
+        log.borrow_mut().clear();
+    }
+    let refused = owned.attach(foreign).expect_err("another instance");
     assert_eq!(refused.error, Error::Invalid);
+    assert_eq!(bare_steps(&w, &log), [], "neither store nor command");
+    assert_eq!(bare_steps(&other, &other_log), []);
     let AttachError { guard, target, .. } = refused;
     map(&target, 0x1000, 0x1000, 0x1000, Perm::READ).unwrap();
     guard.attach(domain(&iommu)).unwrap().release();

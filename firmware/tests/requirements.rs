@@ -24,7 +24,7 @@ const REQUIREMENTS: &[(u8, &str, &[&str], &str)] = &[
         3,
         "operations on a group are serialised",
         &["doc: Use from two threads at once."],
-        "",
+        "in C a second call at once is `EBUSY` (`firmware/c/src/library.rs`)",
     ),
     (
         4,
@@ -35,7 +35,12 @@ const REQUIREMENTS: &[(u8, &str, &[&str], &str)] = &[
     (
         5,
         "claim is exclusive and blocks before it returns",
-        &["t01_claim_is_one_block", "t03_claim_twice"],
+        &[
+            "t01_claim_is_one_block",
+            "t03_claim_twice",
+            "r01_r02_t47_group_of_devices",
+            "t49_fallible_calls_answer_eio",
+        ],
         "",
     ),
     (
@@ -54,13 +59,19 @@ const REQUIREMENTS: &[(u8, &str, &[&str], &str)] = &[
     (
         9,
         "release returns to the default domain",
-        &["traces_of_claim_attach_detach_release"],
+        &[
+            "traces_of_claim_attach_detach_release",
+            "doc: Using a group after releasing it.",
+        ],
         "",
     ),
     (
         10,
         "attach only from default or blocked",
-        &["t05_t06_use_of_an_owned_or_managed_group"],
+        &[
+            "t05_t06_use_of_an_owned_or_managed_group",
+            "doc: Attaching a second domain, or the same one again.",
+        ],
         "",
     ),
     (
@@ -190,19 +201,14 @@ const REQUIREMENTS: &[(u8, &str, &[&str], &str)] = &[
     ),
     (32, "role names, not types", &[], "wording"),
     (33, "claim allocates nothing", &[], ""),
-    (
-        34,
-        "blocking costs no memory",
-        &["r33_no_allocation_after_preparation"],
-        "",
-    ),
+    (34, "blocking costs no memory", &[], ""),
     (
         35,
         "blocked and identity are values",
         &["t21_identity_default"],
         "",
     ),
-    (36, "they have no destructor", &["t21_identity_default"], ""),
+    (36, "they have no destructor", &[], ""),
     (
         37,
         "targets are sealed",
@@ -296,8 +302,8 @@ const REQUIREMENTS: &[(u8, &str, &[&str], &str)] = &[
     (
         58,
         "flush-all does not imply deferral",
-        &[],
-        "by construction: a call of its own",
+        &["r59_r60_automatic_choice_of_deferring"],
+        "a call of its own; the default looks at the capability only",
     ),
     (59, "capability: deferred flush", &[], ""),
     (

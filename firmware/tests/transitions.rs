@@ -401,16 +401,27 @@ fn t22_group_of_four_is_replaced() {
 #[test]
 fn t16_replace_with_a_stranger() {
     let (w, other) = (world(), world());
-    let (iommu, stranger) = (start(&w, dma_default()), start(&other, dma_default()));
+    let ((iommu, log), (stranger, other_log)) =
+        (traced(&w, dma_default()), traced(&other, dma_default()));
     iommu.add_device(DEV.into()).unwrap();
     let guard = owned(&iommu);
     let foreign = domain(&stranger);
+    for log in [&log, &other_log] {
+        log.borrow_mut().clear();
+    }
     assert_eq!(
         guard.hitless(&foreign),
         Err(NotHitless::Unfit(Error::Invalid))
     );
     let refused = guard.replace(foreign).expect_err("another instance");
     assert_eq!((refused.error, read(&w)), (Error::Invalid, Ok(0x10_0000)));
+    assert_eq!(bare_steps(&w, &log), [], "neither store nor command");
+    assert_eq!(bare_steps(&other, &other_log), []);
+    let again = refused.guard.replace_hitless(refused.target);
+    let refused = again.expect_err("another instance");
+    assert_eq!((refused.error, read(&w)), (Error::Invalid, Ok(0x10_0000)));
+    assert_eq!(bare_steps(&w, &log), []);
+    assert!(refused.target.translate(Iova(0x7000)).is_none());
     refused.guard.release();
 }
 
