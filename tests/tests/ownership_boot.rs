@@ -299,3 +299,50 @@ fn s_3_13_refused_start_is_not_noticed() {
         scene.end();
     }
 }
+
+/// Given hardware in Bare; when the driver starts with two devices that keep what they have there; then neither is refused
+/// anything until its first use; that leads the one with a direct region to its default domain with nothing refused either,
+/// and a claim blocks the other. Everybody else is confined from one moment on.
+#[test]
+fn s_3_13_kept_until_the_first_use() {
+    for (config, seed) in [(&TINY, 321), (&LINUX, 322)] {
+        let scene = Scene::new(config, seed, iommu_mode::BARE);
+        let (stage, identity) = (&scene.stage, scene.identity);
+        let list = [display(), DISK.into()].map(|info| BootDevice {
+            info: DeviceInfo {
+                deferred: true,
+                ..info
+            },
+            with: None,
+            keeps: Some(token()),
+        });
+        let others = [scene.codec, scene.stranger];
+        let iommu = stage.call("start", &others, [identity, BLOCKED], BLOCKED, || {
+            Iommu::<_, 16>::with_devices(stage.platform(), driver(Dma), &list).expect("starts")
+        });
+        run(stage, 300);
+        scene.left_at_once("start", &others, identity);
+        assert!(!iommu.isolation());
+        let user = iommu.group(DISPLAY).unwrap().use_default_domain().unwrap();
+        run(stage, 300);
+        for kept in [scene.display, scene.disk] {
+            assert_eq!(stage.count(kept, BLOCKED), 0);
+        }
+        let group = iommu.group(DISK).unwrap();
+        let either = [identity, BLOCKED];
+        let owned = stage.call("claim", &[scene.disk], either, BLOCKED, || {
+            group.claim(&owner(1)).unwrap()
+        });
+        run(stage, 300);
+        scene.left_at_once("claim", &[scene.disk], identity);
+        assert!(iommu.isolation() && stage.count(scene.disk, BLOCKED) > 0);
+        assert_eq!(stage.count(scene.display, BLOCKED), 0);
+        drop((owned, user));
+        let stopped = stage.call("stop", &[scene.display], either, BLOCKED, || iommu.stop());
+        assert!(stopped.is_ok());
+        run(stage, 300);
+        scene.left_at_once("stop", &[scene.display], identity);
+        assert_eq!(scene.left(), (iommu_mode::OFF, 0));
+        scene.end();
+    }
+}
