@@ -52,7 +52,8 @@ impl<P: Platform> Hw<P> {
         self.settle(result).map(|()| bare)
     }
 
-    /// Answers whether every device reaches all of memory. An IOMMU found translating is somebody's; changing one directory for another must go through Off (DDTP-06).
+    /// Answers whether every device reaches all of memory. An IOMMU found translating is somebody's; changing one directory
+    /// for another must go through Off (DDTP-06).
     fn leave_translation(&mut self) -> Result<bool, Error> {
         let ddtp = Ddtp::from_bits(self.wait64(offset::DDTP, |v| !Ddtp::from_bits(v).busy())?);
         let translating = !matches!(ddtp.iommu_mode(), iommu_mode::OFF | iommu_mode::BARE);

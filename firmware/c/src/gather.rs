@@ -2,11 +2,12 @@
 
 use core::ffi::c_int;
 
-use portcullis::{Deferred, Gather, Health, Iova, Suspended};
+use portcullis::{AddressSpace, Deferred, Gather, Health, Iova, Suspended};
 
 use crate::domain::{length, space};
-use crate::handle::Kind;
-use crate::library::{Call, Errno, Objects, Out, decode, enter, errno};
+use crate::handle::{Handle, Kind};
+use crate::library::{Call, DEVICES, Errno, Objects, Out, decode, enter, errno};
+use crate::platform::Platform;
 use crate::types::*;
 
 /// A collection of unmaps of a domain.
@@ -21,6 +22,23 @@ pub struct Gathering {
 pub struct Waiting {
     domain: portcullis_domain,
     deferred: Deferred,
+}
+
+/// What a collection holds, and the address space it is of.
+fn gathering(
+    objects: &mut Objects,
+    gather: Handle,
+) -> Result<(&AddressSpace<'static, Platform, DEVICES>, &mut Suspended), Errno> {
+    let found = objects.gathers.get(gather.slot, gather.generation);
+    let Gathering { domain, held } = found.ok_or(errno(PORTCULLIS_EBADF))?;
+    let domain = decode(*domain, Kind::Domain)?;
+    let Objects {
+        domains,
+        guards,
+        processes,
+        ..
+    } = objects;
+    Ok((space(domains, guards, processes, domain)?, held))
 }
 
 impl Call {
@@ -100,17 +118,7 @@ pub unsafe extern "C" fn portcullis_unmap_gather(
         let out = unsafe { Out::wanted(unmapped)? };
         let bytes = length(bytes)?;
         let handle = decode(gather, Kind::Gather)?;
-        let Objects {
-            domains,
-            guards,
-            processes,
-            gathers,
-            ..
-        } = call.running(handle.iommu)?.objects;
-        let found = gathers.get(handle.slot, handle.generation);
-        let Gathering { domain, held } = found.ok_or(errno(PORTCULLIS_EBADF))?;
-        let domain = decode(*domain, Kind::Domain)?;
-        let domain = space(domains, guards, processes, domain)?;
+        let (domain, held) = gathering(call.running(handle.iommu)?.objects, handle)?;
         out.set(domain.unmap_suspended(Iova(iova), bytes, held)? as u64);
         Ok(0)
     })
@@ -125,19 +133,10 @@ pub unsafe extern "C" fn portcullis_unmap_gather(
 pub extern "C" fn portcullis_gather_sync(gather: portcullis_gather) -> c_int {
     enter(|call| {
         let handle = decode(gather, Kind::Gather)?;
-        let Objects {
-            domains,
-            guards,
-            processes,
-            gathers,
-            ..
-        } = call.running(handle.iommu)?.objects;
-        let found = gathers.get(handle.slot, handle.generation);
-        let Gathering { domain, held } = found.ok_or(errno(PORTCULLIS_EBADF))?;
-        let domain = decode(*domain, Kind::Domain)?;
-        let domain = space(domains, guards, processes, domain)?;
+        let objects = &mut *call.running(handle.iommu)?.objects;
+        let (domain, held) = gathering(objects, handle)?;
         let synced = domain.resume(held).and_then(Gather::sync);
-        gathers.discard(handle.slot);
+        objects.gathers.discard(handle.slot);
         synced?;
         Ok(0)
     })
