@@ -230,3 +230,125 @@ fn r77_failed_attach_defers_as_before() {
         user.unuse();
     }
 }
+
+/// What a group reaches in its default domain when nothing is mapped, by the type of that.
+fn reached_by_default(kind: DefaultDomainType) -> Result<u64, u16> {
+    match kind {
+        DefaultDomainType::Blocked => Err(258),
+        DefaultDomainType::Identity(_) => Ok(0x5000),
+        DefaultDomainType::Dma | DefaultDomainType::DmaFq | DefaultDomainType::Auto => Err(13),
+    }
+}
+
+fn kinds() -> [DefaultDomainType; 5] {
+    [
+        DefaultDomainType::Blocked,
+        DefaultDomainType::Dma,
+        DefaultDomainType::DmaFq,
+        DefaultDomainType::Auto,
+        DefaultDomainType::Identity(identity()),
+    ]
+}
+
+/// Given each type of default domain; when a device is added; then its group has a default domain of that type by the
+/// time the call returns, and drivers can use it. Given too little memory for one; then the device is not added, there is no
+/// group, and its DMA stays blocked; the same for one that would change the default domain of the group it joins.
+#[test]
+fn r30_no_group_without_a_default_domain() {
+    for default_domain in kinds() {
+        let config = Config {
+            default_domain,
+            table_chunk: 1,
+            ..Config::default()
+        };
+        let w = world();
+        w.borrow_mut().identity_wanted = true;
+        let iommu = start(&w, config);
+        let before = w.borrow().used();
+        let mut refused = 0;
+        let id = loop {
+            w.borrow_mut().heap_limit = before + refused * PAGE;
+            match iommu.add_device(DEV.into()) {
+                Ok(id) => break id,
+                Err(error) => assert_eq!(error, Error::NoMemory),
+            }
+            refused += 1;
+            assert_eq!(iommu.group(DEV).err(), Some(Error::NoDevice));
+            assert_eq!(w.borrow().used(), before, "nothing is kept");
+            assert_eq!(read(&w, DEV, 0x5000), Err(258), "{default_domain:?}");
+        };
+        let needs_table = reached_by_default(default_domain) == Err(13);
+        assert_eq!(refused > 0, needs_table, "{default_domain:?}");
+        assert_eq!(read(&w, DEV, 0x5000), reached_by_default(default_domain));
+        w.borrow_mut().heap_limit = u64::MAX;
+        let group = iommu.group(id).unwrap();
+        let user = group.use_default_domain().unwrap();
+        let mapped = user.map(buffer(0x10_0000, PAGE).0, Direction::Both);
+        match default_domain {
+            DefaultDomainType::Blocked => {
+                assert_eq!(mapped.err().map(|(_, e)| e), Some(Error::NotSupported));
+            }
+            _ => {
+                let mapped = mapped.ok().unwrap();
+                assert_eq!(read(&w, DEV, mapped.iova().0), Ok(0x10_0000));
+            }
+        }
+        user.unuse();
+        // One that wants another type joins, and there is no memory for that.
+        let policy = match needs_table {
+            true => continue,
+            false => Policy::Dma,
+        };
+        let used = w.borrow().used();
+        w.borrow_mut().heap_limit = used;
+        let joining = DeviceInfo {
+            group: Some(id),
+            policy,
+            ..OTHER.into()
+        };
+        let joined = iommu.add_device(joining);
+        if let DefaultDomainType::Blocked = default_domain {
+            assert_eq!(joined, Err(Error::NoMemory));
+            assert_eq!(iommu.group(OTHER).err(), Some(Error::NoDevice));
+            assert_eq!(read(&w, OTHER, 0x5000), Err(258));
+        }
+        assert_eq!(read(&w, DEV, 0x5000), reached_by_default(default_domain));
+    }
+}
+
+/// the policy is chosen when the program is built, [`Config::default`], and by whoever starts it. Given each choice; then
+/// it decides for every group that nothing else decides for, those that come later included: neither the administrator's word
+/// on one group nor a device's wish reaches another.
+#[test]
+fn r71_default_policy_when_built_and_when_run() {
+    let built = Config::default().default_domain;
+    assert!(matches!(built, DefaultDomainType::Blocked));
+    for default_domain in kinds() {
+        let w = world();
+        w.borrow_mut().identity_wanted = true;
+        let config = Config {
+            default_domain,
+            ..Config::default()
+        };
+        let mut iommu = start(&w, config);
+        let admin = iommu.admin_token();
+        let id = iommu.add_device(DEV.into()).unwrap();
+        let wish = DeviceInfo {
+            policy: Policy::Dma,
+            ..DeviceId(7).into()
+        };
+        iommu.add_device(wish).unwrap();
+        assert_eq!(read(&w, wish.id, 0x5000), Err(13), "as it wishes");
+        let policy = reached_by_default(default_domain);
+        assert_eq!(read(&w, DEV, 0x5000), policy);
+        for changed in kinds() {
+            let group = iommu.group(id).unwrap();
+            group.set_default_domain_type(changed, &admin).unwrap();
+            assert_eq!(read(&w, DEV, 0x5000), reached_by_default(changed));
+            iommu.add_device(OTHER.into()).unwrap();
+            assert_eq!(read(&w, OTHER, 0x5000), policy, "{default_domain:?}");
+            assert_eq!(read(&w, wish.id, 0x5000), Err(13));
+            iommu.remove_device(OTHER).unwrap();
+        }
+    }
+}

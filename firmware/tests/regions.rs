@@ -421,3 +421,98 @@ fn r20_refusal_by_the_last_device_touches_none() {
     untouched(0x9000, Ok(0x10_0000));
     refused.guard.release();
 }
+
+/// Given a device with direct regions of both kinds that hammers one of them; when it comes into a default domain in any
+/// way; then it never meets that domain without the region: what it reached before, then the region, with the rights that the
+/// region has and at the same address.
+#[test]
+fn r78_regions_are_there_in_every_way_to_a_default_domain() {
+    static BOTH: [DeviceRegion; 2] = [
+        region(0x7000, RegionKind::DirectRelaxable(Perm::READ)),
+        region(0xa000, RegionKind::DirectRelaxable(Perm::READ_WRITE)),
+    ];
+    // Blocked, a page fault of the default domain without the region, and what the region leads to.
+    let (blocked, lacking, there) = (Err(258), Err(13), Ok(0x8000));
+    let judge = |w: &Shared, way: &str, before: Result<u64, u16>| {
+        w.borrow_mut().hammer.clear();
+        w.borrow_mut().reached.dedup();
+        let reached = w.borrow().reached.clone();
+        assert!(!reached.contains(&lacking), "{way}: {reached:x?}");
+        let expected = [before, there];
+        let expected = if before == there {
+            &expected[1..]
+        } else {
+            &expected
+        };
+        assert_eq!(reached, expected, "{way}");
+        let mut world = w.borrow_mut();
+        for page in [0x7000, 0x8000, 0xa000, 0xb000] {
+            let write = if page < 0xa000 { Err(15) } else { Ok(page) };
+            assert_eq!(world.dma(DEV.0, page, Dma::Read), Ok(page), "{way}");
+            assert_eq!(world.dma(DEV.0, page, Dma::Write), write, "{way}");
+        }
+        assert_eq!(world.dma(DEV.0, 0x9000, Dma::Read), lacking, "{way}");
+    };
+    let hammer = |w: &Shared| {
+        w.borrow_mut().reached.clear();
+        w.borrow_mut().hammer = vec![(DEV.0, 0x8000)];
+    };
+    // From a list, when the IOMMU starts: found in Off, or in Bare, where it reaches memory all the time.
+    for (found, before) in [(0, Err(256)), (1, there)] {
+        let w = world();
+        w.borrow_mut().ddtp = found;
+        w.borrow_mut().identity_wanted = true;
+        hammer(&w);
+        let machine = Machine::<true>(w.clone());
+        let known = [with(&BOTH).into()];
+        let _iommu = Iommu::<_, 16>::with_devices(machine, dma_default(), &known).unwrap();
+        judge(&w, "in a list", before);
+    }
+    for joins in [false, true] {
+        let w = world();
+        let mut iommu = start(&w, dma_default());
+        let admin = iommu.admin_token();
+        let iommu = &iommu;
+        let mut info = with(&BOTH);
+        if joins {
+            info.group = Some(iommu.add_device(OTHER.into()).unwrap());
+        }
+        hammer(&w);
+        let id = iommu.add_device(info).unwrap();
+        judge(&w, "added", blocked);
+        let group = || iommu.group(id).unwrap();
+        // It does without while somebody owns it, and has it back afterwards, as after a driver's own domain.
+        let owned = group().claim(&owner(1)).unwrap();
+        hammer(&w);
+        owned.release();
+        judge(&w, "released", blocked);
+        let user = group().use_default_domain().unwrap();
+        let domain = iommu.paging_domain(DomainConfig::default()).unwrap();
+        map(&domain, 0x8000, 0x8000, PAGE as usize, Perm::READ).unwrap();
+        let managed = user.attach(domain).unwrap();
+        hammer(&w);
+        drop(managed);
+        judge(&w, "after a driver's own", there);
+        let reset = iommu.reset_device(DEV).unwrap();
+        hammer(&w);
+        reset.done();
+        judge(&w, "after a reset", blocked);
+        let set = |kind| group().set_default_domain_type(kind, &admin).unwrap();
+        set(DefaultDomainType::Blocked);
+        hammer(&w);
+        set(DefaultDomainType::DmaFq);
+        judge(&w, "another type", blocked);
+    }
+    let w = world();
+    let iommu = start(&w, dma_default());
+    let deferred = DeviceInfo {
+        deferred: true,
+        ..with(&BOTH)
+    };
+    let id = iommu.add_device(deferred).unwrap();
+    hammer(&w);
+    let user = iommu.group(id).unwrap().use_default_domain().unwrap();
+    user.map(buffer(0x10_0000, PAGE).0, Direction::Both)
+        .unwrap();
+    judge(&w, "first use", blocked);
+}
