@@ -77,6 +77,51 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         target: Option<u64>,
         manner: Manner,
     ) -> Result<(), Error> {
+        if self.directory(id).is_some() {
+            self.set_in_directory(id, target, manner)
+        } else {
+            self.set_contexts(id, target, manner)
+        }
+    }
+
+    /// With a process directory, what a group's devices send without a process id is process id 0 of it. No such device is
+    /// deferred.
+    #[inline(never)]
+    fn set_in_directory(
+        &mut self,
+        id: GroupId,
+        target: Option<u64>,
+        manner: Manner,
+    ) -> Result<(), Error> {
+        let old = self.state(id).ok_or(Error::NoDevice)?.fsc();
+        if old == target {
+            return Ok(());
+        }
+        if self.hw.usable().is_err() {
+            return self.purged_by_off(id);
+        }
+        let kept = old.zip(target);
+        if manner == Manner::Hitless
+            && kept.is_none_or(|(from, to)| Hw::<P>::swappable(from, to).is_err())
+        {
+            return Err(Error::NotSupported);
+        }
+        self.set_process(id, 0, Self::pscid(id), old, target)
+    }
+
+    /// Off is a stronger purge than any; what the contexts say is put right by `recover`.
+    fn purged_by_off(&mut self, id: GroupId) -> Result<(), Error> {
+        self.purged(id);
+        Err(Error::Io)
+    }
+
+    #[inline(never)]
+    fn set_contexts(
+        &mut self,
+        id: GroupId,
+        target: Option<u64>,
+        manner: Manner,
+    ) -> Result<(), Error> {
         let old = self.state(id).ok_or(Error::NoDevice)?.fsc();
         let waited = self.hw.stats.fence_wait_us;
         let hitless = manner == Manner::Hitless;
@@ -89,9 +134,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             return Ok(());
         }
         if self.hw.usable().is_err() {
-            // Off is a stronger purge than any; what the contexts say is put right by `recover`.
-            self.purged(id);
-            return Err(Error::Io);
+            return self.purged_by_off(id);
         }
         if manner == Manner::ToDefault
             && self.has_deferred(id)
@@ -99,13 +142,6 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         {
             // Nobody follows the group yet: there is neither a context to change nor anything cached.
             return Ok(());
-        }
-        if self.directory(id).is_some() {
-            let kept = old.zip(target);
-            if hitless && kept.is_none_or(|(from, to)| Hw::<P>::swappable(from, to).is_err()) {
-                return Err(Error::NotSupported);
-            }
-            return self.set_process(id, 0, Self::pscid(id), old, target);
         }
         if idle {
             self.end_deferral(id);

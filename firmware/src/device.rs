@@ -1,7 +1,7 @@
 //! Devices: how they come, go, and stand aside for a while.
 
 use crate::context::{IDENTITY, Manner};
-use crate::group::Current;
+use crate::group::{Current, DefaultDomain};
 use crate::hw::Hw;
 use crate::iommu::{Inner, Iommu};
 use crate::platform::{Event, Path, Platform};
@@ -74,6 +74,16 @@ impl Standing {
     }
 }
 
+/// A device that is being added.
+struct Joining<'d> {
+    info: &'d DeviceInfo,
+    group: GroupId,
+    /// Its place among the devices.
+    slot: usize,
+    /// The group begins with it.
+    fresh: bool,
+}
+
 /// A device is being reset: it is blocked, and nothing new can be attached to its group. Dropping it ends that, and the
 /// device goes where its group goes by then.
 #[must_use = "dropping it ends the reset"]
@@ -139,8 +149,13 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         self.devices_of(id).next().is_some()
     }
 
+    /// Adds a device to the group that it joins, or to one of its own.
     #[inline(never)]
-    pub(crate) fn add_device(&mut self, info: &DeviceInfo) -> Result<GroupId, Error> {
+    pub(crate) fn add_device(
+        &mut self,
+        info: &DeviceInfo,
+        joins: Option<GroupId>,
+    ) -> Result<GroupId, Error> {
         self.hw.usable()?;
         if info
             .id
@@ -159,7 +174,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             .iter()
             .position(Option::is_none)
             .ok_or(Error::NoSpace)?;
-        let (group, fresh) = match info.group {
+        let (group, fresh) = match joins {
             Some(id) => (self.state(id).map(|_| id).ok_or(Error::NotFound)?, false),
             None => (self.new_group(self.first_type(info)?)?, true),
         };
@@ -170,7 +185,12 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             self.remove_group(group);
             return Err(error);
         }
-        let result = self.join(info, group, slot, fresh);
+        let result = self.join(&Joining {
+            info,
+            group,
+            slot,
+            fresh,
+        });
         if result.is_err() {
             self.devices[slot] = None;
             if fresh {
@@ -180,30 +200,33 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         result.map(|()| group)
     }
 
-    fn join(
-        &mut self,
-        info: &DeviceInfo,
-        group: GroupId,
-        slot: usize,
-        fresh: bool,
-    ) -> Result<(), Error> {
+    #[inline(always)]
+    fn join(&mut self, joining: &Joining<'_>) -> Result<(), Error> {
         // Whatever the group has against the device comes before anything is stored.
-        let wanted = if fresh {
+        let wanted = if joining.fresh {
             None
         } else {
-            self.needed_type(group, info)?
+            self.needed_type(joining.group, joining.info)?
         };
-        let context = self.hw.place(info.id.0)?;
-        let mut ready = match wanted {
-            Some(kind) => self.exchange_default(group, kind, info.regions),
-            None => Ok(()),
-        };
-        if ready.is_ok() {
-            ready = self.map_direct(group, info.regions);
-        }
+        let context = self.hw.place(joining.info.id.0)?;
+        let ready = self.ready_default(joining, wanted);
         self.hw.link_place(ready)?;
-        self.new_context(context, group, fresh)?;
-        self.add_to_group(info, group, slot, context)
+        self.new_context(context, joining.group, joining.fresh)?;
+        self.add_to_group(joining, context)
+    }
+
+    /// The default domain becomes one that the device can have.
+    #[inline(always)]
+    fn ready_default(
+        &mut self,
+        joining: &Joining<'_>,
+        wanted: Option<DefaultDomainType>,
+    ) -> Result<(), Error> {
+        let regions = joining.info.regions;
+        if let Some(kind) = wanted {
+            self.exchange_default(joining.group, kind, regions)?;
+        }
+        self.map_direct(joining.group, regions)
     }
 
     /// An idle context for a device that is not there yet, and what a fresh group needs besides.
@@ -218,13 +241,10 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     #[inline(never)]
-    fn add_to_group(
-        &mut self,
-        info: &DeviceInfo,
-        group: GroupId,
-        slot: usize,
-        context: PhysAddr,
-    ) -> Result<(), Error> {
+    fn add_to_group(&mut self, joining: &Joining<'_>, context: PhysAddr) -> Result<(), Error> {
+        let Joining {
+            info, group, slot, ..
+        } = *joining;
         let conflict = self.conflicts(group, info);
         let current = self.state(group).map(|s| s.current);
         let defer = info.deferred
@@ -461,7 +481,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Brings a group to another default domain, whose old one is freed.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn exchange_default(
         &mut self,
         id: GroupId,
@@ -473,8 +493,17 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             Some(table) => self.map_direct_of_group(table, id, regions),
             None => Ok(()),
         };
-        let result = prepared.and_then(|()| self.set(id, new.fsc(), Manner::ToDefault));
-        if let Err(error) = result {
+        if let Err(error) = prepared {
+            self.free_default(new);
+            return Err(error);
+        }
+        self.adopt_default(id, new)
+    }
+
+    /// One that is complete takes the place of the group's default domain, or is freed.
+    #[inline(always)]
+    fn adopt_default(&mut self, id: GroupId, new: DefaultDomain) -> Result<(), Error> {
+        if let Err(error) = self.set(id, new.fsc(), Manner::ToDefault) {
             self.free_default(new);
             return Err(error);
         }

@@ -50,12 +50,13 @@ pub(crate) struct Hw<P> {
 }
 
 impl<P: Platform> Hw<P> {
+    #[inline(always)]
     pub(crate) fn new(p: P, config: Config) -> Self {
         Hw {
             p,
             config,
             caps: Capabilities::new(),
-            pool: Pool::new(config.table_chunk, 0),
+            pool: Pool::new(config.table_chunk),
             ring: Ring::default(),
             faults: FaultQueue::default(),
             ddtp: 0,

@@ -2,7 +2,6 @@
 
 use core::cell::RefCell;
 use core::fmt;
-use core::mem::ManuallyDrop;
 
 use portcullis_regmap::PAGE_SHIFT;
 use portcullis_regmap::ddt::Iosatp;
@@ -14,7 +13,6 @@ use crate::group::{DefaultDomain, Group, GroupState};
 use crate::hw::Hw;
 use crate::platform::Platform;
 use crate::process::Process;
-use crate::start::StopError;
 use crate::table::Table;
 use crate::types::*;
 use crate::{Error, PhysAddr};
@@ -109,26 +107,15 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
         Self::with_devices(platform, config, &[])
     }
 
+    #[inline(always)]
     pub(crate) fn from(inner: Inner<P, DEVICES>) -> Self {
         Iommu {
             inner: RefCell::new(inner),
         }
     }
 
-    /// Ends it in a way that may fail, and answers its platform.
-    pub(crate) fn end(
-        self,
-        stop: impl FnOnce(&mut Hw<P>) -> Result<(), Error>,
-    ) -> Result<P, StopError<P>> {
-        let this = ManuallyDrop::new(self);
-        // SAFETY: read once, and never used or dropped where it was.
-        let mut hw = unsafe { core::ptr::read(&this.inner) }.into_inner().hw;
-        let result = stop(&mut hw);
-        let platform = hw.p;
-        match result {
-            Ok(()) => Ok(platform),
-            Err(error) => Err(StopError { platform, error }),
-        }
+    pub(crate) fn inner(&mut self) -> &mut Inner<P, DEVICES> {
+        self.inner.get_mut()
     }
 
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Inner<P, DEVICES>) -> R) -> R {
@@ -145,7 +132,7 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
     /// region is mapped otherwise in the default domain. [`Error::Busy`]: the device's policy would change the default
     /// domain of a group in use. [`Error::NoMemory`], [`Error::Io`].
     pub fn add_device(&self, info: DeviceInfo) -> Result<GroupId, Error> {
-        self.with(|i| i.add_device(&info))
+        self.with(|i| i.add_device(&info, info.group))
     }
 
     /// Removes a device: it is blocked on return. With the last device its group goes, and the default domain with it.
@@ -257,16 +244,18 @@ impl<P: Platform, const DEVICES: usize> Drop for Iommu<P, DEVICES> {
 }
 
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
+    #[inline(always)]
     pub(crate) fn new(hw: Hw<P>) -> Self {
         Inner {
             hw,
-            devices: [None; DEVICES],
-            groups: [const { None }; DEVICES],
+            // Constants are copied to where they belong, without a stop on the stack.
+            devices: const { [None; DEVICES] },
+            groups: const { [const { None }; DEVICES] },
             flush_clock: 0,
             generations: 0,
-            processes: [None; DEVICES],
-            directories: [None; DEVICES],
-            shares: [0; DEVICES],
+            processes: const { [None; DEVICES] },
+            directories: const { [None; DEVICES] },
+            shares: const { [0; DEVICES] },
         }
     }
 

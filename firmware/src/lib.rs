@@ -98,6 +98,16 @@
 //!     Ok(())
 //! }
 //! ```
+//! Stopping in its place what somebody still refers to.
+//! ```compile_fail,E0502
+//! # use portcullis::{DeviceId, Iommu, platform::Platform};
+//! fn f<P: Platform>(place: &mut Option<Iommu<P>>) -> Option<()> {
+//!     let group = place.as_ref()?.group(DeviceId(1)).ok()?;
+//!     let _ = Iommu::stop_in(place, None);
+//!     group.users();
+//!     None
+//! }
+//! ```
 //! Mapping without vouching for the memory.
 //! ```compile_fail,E0133
 //! # use portcullis::{Iova, PagingDomain, Perm, PhysAddr, platform::Platform};

@@ -314,7 +314,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// Whether anything had to be mapped. The caller tells the host of an emulated IOMMU, if the table is in use.
-    #[inline(never)]
+    #[inline(always)]
     fn map_region(&mut self, table: Table, region: &DeviceRegion) -> Result<bool, Error> {
         let Some(perm) = self.missing(table, region)? else {
             return Ok(false);

@@ -37,13 +37,20 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(chunk_frames: u32, pas_bits: u32) -> Self {
-        let limit = 1u64.checked_shl(pas_bits).unwrap_or(u64::MAX);
+    /// Without any memory until [`Pool::reach`] says where it may lie.
+    #[inline(always)]
+    pub(crate) fn new(chunk_frames: u32) -> Self {
         Pool {
-            chunks: [None; CHUNKS],
+            // A constant is copied to where it belongs, without a stop on the stack.
+            chunks: const { [None; CHUNKS] },
             chunk_frames: u64::from(chunk_frames.clamp(1, 64)),
-            limit,
+            limit: 0,
         }
+    }
+
+    /// How many bits of a physical address the IOMMU has.
+    pub(crate) fn reach(&mut self, pas_bits: u32) {
+        self.limit = 1u64.checked_shl(pas_bits).unwrap_or(u64::MAX);
     }
 
     /// Whether any byte of the range belongs to the driver.

@@ -22,6 +22,9 @@ struct Slot {
     at: PhysAddr,
     /// Other slots are attached: they keep the device contexts valid.
     others: bool,
+    /// Where it leads, and where it shall lead.
+    old: Option<u64>,
+    new: Option<u64>,
 }
 
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
@@ -36,61 +39,67 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         old: Option<u64>,
         new: Option<u64>,
     ) -> Result<(), Error> {
-        let root = self.directory(id).ok_or(Error::NotSupported)?;
-        let others = if pasid == 0 {
-            self.has_processes(id)
-        } else {
-            let other = |p: &Process| p.group == id && p.pasid != pasid;
-            !self.is_blocked(id) || self.processes.iter().flatten().any(other)
-        };
-        let at = self.hw.process_context(root, pasid)?;
-        let slot = Slot {
+        let mut slot = Slot {
             group: id,
             pasid,
             pscid,
-            at,
-            others,
+            at: PhysAddr(0),
+            others: false,
+            old,
+            new,
         };
+        self.find_slot(&mut slot)?;
         let waited = self.hw.stats.fence_wait_us;
-        let path = match (old, new) {
-            (Some(from), Some(to)) if Hw::<P>::swappable(from, to).is_ok() => {
-                let result = self.swap_process(&slot, from, to);
-                self.settle_slot(&slot, result)?;
-                Path::Swap
-            }
-            _ => {
-                if old.is_some() {
-                    self.block_process(&slot)?;
-                }
-                if let Some(fsc) = new {
-                    self.publish_process(&slot, fsc)?;
-                }
-                match (old, new) {
-                    (_, None) => Path::Block,
-                    (None, Some(_)) => Path::Publish,
-                    (Some(_), Some(_)) => Path::Slow,
-                }
-            }
+        let path = self.bring_process(&slot)?;
+        self.process_changed(&slot, path, waited);
+        Ok(())
+    }
+
+    /// Where it is, and whether it has others beside it.
+    #[inline(never)]
+    fn find_slot(&mut self, slot: &mut Slot) -> Result<(), Error> {
+        let id = slot.group;
+        let root = self.directory(id).ok_or(Error::NotSupported)?;
+        slot.at = self.hw.process_context(root, slot.pasid)?;
+        slot.others = if slot.pasid == 0 {
+            self.has_processes(id)
+        } else {
+            let other = |p: &Process| p.group == id && p.pasid != slot.pasid;
+            !self.is_blocked(id) || self.processes.iter().flatten().any(other)
         };
-        self.process_changed(&slot, (old, new), path, waited);
         Ok(())
     }
 
     #[inline(never)]
-    fn process_changed(
-        &mut self,
-        slot: &Slot,
-        (old, new): (Option<u64>, Option<u64>),
-        path: Path,
-        waited: u64,
-    ) {
+    fn bring_process(&mut self, slot: &Slot) -> Result<Path, Error> {
+        if let (Some(from), Some(to)) = (slot.old, slot.new)
+            && Hw::<P>::swappable(from, to).is_ok()
+        {
+            let result = self.swap_process(slot, from, to);
+            return self.settle_slot(slot, result).map(|()| Path::Swap);
+        }
+        if slot.old.is_some() {
+            self.block_process(slot)?;
+        }
+        if let Some(fsc) = slot.new {
+            self.publish_process(slot, fsc)?;
+        }
+        Ok(match (slot.old, slot.new) {
+            (_, None) => Path::Block,
+            (None, Some(_)) => Path::Publish,
+            (Some(_), Some(_)) => Path::Slow,
+        })
+    }
+
+    #[inline(never)]
+    fn process_changed(&mut self, slot: &Slot, path: Path, waited: u64) {
         let wait_us = self.hw.stats.fence_wait_us - waited;
         self.hw.p.event(Event::Changed(Change {
             group: slot.group,
             device: None,
             pasid: Pasid(slot.pasid),
-            old,
-            new,
+            old: slot.old,
+            new: slot.new,
             path,
             wait_us,
         }));
@@ -117,7 +126,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// BLOCK of one slot: its process context, or the device contexts if nothing else is attached.
-    #[inline(never)]
+    #[inline(always)]
     fn block_process(&mut self, slot: &Slot) -> Result<(), Error> {
         let result = if slot.others {
             self.invalidate_process(slot)

@@ -7,7 +7,7 @@ use crate::hw::Fail;
 use crate::iommu::{Inner, Iommu};
 use crate::platform::Platform;
 use crate::table::{Request, Table};
-use crate::types::{GroupId, Iova, Mode, Perm, RegionKind};
+use crate::types::{DeviceRegion, GroupId, Iova, Mode, Perm, RegionKind};
 use crate::{Error, PhysAddr};
 
 /// What a [`PagingDomain`](crate::PagingDomain) or a [`SharedDomain`](crate::SharedDomain) holds: IOVA to physical
@@ -230,19 +230,18 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     /// Whether a device that can reach the table by now must not see such a mapping.
     #[inline(never)]
     fn forbidden(&self, table: Table, request: &Request) -> bool {
-        let (start, end) = (request.iova, request.iova + request.len);
-        let mut groups = self
-            .groups_at(table.fsc())
-            .chain(self.process_groups(table.fsc()));
-        groups.any(|group| {
-            self.regions(group)
-                .filter(|r| r.overlaps(start, end))
-                .any(|r| match r.kind {
-                    RegionKind::Reserved => true,
-                    RegionKind::Direct(_) => request.iova != request.pa,
-                    RegionKind::DirectRelaxable(_) => false,
-                })
-        })
+        let fsc = table.fsc();
+        self.devices
+            .iter()
+            .flatten()
+            .any(|d| forbids(d.regions, request) && self.reaches(d.group, fsc))
+    }
+
+    /// Whether a group leads to a table, or one of its processes does.
+    #[inline(never)]
+    fn reaches(&self, id: GroupId, fsc: u64) -> bool {
+        self.state(id).is_some_and(|s| s.fsc() == Some(fsc))
+            || self.process_groups(fsc).any(|group| group == id)
     }
 
     /// Clears leaves, putting `mark` in their places; answers the bytes.
@@ -391,4 +390,16 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
         let covered = |id| self.state(id).is_none_or(|s| s.flush.done > stamp);
         !self.hw.wedged() && (self.hw.closed() || self.groups_at(table.fsc()).all(covered))
     }
+}
+
+/// Whether a device with such regions must not see such a mapping.
+#[inline(never)]
+fn forbids(regions: &[DeviceRegion], request: &Request) -> bool {
+    let (start, end) = (request.iova, request.iova + request.len);
+    let mut met = regions.iter().filter(|r| r.overlaps(start, end));
+    met.any(|r| match r.kind {
+        RegionKind::Reserved => true,
+        RegionKind::Direct(_) => request.iova != request.pa,
+        RegionKind::DirectRelaxable(_) => false,
+    })
 }

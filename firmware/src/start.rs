@@ -13,7 +13,6 @@ use portcullis_regmap::{command, fault};
 use crate::hw::{Fail, Hw};
 use crate::iommu::{InitError, Inner, Iommu};
 use crate::platform::{Barrier, Path, Platform};
-use crate::pool::Pool;
 use crate::types::{Config, DeviceId, DeviceInfo, Health, TrustToken};
 use crate::{Error, PhysAddr};
 
@@ -31,13 +30,14 @@ impl<P: Platform> Hw<P> {
     /// change, which they can in Off only.
     ///
     /// Answers whether it was found in Bare. A failure leaves it to [`Hw::stop`] to undo what was done.
+    #[inline(never)]
     pub(crate) fn prepare(&mut self) -> Result<bool, Error> {
         self.caps = Capabilities::from_bits(self.read64(offset::CAPABILITIES)?);
         // The low nibble counts compatible additions.
         if self.caps.version() >> 4 != VERSION_1_0 >> 4 || !self.caps.sv39() {
             return Err(Error::NotSupported);
         }
-        self.pool = Pool::new(self.config.table_chunk, self.caps.pas().into());
+        self.pool.reach(self.caps.pas().into());
         let bare = self.leave_translation()?;
         self.quiet_queues()?;
         self.features()?;
@@ -163,6 +163,7 @@ impl<P: Platform> Hw<P> {
 
     /// Lets ddtp name the directory: in one step every request goes from where it went to its context. Whether the hardware
     /// takes one that deep; if not, ddtp is as it was.
+    #[inline(never)]
     pub(crate) fn use_directory(&mut self) -> Result<bool, Error> {
         self.barrier(Barrier::MemToReg);
         self.in_use = true;
@@ -199,6 +200,11 @@ impl<P: Platform> Hw<P> {
         // SAFETY: neither directory nor queues are in use, as the hardware confirmed.
         unsafe { self.pool.free_all(&mut self.p) };
         Ok(())
+    }
+
+    fn stop_in_bare(&mut self) -> Result<(), Error> {
+        self.stop()?;
+        self.bare()
     }
 
     /// From Off to Bare: every device reaches all of memory.
@@ -260,6 +266,15 @@ pub struct StopError<P> {
     pub error: Error,
 }
 
+impl<P> StopError<P> {
+    fn or(platform: P, result: Result<(), Error>) -> Result<P, Self> {
+        match result {
+            Ok(()) => Ok(platform),
+            Err(error) => Err(StopError { platform, error }),
+        }
+    }
+}
+
 impl<P> fmt::Debug for StopError<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StopError")
@@ -296,17 +311,66 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
         devices: &[BootDevice],
     ) -> Result<Self, InitError<P>> {
         let mut inner = Inner::new(Hw::new(platform, config));
-        match inner.boot(devices) {
+        match inner.begin(devices) {
             Ok(()) => Ok(Iommu::from(inner)),
-            Err(error) => {
-                // What the hardware does not confirm shows in nothing but memory that is not given back.
-                let _ = inner.hw.stop();
-                Err(InitError {
-                    platform: inner.hw.p,
-                    error,
-                })
-            }
+            Err(error) => Err(InitError {
+                platform: inner.hw.p,
+                error,
+            }),
         }
+    }
+
+    /// As [`Iommu::with_devices`], in a place of the caller's, such as a static: with room for many devices an IOMMU is too
+    /// large to be moved there over a small stack. An IOMMU that is there is dropped, and thereby stopped, before.
+    ///
+    /// # Errors
+    /// As [`Iommu::with_devices`]; then the place is empty.
+    pub fn start_in(
+        place: &mut Option<Self>,
+        platform: P,
+        config: Config,
+        devices: &[BootDevice],
+    ) -> Result<(), InitError<P>> {
+        Self::idle_in(place, platform, config);
+        let result = match place {
+            Some(iommu) => iommu.inner().begin(devices),
+            None => Ok(()),
+        };
+        result.or_else(|error| Self::not_started(place, error))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn not_started(place: &mut Option<Self>, error: Error) -> Result<(), InitError<P>> {
+        match Self::empty(place) {
+            Some(platform) => Err(InitError { platform, error }),
+            None => Ok(()),
+        }
+    }
+
+    /// One that has not touched the hardware yet.
+    #[inline(never)]
+    fn idle_in(place: &mut Option<Self>, platform: P, config: Config) {
+        *place = None;
+        // SAFETY: good for writing, and nothing is overwritten. An assignment would make the new value on the stack,
+        // because it might have to drop an old one.
+        unsafe {
+            core::ptr::write(
+                place,
+                Some(Self::from(Inner::new(Hw::new(platform, config)))),
+            )
+        };
+    }
+
+    /// Empties the place of an IOMMU that was stopped, and answers its platform.
+    fn empty(place: &mut Option<Self>) -> Option<P> {
+        let platform = place.as_mut().map(|iommu| {
+            // SAFETY: overwritten in the next line, without being dropped.
+            unsafe { iommu.platform() }
+        });
+        // SAFETY: nothing but the platform would have to be dropped.
+        unsafe { core::ptr::write(place, None) };
+        platform
     }
 
     /// Switches translation off, which blocks all DMA, and gives all memory back.
@@ -315,8 +379,12 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
     ///
     /// # Errors
     /// [`Error::TimedOut`], [`Error::Io`]: the hardware did not confirm it; what it may still use is not given back.
-    pub fn stop(self) -> Result<P, StopError<P>> {
-        self.end(|hw| hw.stop())
+    pub fn stop(mut self) -> Result<P, StopError<P>> {
+        let result = self.inner().hw.stop();
+        // SAFETY: forgotten in the next line.
+        let platform = unsafe { self.platform() };
+        core::mem::forget(self);
+        StopError::or(platform, result)
     }
 
     /// As [`Iommu::stop`], and then to Bare: the next kernel finds devices that reach memory without translation. Guards,
@@ -325,36 +393,87 @@ impl<P: Platform, const DEVICES: usize> Iommu<P, DEVICES> {
     ///
     /// # Errors
     /// As [`Iommu::stop`], and [`Error::NotSupported`] if the hardware does not take Bare; then DMA stays off.
-    pub fn stop_in_bare(self, _: &TrustToken) -> Result<P, StopError<P>> {
-        self.end(|hw| {
-            hw.stop()?;
-            hw.bare()
-        })
+    pub fn stop_in_bare(mut self, _: &TrustToken) -> Result<P, StopError<P>> {
+        let result = self.inner().hw.stop_in_bare();
+        // SAFETY: forgotten in the next line.
+        let platform = unsafe { self.platform() };
+        core::mem::forget(self);
+        StopError::or(platform, result)
+    }
+
+    /// As [`Iommu::stop`], or [`Iommu::stop_in_bare`] with a token, of an IOMMU in a place of the caller's. Answers no
+    /// platform if the place is empty; it is empty afterwards.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn stop_in(
+        place: &mut Option<Self>,
+        bare: Option<&TrustToken>,
+    ) -> Result<Option<P>, StopError<P>> {
+        let Some(iommu) = place else {
+            return Ok(None);
+        };
+        let hw = &mut iommu.inner().hw;
+        let result = match bare {
+            Some(_) => hw.stop_in_bare(),
+            None => hw.stop(),
+        };
+        match Self::empty(place) {
+            Some(platform) => StopError::or(platform, result).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The platform of an IOMMU that is over.
+    ///
+    /// # Safety
+    /// The IOMMU is neither used nor dropped any more.
+    unsafe fn platform(&mut self) -> P {
+        // SAFETY: by contract this is the only copy that is used.
+        unsafe { core::ptr::read(&self.inner().hw.p) }
     }
 }
 
 impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
+    /// Starts, or stops what was begun.
+    #[inline(always)]
+    fn begin(&mut self, devices: &[BootDevice]) -> Result<(), Error> {
+        let result = self.boot(devices);
+        if result.is_err() {
+            // What the hardware does not confirm shows in nothing but memory that is not given back.
+            let _ = self.hw.stop();
+        }
+        result
+    }
+
     /// With the deepest directory that the hardware takes.
+    #[inline(always)]
     fn boot(&mut self, devices: &[BootDevice]) -> Result<(), Error> {
         let bare = self.hw.prepare()?;
-        for levels in [3, 2, 1] {
+        for levels in (1..=3).rev() {
             self.hw.new_directory(levels)?;
             for device in devices {
                 self.add_known(device)?;
             }
+            // Once all are there: groups are complete.
             for device in devices.iter().filter(|d| d.keeps.is_some()) {
-                self.keep(device, bare)?;
+                self.keep(device.info.id, bare)?;
             }
             if self.hw.use_directory()? {
                 self.tell_of_boot();
                 return Ok(());
             }
-            // Their contexts went with the directory.
-            while let Some(device) = self.devices.iter().flatten().next().copied() {
-                self.forget(device);
-            }
+            self.forget_all();
         }
         Err(Error::NotSupported)
+    }
+
+    /// Their contexts went with the directory.
+    #[inline(never)]
+    fn forget_all(&mut self) {
+        while let Some(device) = self.devices.iter().flatten().next().copied() {
+            self.forget(device);
+        }
     }
 
     fn add_known(&mut self, device: &BootDevice) -> Result<(), Error> {
@@ -365,16 +484,11 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
             None => None,
             Some(id) => Some(self.device(id).ok_or(Error::NotFound)?.group),
         };
-        self.add_device(&DeviceInfo {
-            group,
-            ..device.info
-        })?;
-        Ok(())
+        self.add_device(&device.info, group).map(drop)
     }
 
-    /// Once all are there: groups are complete.
-    fn keep(&mut self, device: &BootDevice, bare: bool) -> Result<(), Error> {
-        let id = device.info.id;
+    #[inline(never)]
+    fn keep(&mut self, id: DeviceId, bare: bool) -> Result<(), Error> {
         let group = self.device(id).ok_or(Error::NoDevice)?.group;
         if self.devices_of(group).any(|d| d.untrusted) {
             return Err(Error::Invalid);
@@ -389,6 +503,7 @@ impl<P: Platform, const DEVICES: usize> Inner<P, DEVICES> {
     }
 
     /// One event per device whose DMA reaches something since the directory is in use.
+    #[inline(never)]
     fn tell_of_boot(&mut self) {
         for slot in 0..DEVICES {
             if let Some(device) = self.devices[slot]

@@ -70,6 +70,55 @@ fn start_stop_gives_everything_back() {
     assert_eq!(m.used(), 0);
 }
 
+/// Given a place of the caller's; when an IOMMU is started in it and stopped; then it works like one by value, the platform
+/// comes back, and the place is empty.
+#[test]
+fn start_in_place() {
+    let (w, mut place) = (world(), None);
+    let machine = || Machine::<true>(w.clone());
+    let devices = [DeviceInfo::from(DeviceId(5)).into()];
+    let end = |place: &mut _, bare: Option<&TrustToken>| {
+        Iommu::<Machine<true>, 16>::stop_in(place, bare).expect("stops")
+    };
+    assert!(end(&mut place, None).is_none(), "nothing is there");
+    Iommu::start_in(&mut place, machine(), dma_default(), &devices).unwrap();
+    let iommu = place.as_ref().unwrap();
+    iommu.group(DeviceId(5)).unwrap();
+    assert_eq!(w.borrow().mode(), 2);
+    // In the place of one that runs: that is stopped before.
+    Iommu::start_in(&mut place, machine(), Config::default(), &[]).unwrap();
+    assert!(place.as_ref().unwrap().group(DeviceId(5)).is_err());
+    assert!(end(&mut place, None).is_some() && place.is_none());
+    assert_eq!((w.borrow().mode(), w.borrow().used()), (0, 0));
+    Iommu::start_in(&mut place, machine(), Config::default(), &[]).unwrap();
+    assert!(end(&mut place, Some(&identity())).is_some() && place.is_none());
+    assert_eq!((w.borrow().mode(), w.borrow().used()), (1, 0), "Bare");
+}
+
+/// Given a start that is refused, or a stop that the hardware does not confirm; then the platform comes back, once, and the
+/// place is empty.
+#[test]
+fn start_in_place_refused() {
+    let (w, mut place) = (world(), None);
+    let known = BootDevice {
+        with: Some(DeviceId(9)),
+        ..DeviceInfo::from(DeviceId(5)).into()
+    };
+    let machine = Machine::<true>(w.clone());
+    let refused = Iommu::<_, 16>::start_in(&mut place, machine, dma_default(), &[known]);
+    let refused = refused.expect_err("joins nobody");
+    assert_eq!(refused.error, Error::NotFound);
+    assert!(place.is_none());
+    assert_eq!(w.borrow().used(), 0);
+    Iommu::start_in(&mut place, refused.platform, dma_default(), &[]).unwrap();
+    w.borrow_mut().off_hangs = true;
+    let stuck = Iommu::stop_in(&mut place, None).err().expect("fails");
+    assert_eq!(stuck.error, Error::TimedOut);
+    assert!(place.is_none() && w.borrow().used() > 0);
+    // Nobody but the test and the platform that came back.
+    assert_eq!(std::rc::Rc::strong_count(&w), 2);
+}
+
 #[test]
 fn start_version_and_features() {
     let with = |caps| {

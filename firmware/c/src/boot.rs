@@ -4,7 +4,7 @@ use core::ffi::c_int;
 
 use portcullis::{BootDevice, Config, DeviceId, Iommu, TrustToken};
 
-use crate::library::{Errno, Out, enter, errno, write_regions};
+use crate::library::{Errno, Known, Out, enter, errno, write_regions};
 use crate::platform::{Platform, portcullis_platform};
 use crate::types::*;
 
@@ -12,7 +12,7 @@ use crate::types::*;
 fn boot_devices<'b>(
     number: u8,
     known: &[portcullis_known],
-    room: &'b mut [BootDevice; PORTCULLIS_DEVICES],
+    room: &'b mut Known,
 ) -> Result<&'b [BootDevice], Errno> {
     for (at, device) in known.iter().enumerate() {
         let with = match device.joins {
@@ -76,14 +76,12 @@ pub unsafe extern "C" fn portcullis_start_with(
             Some(config) => config.settings()?,
             None => Config::default(),
         };
-        let started = call.start(|number| {
+        let started = call.start(|number, place, room| {
             // SAFETY: the caller's contract.
             let platform = unsafe { Platform::new(*platform, number) };
             let platform = platform.ok_or(errno(PORTCULLIS_EINVAL))?;
-            let mut room =
-                [BootDevice::from(portcullis::DeviceInfo::from(DeviceId(0))); PORTCULLIS_DEVICES];
-            let devices = boot_devices(number, known, &mut room)?;
-            Iommu::with_devices(platform, settings, devices).map_err(|e| e.error.into())
+            let devices = boot_devices(number, known, room)?;
+            Ok(Iommu::start_in(place, platform, settings, devices).map_err(|e| e.error)?)
         })?;
         let kept = call.iommu(started.0)?.objects;
         for (place, device) in kept.with_regions.iter_mut().zip(known) {
@@ -110,7 +108,7 @@ pub unsafe extern "C" fn portcullis_stop_in_bare(iommu: portcullis_iommu) -> c_i
         call.stop(iommu, |unit| {
             // SAFETY: the caller's contract.
             let token = unsafe { TrustToken::new() };
-            unit.stop_in_bare(&token).map_err(|e| e.error)?;
+            Iommu::stop_in(unit, Some(&token)).map_err(|e| e.error)?;
             Ok(())
         })
         .map(|()| 0)

@@ -140,7 +140,7 @@ pub unsafe extern "C" fn portcullis_start(
 pub extern "C" fn portcullis_stop(iommu: portcullis_iommu) -> c_int {
     enter(|call| {
         call.stop(iommu, |unit| {
-            drop(unit);
+            *unit = None;
             Ok(())
         })
         .map(|()| 0)

@@ -5,8 +5,9 @@ use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis::{
-    AdminToken, AnyTarget, Attached, Blocked, DeviceClaim, DeviceRegion, DeviceReset,
-    DriverManaged, Error, GroupId, Iommu, KernelUse, OwnedGroup, PasidGuard, RegionKind,
+    AdminToken, AnyTarget, Attached, Blocked, BootDevice, DeviceClaim, DeviceId, DeviceInfo,
+    DeviceRegion, DeviceReset, DriverManaged, Error, GroupId, Iommu, KernelUse, OwnedGroup,
+    PasidGuard, Policy, RegionKind,
 };
 
 use crate::dma::Buffer;
@@ -84,8 +85,25 @@ const NO_REGION: DeviceRegion = DeviceRegion {
     kind: RegionKind::Reserved,
 };
 
+/// Devices that are known before an IOMMU starts.
+pub type Known = [BootDevice; PORTCULLIS_DEVICES];
+
 /// None, with room for all.
 const NO_REGIONS: Regions = [NO_REGION; PORTCULLIS_REGIONS];
+
+const NOT_KNOWN: BootDevice = BootDevice {
+    info: DeviceInfo {
+        id: DeviceId(0),
+        group: None,
+        regions: &[],
+        policy: Policy::Any,
+        untrusted: false,
+        process_ids: false,
+        deferred: false,
+    },
+    with: None,
+    keeps: None,
+};
 
 pub type Guards = Table<Guard, PORTCULLIS_GUARDS>;
 pub type Domains = Table<Place, PORTCULLIS_DOMAINS>;
@@ -121,6 +139,8 @@ struct Seat {
 
 struct Library {
     entered: AtomicBool,
+    /// Of the call that starts an IOMMU: too many for its stack.
+    known: UnsafeCell<Known>,
     seats: [Seat; PORTCULLIS_IOMMUS],
 }
 
@@ -129,6 +149,7 @@ unsafe impl Sync for Library {}
 
 static LIBRARY: Library = Library {
     entered: AtomicBool::new(false),
+    known: UnsafeCell::new([NOT_KNOWN; PORTCULLIS_DEVICES]),
     seats: [const {
         Seat {
             unit: UnsafeCell::new(None),
@@ -210,10 +231,10 @@ impl Call {
         }
     }
 
-    /// A place without an IOMMU for the one that `make` starts.
+    /// A place without an IOMMU, in which `make` starts one.
     pub fn start(
         &mut self,
-        make: impl FnOnce(u8) -> Result<Unit, Errno>,
+        make: impl FnOnce(u8, &mut Option<Unit>, &mut Known) -> Result<(), Errno>,
     ) -> Result<(portcullis_iommu, portcullis_admin), Errno> {
         let found = LIBRARY.seats.iter().zip(0u8..).find(|(seat, _)| {
             // SAFETY: nobody else is in the library.
@@ -221,12 +242,11 @@ impl Call {
         });
         let (seat, number) = found.ok_or(errno(PORTCULLIS_ENOSPC))?;
         number_events(number, Events::clear);
-        let mut unit = make(number)?;
         // SAFETY: nobody else is in the library; without an IOMMU nothing refers to the place.
-        let objects = unsafe { &mut *seat.objects.get() };
-        objects.admin = Some(unit.admin_token());
-        // SAFETY: as above.
-        unsafe { *seat.unit.get() = Some(unit) };
+        let (unit, objects) = unsafe { (&mut *seat.unit.get(), &mut *seat.objects.get()) };
+        // SAFETY: as above; the list is used by this call only.
+        make(number, unit, unsafe { &mut *LIBRARY.known.get() })?;
+        objects.admin = unit.as_mut().map(Unit::admin_token);
         let handle = |kind| {
             let generation = objects.generation;
             Handle {
@@ -240,11 +260,11 @@ impl Call {
         Ok((handle(Kind::Iommu), handle(Kind::Admin)))
     }
 
-    /// Stops an IOMMU to which nothing refers any more; `end` is how.
+    /// Stops an IOMMU to which nothing refers any more; `end` is how, and leaves its place empty.
     pub fn stop(
         &mut self,
         handle: portcullis_iommu,
-        end: impl FnOnce(Unit) -> Result<(), Errno>,
+        end: impl FnOnce(&mut Option<Unit>) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
         let Running {
             number, objects, ..
@@ -260,8 +280,7 @@ impl Call {
         objects.generation = objects.generation.wrapping_add(1);
         objects.with_regions = [None; PORTCULLIS_DEVICES];
         // SAFETY: nobody else is in the library, and there is no guard, no domain and no mapping: nothing refers to the IOMMU.
-        let unit = unsafe { (*LIBRARY.seats[usize::from(number)].unit.get()).take() };
-        unit.map_or(Ok(()), end)
+        end(unsafe { &mut *LIBRARY.seats[usize::from(number)].unit.get() })
     }
 }
 

@@ -358,11 +358,17 @@ const KNOWN: DeviceInfo = DeviceInfo {
 /// Nobody has to be told what happens before there is an IOMMU.
 fn start(rig: &Rig, config: Config) -> Option<I> {
     type Start = fn(P, Config) -> Result<I, InitError<P>>;
-    let starts: [(&'static str, Start); 3] = [
+    let starts: [(&'static str, Start); 4] = [
         ("Iommu::new", I::new),
         ("Iommu::with_capacity", I::with_capacity),
         ("Iommu::with_devices", |platform, config| {
             I::with_devices(platform, config, &[KNOWN.into()])
+        }),
+        ("Iommu::start_in", |platform, config| {
+            let mut place = None;
+            let result = I::start_in(&mut place, platform, config, &[KNOWN.into()]);
+            assert_eq!(place.is_some(), result.is_ok());
+            result.map(|()| place.expect("started"))
         }),
     ];
     let mut started = None;
@@ -408,7 +414,7 @@ fn refused_start(rig: &Rig, config: Config, refused: InitError<P>, context: &str
 /// Memory goes back after translation is off, or not at all; and Bare comes after that, if anybody asked for it.
 fn stop(rig: &Rig, iommu: I) {
     type End = fn(I) -> Result<(), Error>;
-    let ends: [(&'static str, u8, End); 3] = [
+    let ends: [(&'static str, u8, End); 4] = [
         ("Iommu::drop", 0, |iommu| {
             drop(iommu);
             Ok(())
@@ -419,6 +425,13 @@ fn stop(rig: &Rig, iommu: I) {
         ("Iommu::stop_in_bare", 1, |iommu| {
             let end = iommu.stop_in_bare(&identity());
             end.map(drop).map_err(|e| e.error)
+        }),
+        ("Iommu::stop_in", 1, |iommu| {
+            let mut place = Some(iommu);
+            let end = I::stop_in(&mut place, Some(&identity()));
+            assert!(place.is_none());
+            let end = end.map_err(|e| e.error);
+            end.map(|platform| drop(platform.expect("one that ran")))
         }),
     ];
     let mut running = Some(iommu);
