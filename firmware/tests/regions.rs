@@ -512,7 +512,7 @@ fn r78_regions_are_there_in_every_way_to_a_default_domain() {
     let id = iommu.add_device(deferred).unwrap();
     hammer(&w);
     let user = iommu.group(id).unwrap().use_default_domain().unwrap();
-    user.map(buffer(0x10_0000, PAGE).0, Direction::Both)
-        .unwrap();
+    let mapped = user.map(buffer(0x10_0000, PAGE).0, Direction::Both);
+    drop(mapped.unwrap());
     judge(&w, "first use", blocked);
 }

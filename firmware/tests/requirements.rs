@@ -434,17 +434,20 @@ fn numbers(name: &str, letter: char) -> impl Iterator<Item = u8> + '_ {
     words.filter_map(move |word| word.strip_prefix(letter)?.parse().ok())
 }
 
+/// True of every configuration, see `no_configuration_has_process_directories`.
+const NO_DIRECTORIES: &str = "on the model only: no configuration of the hardware has process directories (`capabilities.PD8`, `PD17`, `PD20` are 0)";
+
 /// Scenarios without a test on the hardware, and why.
 const MODEL_ONLY: &[(u8, &str)] = &[
     (12, "refused by `Owner::new`, before any platform call"),
-    (13, "this hardware has no process directories"),
+    (13, NO_DIRECTORIES),
     (
         30,
         "this hardware executes commands in order; the watcher on the bus demands the fence in every test",
     ),
-    (69, "this hardware has no process directories"),
-    (70, "this hardware has no process directories"),
-    (73, "this hardware has no process directories"),
+    (69, NO_DIRECTORIES),
+    (70, NO_DIRECTORIES),
+    (73, NO_DIRECTORIES),
     (
         74,
         "builds, no hardware involved; RISC-V: `cargo xtask verify --only firmware`",
@@ -583,4 +586,14 @@ fn requirements_page_is_up_to_date() {
     }
     let there = fs::read_to_string(&path).unwrap_or_default();
     assert!(there == page, "out of date; run with PORTCULLIS_BLESS=1");
+}
+
+/// What the page says of scenarios that need a process directory. A configuration that gets one must be tested with it.
+#[test]
+fn no_configuration_has_process_directories() {
+    for config in portcullis_regmap::config::CONFIGS {
+        let caps = config.capabilities();
+        let any = caps.pd8() || caps.pd17() || caps.pd20();
+        assert!(!any, "{} has process directories", config.name);
+    }
 }
