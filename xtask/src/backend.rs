@@ -106,7 +106,7 @@ pub fn ownership(report: &mut Report, replacements: usize) {
             ("transitions", "t_08_rounds", 1000),
             ("transitions", "t_23_bystander", 10_000),
             ("refusals", "t_11_two_contenders", 1000),
-            ("random", "t_15_53_random_calls_agree_with_the_table", 2000),
+            ("random", "t_15_53_random_calls_agree_with_the_table", 20_000),
             ("random", "t_78_random_transitions_do_not_drift", 1000),
             (
                 "transitions",
