@@ -1,16 +1,22 @@
 //! Random calls for a long time, on the cycle-accurate hardware under devices that hammer (scenarios T15 and T78,
 //! shortened; `PORTCULLIS_OWN_ROUNDS` sets the number of calls).
 
-#[path = "states/rig.rs"]
-mod rig;
-/// The same table that the tests on the model follow, buffers and process ids included.
+/// What holds something of a group, as in the tests on the model.
+#[path = "../../firmware/tests/states/holders.rs"]
+mod holders;
+/// The same table that they follow, buffers and process ids included.
 #[allow(dead_code)]
 #[path = "../../firmware/tests/states/table.rs"]
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis::{DeviceReset, DomainConfig, Health, Mode, Status};
+use holders::{Domain, Guard, Holders, device, expected_status, kind};
+use portcullis::platform::Platform;
+use portcullis::{
+    DeviceInfo, DeviceRegion, DeviceReset, DomainConfig, Health, Mode, Perm, Policy, RegionKind,
+    Status,
+};
 use portcullis_regmap::Config;
 use portcullis_regmap::config::{LINUX, TINY};
 use portcullis_sim::own::load::Habits;
@@ -19,8 +25,63 @@ use portcullis_sim::own::stage::{Bus, Setting, Stage};
 use portcullis_tests::ownership::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
-use rig::{Guard, Rig, choose, device, expected_status, kind};
-use table::{DEVICES, Kind, Op, Place};
+use table::{DEVICES, Kind, Op, Place, Wish};
+
+/// A device that asks for something. What lies in the direct region is not looked at here.
+fn info(n: usize, wish: Wish) -> DeviceInfo {
+    const DIRECT: &[DeviceRegion] = &[DeviceRegion {
+        start: 0x20_0000_0000,
+        bytes: 0x1000,
+        kind: RegionKind::Direct(Perm::READ),
+    }];
+    let identity = Policy::Identity(token());
+    let mut info = DeviceInfo::from(device(n));
+    match wish {
+        Wish::Nothing | Wish::Reserved => {}
+        Wish::Direct => info.regions = DIRECT,
+        Wish::Dma => info.policy = Policy::Dma,
+        Wish::Identity => info.policy = identity,
+        Wish::Untrusted => info.untrusted = true,
+        Wish::UntrustedIdentity => (info.untrusted, info.policy) = (true, identity),
+    }
+    info
+}
+
+/// A call, by numbers below what `below` is given.
+fn choose<P: Platform>(mut below: impl FnMut(u64) -> u64, spare: &[(Domain<'_, P>, Place)]) -> Op {
+    let place = spare[below(spare.len() as u64) as usize].1;
+    let (n, o) = (below(DEVICES as u64) as usize, 1 + below(2));
+    let kinds = [Kind::Blocked, Kind::Identity, Kind::Dma, Kind::DmaFq];
+    match below(30) {
+        0..=2 => Op::UseDefault,
+        3 => Op::Unuse,
+        4 | 5 => Op::Claim(o),
+        6 | 7 => Op::ClaimDevice(n, o),
+        8 | 9 => Op::ReleaseDevice,
+        10 => Op::Release,
+        11..=13 => Op::Attach(place),
+        14 => Op::AttachUnfit,
+        15 | 16 => Op::Replace(place),
+        17 | 18 => Op::ReplaceHitless(place),
+        19 => Op::Detach,
+        20..=22 => Op::Add(
+            n,
+            match below(16) {
+                0 => Wish::Direct,
+                1 => Wish::Dma,
+                2 => Wish::Identity,
+                3 => Wish::Untrusted,
+                4 => Wish::UntrustedIdentity,
+                _ => Wish::Nothing,
+            },
+        ),
+        23 => Op::Remove(n),
+        24 => Op::Gone(n),
+        25 => Op::ResetBegin(n),
+        26..=28 => Op::ResetEnd(n),
+        _ => Op::SetType(kinds[below(4) as usize]),
+    }
+}
 
 /// What each engine may reach during a call and after it.
 struct Plan {
@@ -52,7 +113,7 @@ fn cell(op: Op, group: &table::Group) -> String {
 /// way to be written. Few calls must go a long way: what leaves a state is thrown in more often.
 fn next_call(
     mut below: impl FnMut(u64) -> u64,
-    spare: &[(rig::Domain<'_, Bus>, Place)],
+    spare: &[(Domain<'_, Bus>, Place)],
     group: &table::Group,
     cells: &BTreeSet<String>,
     unwritable: &BTreeSet<String>,
@@ -147,10 +208,11 @@ fn calls_agree_with_the_table(
         colour,
         deep: colour >= 4,
     });
-    let mut rig = Rig {
+    let mut rig = Holders {
         iommu,
         admin: &admin,
         make: &make,
+        info,
         group,
         users: Vec::new(),
         managed: None,

@@ -3,14 +3,16 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod holders;
 mod rig;
 mod table;
 
 use std::collections::BTreeSet;
 
 use common::*;
+use holders::{Guard, Holders, device, expected_status, kind};
 use portcullis::*;
-use rig::{Guard, Held, PROBE, REGION, Rig, SECOND, colour, device, domain, kind};
+use rig::{Held, PROBE, REGION, Rig, SECOND, colour, domain, info, unfit};
 use table::{DEVICES, Kind, Op, Place, QUEUE, State, Wish};
 
 fn choose(random: &mut Random, rig: &mut Rig<'_>) -> Op {
@@ -95,19 +97,6 @@ fn choose(random: &mut Random, rig: &mut Rig<'_>) -> Op {
     }
 }
 
-fn expected_status(model: &table::Group) -> Status {
-    let o = owner(model.owner.unwrap_or(9));
-    match model.state() {
-        State::S0 => Status::Empty,
-        State::S1 => Status::Idle,
-        State::S2 => Status::Kernel(model.n),
-        State::S3 => Status::DriverManaged(model.n),
-        State::S4 => Status::Owned(o),
-        State::S5 => Status::Attached(o),
-        State::S6 => Status::Orphan(o),
-    }
-}
-
 fn random_calls(
     seed: u64,
     calls: u64,
@@ -136,10 +125,15 @@ fn random_calls(
     let id = iommu.add_device(device(0).into()).unwrap();
     let group = iommu.group(id).unwrap();
     iommu.remove_device(device(0)).unwrap();
-    let mut rig = Rig {
+    let make = |place| match place {
+        Place::Blocked => unfit(&stranger),
+        _ => domain(iommu, place),
+    };
+    let holders = Holders {
         iommu,
         admin: &admin,
-        stranger: &stranger,
+        make: &make,
+        info,
         group,
         users: Vec::new(),
         managed: None,
@@ -148,6 +142,9 @@ fn random_calls(
         spare,
         held: Place::Blocked,
         resets: [const { None }; DEVICES],
+    };
+    let mut rig = Rig {
+        holders,
         buffers: Vec::new(),
         processes: Vec::new(),
         second: BTreeSet::new(),

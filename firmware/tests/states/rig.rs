@@ -1,11 +1,13 @@
-//! The driver's side of the table: everything that holds something of the group, and the calls.
+//! What the model has besides: buffers, domains for process ids, and second pages that are mapped and unmapped.
 
 use std::collections::BTreeSet;
+use std::ops::{Deref, DerefMut};
 
 use portcullis::*;
 
 use crate::common::*;
-use crate::table::{DEVICES, Group as Model, Kind, Mapping, Op, Place, Wish};
+use crate::holders::{Guard, Holders, device};
+use crate::table::{Group as Model, Kind, Mapping, Op, Place, Wish};
 
 /// What domains map, and buffers do not: they lie below.
 pub const PROBE: u64 = 0x7_0000;
@@ -14,28 +16,9 @@ pub const SECOND: u64 = 0x7_1000;
 
 pub type Domain<'i> = PagingDomain<'i, Machine>;
 
-/// The guard of an owned group. While it is `Lagging`, all devices had vanished: a domain is held but not attached.
-pub enum Guard<'i> {
-    None,
-    Blocked(OwnedGroup<'i, Machine, 16, Blocked>),
-    Attached(OwnedGroup<'i, Machine, 16, Attached<Domain<'i>>>),
-}
-
 /// The driver's side: everything that holds something of the group.
 pub struct Rig<'i> {
-    pub iommu: &'i Iommu<Machine>,
-    pub admin: &'i AdminToken,
-    pub stranger: &'i Iommu<Machine>,
-    pub group: Group<'i, Machine>,
-    pub users: Vec<KernelUse<'i, Machine>>,
-    pub managed: Option<DriverManaged<'i, Machine, 16, Domain<'i>>>,
-    pub guard: Guard<'i>,
-    pub claims: Vec<DeviceClaim<'i, Machine>>,
-    /// Domains nobody has attached, with what the table calls them.
-    pub spare: Vec<(Domain<'i>, Place)>,
-    /// What is inside the guard.
-    pub held: Place,
-    pub resets: [Option<DeviceReset<'i, Machine>>; DEVICES],
+    pub holders: Holders<'i, Machine>,
     pub buffers: Vec<Kept<'i>>,
     pub processes: Vec<Attachment<'i>>,
     /// Colours of domains whose second page is mapped.
@@ -44,6 +27,20 @@ pub struct Rig<'i> {
     pub made: u64,
     /// Buffers that came back since the last look: where they were mapped, and their addresses.
     pub freed: Vec<(u64, u64)>,
+}
+
+impl<'i> Deref for Rig<'i> {
+    type Target = Holders<'i, Machine>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.holders
+    }
+}
+
+impl DerefMut for Rig<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.holders
+    }
 }
 
 /// A buffer and what the table needs of it. Its address is its number, shifted.
@@ -73,20 +70,6 @@ pub fn colour(place: Place) -> u64 {
     }
 }
 
-pub fn kind(kind: Kind) -> DefaultDomainType {
-    match kind {
-        Kind::Blocked => DefaultDomainType::Blocked,
-        // SAFETY: the devices are part of the test.
-        Kind::Identity => DefaultDomainType::Identity(unsafe { TrustToken::new() }),
-        Kind::Dma => DefaultDomainType::Dma,
-        Kind::DmaFq => DefaultDomainType::DmaFq,
-    }
-}
-
-pub fn device(n: usize) -> DeviceId {
-    DeviceId(n as u32 + 1)
-}
-
 /// A direct region, away from what domains and buffers use.
 pub const REGION: u64 = 0x9_0000;
 
@@ -103,7 +86,10 @@ const RESERVED: &[DeviceRegion] = &[DeviceRegion {
 
 /// A device that asks for something.
 pub fn info(n: usize, wish: Wish) -> DeviceInfo {
-    let mut info = DeviceInfo::from(device(n));
+    let mut info = DeviceInfo {
+        process_ids: true,
+        ..device(n).into()
+    };
     match wish {
         Wish::Nothing => {}
         Wish::Direct => info.regions = DIRECT,
@@ -119,16 +105,6 @@ pub fn info(n: usize, wish: Wish) -> DeviceInfo {
 }
 
 impl<'i> Rig<'i> {
-    fn fetch(&mut self, place: Place) -> Domain<'i> {
-        let at = self.spare.iter().position(|(_, p)| *p == place);
-        self.spare.swap_remove(at.expect("spare")).0
-    }
-
-    fn refused<G>(&mut self, refused: AttachError<G, Domain<'i>>, place: Place) -> (G, Error) {
-        self.spare.push((refused.target, place));
-        (refused.guard, refused.error)
-    }
-
     /// Makes the call; `None` if the types leave no way to write it.
     pub fn call(&mut self, op: Op, model: &Model) -> Option<Result<(), Error>> {
         match op {
@@ -149,230 +125,16 @@ impl<'i> Rig<'i> {
                 self.spare.push((guard.detach(), place));
                 Some(Ok(()))
             }
-            Op::UseDefault => {
-                let result = self.group.use_default_domain();
-                Some(result.map(|user| self.users.push(user)))
-            }
-            Op::Unuse => {
-                if let Some(managed) = self.managed.take() {
-                    // Detached by hand only to keep the domain.
-                    let (user, domain) = managed.detach();
-                    self.spare.push((domain, self.held));
-                    drop(user);
-                } else {
-                    self.users.pop()?.unuse();
+            Op::Release => {
+                if let Guard::Attached(_) = self.guard {
+                    // Made anew, since dropping the guard frees it.
+                    let colour = colour(self.held);
+                    self.second.remove(&colour);
                 }
-                Some(Ok(()))
+                self.holders.call(op)
             }
-            Op::Claim(o) => {
-                let result = self.group.claim(&owner(o));
-                Some(result.map(|guard| self.guard = Guard::Blocked(guard)))
-            }
-            Op::ClaimDevice(n, o) => {
-                let result = self.iommu.claim_device(device(n), &owner(o));
-                Some(result.map(|claim| self.claims.push(claim)))
-            }
-            Op::ReleaseDevice => {
-                if let Some(claim) = self.claims.pop() {
-                    claim.release_device();
-                    return Some(Ok(()));
-                }
-                match std::mem::replace(&mut self.guard, Guard::None) {
-                    Guard::Blocked(guard) => {
-                        guard.release_device();
-                        Some(Ok(()))
-                    }
-                    other => {
-                        self.guard = other;
-                        None
-                    }
-                }
-            }
-            Op::Release => match std::mem::replace(&mut self.guard, Guard::None) {
-                Guard::None => None,
-                Guard::Blocked(guard) => {
-                    guard.release();
-                    Some(Ok(()))
-                }
-                // The domain must be made anew: dropping the guard has freed it.
-                Guard::Attached(guard) => {
-                    guard.release();
-                    let place = self.held;
-                    self.second.remove(&colour(place));
-                    self.spare.push((domain(self.iommu, place), place));
-                    Some(Ok(()))
-                }
-            },
-            Op::AttachUnfit => self.attach(Place::Blocked),
-            Op::Attach(place) => self.attach(place),
-            Op::Replace(place) => self.replace(place, false),
-            Op::ReplaceHitless(place) => self.replace(place, true),
-            Op::Detach => {
-                if let Some(managed) = self.managed.take() {
-                    let (user, domain) = managed.detach();
-                    self.users.push(user);
-                    self.spare.push((domain, self.held));
-                    return Some(Ok(()));
-                }
-                match std::mem::replace(&mut self.guard, Guard::None) {
-                    Guard::Attached(guard) => {
-                        let (guard, domain) = guard.detach();
-                        self.guard = Guard::Blocked(guard);
-                        self.spare.push((domain, self.held));
-                        Some(Ok(()))
-                    }
-                    other => {
-                        self.guard = other;
-                        None
-                    }
-                }
-            }
-            Op::Add(n, wish) => {
-                let group = match self.group.status() {
-                    Status::Empty => None,
-                    _ => Some(self.group.id()),
-                };
-                let info = DeviceInfo {
-                    group,
-                    process_ids: true,
-                    ..info(n, wish)
-                };
-                let result = self.iommu.add_device(info);
-                Some(result.map(|id| self.group = self.iommu.group(id).expect("added")))
-            }
-            Op::Remove(n) => {
-                // A guard of its reset stays, and ends nothing of a successor.
-                Some(self.iommu.remove_device(device(n)))
-            }
-            Op::Gone(n) => Some(self.iommu.device_gone(device(n))),
-            Op::ResetBegin(n) => {
-                let result = self.iommu.reset_device(device(n));
-                Some(result.map(|reset| self.resets[n] = Some(reset)))
-            }
-            Op::ResetEnd(n) => {
-                self.resets[n].take()?.done();
-                Some(Ok(()))
-            }
-            Op::SetType(k) => Some(self.group.set_default_domain_type(kind(k), self.admin)),
+            _ => self.holders.call(op),
         }
-    }
-
-    fn target(&mut self, place: Place) -> Domain<'i> {
-        match place {
-            Place::Blocked => unfit(self.stranger),
-            _ => self.fetch(place),
-        }
-    }
-
-    fn attach(&mut self, place: Place) -> Option<Result<(), Error>> {
-        if let Guard::Blocked(_) = self.guard {
-            let target = self.target(place);
-            let Guard::Blocked(guard) = std::mem::replace(&mut self.guard, Guard::None) else {
-                return None;
-            };
-            return Some(match guard.attach(target) {
-                Ok(guard) => {
-                    (self.guard, self.held) = (Guard::Attached(guard), place);
-                    Ok(())
-                }
-                Err(refused) => {
-                    let (guard, error) = self.back(refused, place);
-                    self.guard = Guard::Blocked(guard);
-                    Err(error)
-                }
-            });
-        }
-        let user = self.users.pop()?;
-        let target = self.target(place);
-        Some(match user.attach(target) {
-            Ok(managed) => {
-                (self.managed, self.held) = (Some(managed), place);
-                Ok(())
-            }
-            Err(refused) => {
-                let (user, error) = self.back(refused, place);
-                self.users.push(user);
-                Err(error)
-            }
-        })
-    }
-
-    fn back<G>(&mut self, refused: AttachError<G, Domain<'i>>, place: Place) -> (G, Error) {
-        match place {
-            Place::Blocked => (refused.guard, refused.error),
-            _ => self.refused(refused, place),
-        }
-    }
-
-    fn replace(&mut self, place: Place, hitless: bool) -> Option<Result<(), Error>> {
-        if let Some(managed) = self.managed.take() {
-            let target = self.fetch(place);
-            let result = if hitless {
-                managed.replace_hitless(target)
-            } else {
-                managed.replace(target)
-            };
-            return Some(match result {
-                Ok((managed, old)) => {
-                    self.managed = Some(managed);
-                    self.spare.push((old, self.held));
-                    self.held = place;
-                    Ok(())
-                }
-                Err(refused) => {
-                    let (managed, error) = self.refused(refused, place);
-                    self.managed = Some(managed);
-                    Err(error)
-                }
-            });
-        }
-        let guard = match std::mem::replace(&mut self.guard, Guard::None) {
-            Guard::Attached(guard) => guard,
-            other => {
-                self.guard = other;
-                return if hitless {
-                    self.leave_default(place)
-                } else {
-                    None
-                };
-            }
-        };
-        let target = self.fetch(place);
-        let result = if hitless {
-            guard.replace_hitless(target)
-        } else {
-            guard.replace(target)
-        };
-        Some(match result {
-            Ok((guard, old)) => {
-                self.guard = Guard::Attached(guard);
-                self.spare.push((old, self.held));
-                self.held = place;
-                Ok(())
-            }
-            Err(refused) => {
-                let (guard, error) = self.refused(refused, place);
-                self.guard = Guard::Attached(guard);
-                Err(error)
-            }
-        })
-    }
-
-    /// A driver goes from the default domain to its own without losing DMA.
-    fn leave_default(&mut self, place: Place) -> Option<Result<(), Error>> {
-        let user = self.users.pop()?;
-        let target = self.fetch(place);
-        Some(match user.attach_hitless(target) {
-            Ok(managed) => {
-                (self.managed, self.held) = (Some(managed), place);
-                Ok(())
-            }
-            Err(refused) => {
-                let (user, error) = self.refused(refused, place);
-                self.users.push(user);
-                Err(error)
-            }
-        })
     }
 
     fn dma(&mut self, op: Op, model: &Model) -> Option<Result<(), Error>> {
@@ -530,31 +292,13 @@ impl<'i> Rig<'i> {
                 .expect_err("gone");
             assert_eq!(error, Error::NoDevice);
         }
-        if let Some(managed) = self.managed.take() {
-            let (user, domain) = managed.detach();
-            let refused = user.attach(domain).expect_err("gone");
-            assert_eq!(refused.error, Error::NoDevice);
-            self.spare.push((refused.target, self.held));
-        }
-        self.users.clear();
+        self.holders.bury();
         for Attachment { guard, place, .. } in std::mem::take(&mut self.processes) {
             let target = self.spare.pop().expect("spare");
             let refused = guard.replace(target.0).expect_err("gone");
             assert_eq!(refused.error, Error::NoDevice);
             self.spare.push((refused.target, target.1));
             self.spare.push((refused.guard.detach(), place));
-        }
-    }
-
-    /// A guard for a group that is owned by device-level claims only.
-    pub fn take_guard(&mut self) {
-        if matches!(self.guard, Guard::None)
-            && let Some(claim) = self.claims.pop()
-        {
-            match claim.guard() {
-                Ok(guard) => self.guard = Guard::Blocked(guard),
-                Err((claim, _)) => self.claims.push(claim),
-            }
         }
     }
 }
@@ -567,6 +311,6 @@ pub fn domain(iommu: &Iommu<Machine>, place: Place) -> Domain<'_> {
     domain
 }
 
-fn unfit(stranger: &Iommu<Machine>) -> Domain<'_> {
+pub fn unfit(stranger: &Iommu<Machine>) -> Domain<'_> {
     stranger.paging_domain(DomainConfig::default()).unwrap()
 }

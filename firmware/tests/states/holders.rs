@@ -1,5 +1,5 @@
-//! The driver's side of the table of calls and states, on the hardware: everything that holds something of one group,
-//! and how each call of the table is made with it. Buffers and process ids are left to the model.
+//! The driver's side of the table of calls and states, on the model and on the hardware: everything that holds something of
+//! one group, and how each call of the table is made with it. Buffers and process ids are the model's (`rig.rs`).
 
 use portcullis::platform::Platform;
 use portcullis::*;
@@ -20,11 +20,13 @@ pub enum Guard<'i, P: Platform> {
 }
 
 /// The driver's side: everything that holds something of the group.
-pub struct Rig<'i, P: Platform> {
+pub struct Holders<'i, P: Platform> {
     pub iommu: &'i Iommu<P>,
     pub admin: &'i AdminToken,
     /// Makes a domain of a colour; of [`Place::Blocked`], one of another IOMMU.
     pub make: &'i dyn Fn(Place) -> Domain<'i, P>,
+    /// A device that asks for something.
+    pub info: fn(usize, Wish) -> DeviceInfo,
     pub group: Group<'i, P>,
     pub users: Vec<KernelUse<'i, P>>,
     pub managed: Option<DriverManaged<'i, P, 16, Domain<'i, P>>>,
@@ -51,34 +53,17 @@ pub fn device(n: usize) -> DeviceId {
     DeviceId(n as u32 + 1)
 }
 
-/// A device that asks for something. What lies in the direct region is not looked at here.
-fn info(n: usize, wish: Wish) -> DeviceInfo {
-    const DIRECT: &[DeviceRegion] = &[DeviceRegion {
-        start: 0x20_0000_0000,
-        bytes: 0x1000,
-        kind: RegionKind::Direct(Perm::READ),
-    }];
-    // SAFETY: the devices are part of the test.
-    let identity = Policy::Identity(unsafe { TrustToken::new() });
-    let mut info = DeviceInfo::from(device(n));
-    match wish {
-        Wish::Nothing | Wish::Reserved => {}
-        Wish::Direct => info.regions = DIRECT,
-        Wish::Dma => info.policy = Policy::Dma,
-        Wish::Identity => info.policy = identity,
-        Wish::Untrusted => info.untrusted = true,
-        Wish::UntrustedIdentity => (info.untrusted, info.policy) = (true, identity),
-    }
-    info
-}
-
-impl<'i, P: Platform> Rig<'i, P> {
-    fn fetch(&mut self, place: Place) -> Domain<'i, P> {
+impl<'i, P: Platform> Holders<'i, P> {
+    pub fn fetch(&mut self, place: Place) -> Domain<'i, P> {
         let at = self.spare.iter().position(|(_, p)| *p == place);
         self.spare.swap_remove(at.expect("spare")).0
     }
 
-    fn refused<G>(&mut self, refused: AttachError<G, Domain<'i, P>>, place: Place) -> (G, Error) {
+    pub fn refused<G>(
+        &mut self,
+        refused: AttachError<G, Domain<'i, P>>,
+        place: Place,
+    ) -> (G, Error) {
         self.spare.push((refused.target, place));
         (refused.guard, refused.error)
     }
@@ -170,21 +155,14 @@ impl<'i, P: Platform> Rig<'i, P> {
                 };
                 let info = DeviceInfo {
                     group,
-                    ..info(n, wish)
+                    ..(self.info)(n, wish)
                 };
                 let result = self.iommu.add_device(info);
                 Some(result.map(|id| self.group = self.iommu.group(id).expect("added")))
             }
-            Op::Remove(n) => {
-                let result = self.iommu.remove_device(device(n));
-                self.end_reset_of_absent(n, &result);
-                Some(result)
-            }
-            Op::Gone(n) => {
-                let result = self.iommu.device_gone(device(n));
-                self.end_reset_of_absent(n, &result);
-                Some(result)
-            }
+            // A guard of its reset stays, and ends nothing of a successor.
+            Op::Remove(n) => Some(self.iommu.remove_device(device(n))),
+            Op::Gone(n) => Some(self.iommu.device_gone(device(n))),
             Op::ResetBegin(n) => {
                 let result = self.iommu.reset_device(device(n));
                 Some(result.map(|reset| self.resets[n] = Some(reset)))
@@ -195,13 +173,6 @@ impl<'i, P: Platform> Rig<'i, P> {
             }
             Op::SetType(k) => Some(self.group.set_default_domain_type(kind(k), self.admin)),
             _ => None,
-        }
-    }
-
-    /// The guard of a reset ends nothing once the device has gone.
-    fn end_reset_of_absent(&mut self, n: usize, removed: &Result<(), Error>) {
-        if removed.is_ok() {
-            self.resets[n] = None;
         }
     }
 
@@ -278,7 +249,11 @@ impl<'i, P: Platform> Rig<'i, P> {
             Guard::Attached(guard) => guard,
             other => {
                 self.guard = other;
-                return None;
+                return if hitless {
+                    self.leave_default(place)
+                } else {
+                    None
+                };
             }
         };
         let target = self.fetch(place);
@@ -297,6 +272,23 @@ impl<'i, P: Platform> Rig<'i, P> {
             Err(refused) => {
                 let (guard, error) = self.refused(refused, place);
                 self.guard = Guard::Attached(guard);
+                Err(error)
+            }
+        })
+    }
+
+    /// A driver goes from the default domain to its own without losing DMA.
+    fn leave_default(&mut self, place: Place) -> Option<Result<(), Error>> {
+        let user = self.users.pop()?;
+        let target = self.fetch(place);
+        Some(match user.attach_hitless(target) {
+            Ok(managed) => {
+                (self.managed, self.held) = (Some(managed), place);
+                Ok(())
+            }
+            Err(refused) => {
+                let (user, error) = self.refused(refused, place);
+                self.users.push(user);
                 Err(error)
             }
         })
@@ -323,45 +315,6 @@ impl<'i, P: Platform> Rig<'i, P> {
                 Err((claim, _)) => self.claims.push(claim),
             }
         }
-    }
-}
-
-/// A call, by numbers below what `below` is given.
-pub fn choose<P: Platform>(
-    mut below: impl FnMut(u64) -> u64,
-    spare: &[(Domain<'_, P>, Place)],
-) -> Op {
-    let place = spare[below(spare.len() as u64) as usize].1;
-    let (n, o) = (below(DEVICES as u64) as usize, 1 + below(2));
-    let kinds = [Kind::Blocked, Kind::Identity, Kind::Dma, Kind::DmaFq];
-    match below(30) {
-        0..=2 => Op::UseDefault,
-        3 => Op::Unuse,
-        4 | 5 => Op::Claim(o),
-        6 | 7 => Op::ClaimDevice(n, o),
-        8 | 9 => Op::ReleaseDevice,
-        10 => Op::Release,
-        11..=13 => Op::Attach(place),
-        14 => Op::AttachUnfit,
-        15 | 16 => Op::Replace(place),
-        17 | 18 => Op::ReplaceHitless(place),
-        19 => Op::Detach,
-        20..=22 => Op::Add(
-            n,
-            match below(16) {
-                0 => Wish::Direct,
-                1 => Wish::Dma,
-                2 => Wish::Identity,
-                3 => Wish::Untrusted,
-                4 => Wish::UntrustedIdentity,
-                _ => Wish::Nothing,
-            },
-        ),
-        23 => Op::Remove(n),
-        24 => Op::Gone(n),
-        25 => Op::ResetBegin(n),
-        26..=28 => Op::ResetEnd(n),
-        _ => Op::SetType(kinds[below(4) as usize]),
     }
 }
 
