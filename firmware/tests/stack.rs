@@ -3,8 +3,8 @@
 //! the bottom of the call that met its failure. The bound holds in the test profile (`opt-level = 1`) and in `--release`;
 //! on RISC-V too, see `cargo xtask verify --only riscv`, which also reads it off the machine code.
 //!
-//! Starting and stopping count, in `--release`. A start that answers the IOMMU by value has it on its stack besides, on its way to the
-//! caller: `Iommu::start_in` is for whoever has no room for that.
+//! Starting and stopping count, in `--release`. A start that answers the IOMMU by value has it on its stack besides, on
+//! its way to the caller: `Iommu::start_in` is for whoever has no room for that.
 
 mod common;
 
