@@ -81,7 +81,7 @@ impl Family {
         match self {
             // The fast cells' delays, and a mapper that looks at them.
             Family::Ice40 => "synth_ice40 -device hx -abc9",
-            Family::Ecp5 => "synth_ecp5 -abc9",
+            Family::Ecp5 => "synth_ecp5 -abc9 -nowidelut",
         }
     }
 

@@ -452,13 +452,13 @@ impl<const X: usize, const E: usize> Logic for CommandQueue<X, E> {
         self.op_arg.next.debug = false;
         if self.w0.val().get_bit(10) {
             self.op_arg.next.kind = 1.into();
-            // INV-27: a range ends at the lowest 0 of ADDR. It is rounded up to 2 MiB, 1 GiB or everything (INV-16).
+            // INV-27: a range ends at the lowest 0 of ADDR. Entries of superpages see no more than these three (INV-16).
             if self.w1.val().get_bit(9) {
                 self.op_arg.next.access = 1.into();
                 if self.address.val().vpn0.all() {
                     self.op_arg.next.access = 2.into();
                     if self.address.val().vpn1.all() {
-                        self.op_arg.next.kind = 0.into();
+                        self.op_arg.next.access = 3.into();
                     }
                 }
             }

@@ -26,14 +26,16 @@ use crate::widen::unsigned_cast_to;
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
 
-/// The core. `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `W` walks (`B` slot bits), `P` = `2^PA`
-/// table pointers, `L` = `2^LA` lines of page-table entries (or 0), `D` device_id bits, `V` virtual page number bits,
-/// `2^Q` queued misses (`Q1` = `Q` + 1), queues of up to `2^X` entries, bursts of up to `E` commands, `2^F` records
-/// between walker and memory (`F1` = `F` + 1).
+/// The core. `N` IOTLB entries (`I` index bits) beside 64 sets of `K` ways (`T` bits address both), `C` contexts (`S`
+/// slot bits), `W` walks (`B` slot bits), `P` = `2^PA` table pointers, `L` = `2^LA` lines of page-table entries (or 0),
+/// `D` device_id bits, `V` virtual page number bits, `2^Q` queued misses (`Q1` = `Q` + 1), queues of up to `2^X` entries,
+/// bursts of up to `E` commands, `2^F` records between walker and memory (`F1` = `F` + 1).
 #[derive(LogicBlock)]
 pub struct Core<
     const N: usize,
     const I: usize,
+    const K: usize,
+    const T: usize,
     const C: usize,
     const S: usize,
     const W: usize,
@@ -252,7 +254,7 @@ pub struct Core<
     /// PSCID of that walk.
     pub ev_walk_pscid: Signal<Out, Bits<20>>,
 
-    lookup: Lookup<N, I, C, S, D, V, Q, Q1>,
+    lookup: Lookup<N, I, K, T, C, S, D, V, Q, Q1>,
     walker: Walker<W, B, I, C, S, P, PA>,
     lines: LineFetch<L, LA, S>,
     commands: CommandQueue<X, E>,
@@ -266,6 +268,8 @@ pub struct Core<
 impl<
     const N: usize,
     const I: usize,
+    const K: usize,
+    const T: usize,
     const C: usize,
     const S: usize,
     const W: usize,
@@ -282,7 +286,7 @@ impl<
     const E: usize,
     const F: usize,
     const F1: usize,
-> Core<N, I, C, S, W, B, P, PA, L, LA, D, V, Q, Q1, X, E, F, F1>
+> Core<N, I, K, T, C, S, W, B, P, PA, L, LA, D, V, Q, Q1, X, E, F, F1>
 {
     /// The core of a configuration, whose sizes the type must repeat (see [`crate::Tiny`]).
     #[must_use]
@@ -400,6 +404,8 @@ impl<
 impl<
     const N: usize,
     const I: usize,
+    const K: usize,
+    const T: usize,
     const C: usize,
     const S: usize,
     const W: usize,
@@ -416,7 +422,7 @@ impl<
     const E: usize,
     const F: usize,
     const F1: usize,
-> Logic for Core<N, I, C, S, W, B, P, PA, L, LA, D, V, Q, Q1, X, E, F, F1>
+> Logic for Core<N, I, K, T, C, S, W, B, P, PA, L, LA, D, V, Q, Q1, X, E, F, F1>
 {
     #[hdl_gen]
     fn update(&mut self) {
@@ -497,9 +503,8 @@ impl<
         self.lookup.tlb_fill_global.next = self.walker.tlb_fill_global.val();
         self.lookup.tlb_fill_slot.next = self.walker.tlb_fill_slot.val();
         self.lines.off.next = self.lines_off.val();
-        self.lines.drop.next = self.lookup.mark_stale.val()
-            | self.lookup.block_fill.val()
-            | self.walker.ctx_fill.val();
+        self.lines.drop.next = self.lookup.mark_stale.val() | self.lookup.block_fill.val();
+        self.lines.renew.next = self.walker.ctx_fill.val();
         self.lines.ask.next = self.lookup.walk_req.val();
         self.lines.ask_slot.next = self.lookup.walk_slot.val();
         self.walker.line_hit.next = self.lines.hit.val();

@@ -48,6 +48,7 @@ pub mod register_port;
 pub mod registers;
 pub mod tiny;
 pub mod types;
+pub mod variants;
 pub mod verilog;
 pub mod walker;
 pub mod widen;

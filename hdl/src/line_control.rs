@@ -1,10 +1,11 @@
 //! The custom register `linectl` (REG-08): software may do without lines of page-table entries.
 
 use crate::widen::unsigned_cast_to;
+use portcullis_regmap::regs::offset;
 use rust_hdl::prelude::*;
 
 /// See the module.
-#[derive(LogicBlock, Default)]
+#[derive(LogicBlock)]
 pub struct LineControl {
     /// Clock.
     pub clock: Signal<In, Clock>,
@@ -25,6 +26,25 @@ pub struct LineControl {
     /// linectl.off.
     pub off: Signal<Out, Bit>,
     stays_off: DFF<Bit>,
+    row: Constant<Bits<9>>,
+}
+
+impl Default for LineControl {
+    fn default() -> Self {
+        Self {
+            clock: Default::default(),
+            reset: Default::default(),
+            bus_write: Default::default(),
+            bus_row: Default::default(),
+            bus_first: Default::default(),
+            bus_wlo: Default::default(),
+            read_lo: Default::default(),
+            narrow: Default::default(),
+            off: Default::default(),
+            stays_off: Default::default(),
+            row: Constant::new(u64::from(offset::LINECTL / 8).into()),
+        }
+    }
 }
 
 impl Logic for LineControl {
@@ -34,8 +54,7 @@ impl Logic for LineControl {
         self.off.next = self.stays_off.q.val();
         self.read_lo.next = 0.into();
         self.narrow.next = false;
-        // Its offset, divided by 8.
-        if self.bus_row.val() == 86 {
+        if self.bus_row.val() == self.row.val() {
             self.narrow.next = true;
             self.read_lo.next = unsigned_cast_to::<32, 1>(self.stays_off.q.val().into());
             if self.bus_write.val() & self.bus_first.val() {

@@ -12,8 +12,10 @@
 //!
 //! * No walk waits for a line: what is not there is read as ever. What does not plainly allow a request is read as ever
 //!   too, so faults come from memory alone, and what cannot be read is not there.
-//! * Any maintenance operation, and any context that loses its slot, empties the store (`drop`) and forgets what is
-//!   wanted; a line on its way is dropped when it comes, and a fence waits for that (`stale`).
+//! * Any maintenance operation, and any context that is stored, empties the store (`drop`, `renew`) and forgets what is
+//!   wanted; a line on its way is dropped when it comes, and a fence waits for that (`stale`). `renew` acts a cycle later,
+//!   as behind it lies the judgement of a context: who asks in that cycle was looked up before the context was stored, and
+//!   what is found for it is of the context that it was looked up with.
 //! * Lines that are replaced before anything of them was used make the block doubt; it then reads only lines near the last
 //!   one, until they are of use again. A device that jumps about costs a few reads.
 //!
@@ -36,6 +38,8 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize> {
     pub off: Signal<In, Bit>,
     /// The caches may change: what is here goes.
     pub drop: Signal<In, Bit>,
+    /// A context is stored: what is here goes in the next cycle.
+    pub renew: Signal<In, Bit>,
 
     /// A request whose context is known ...
     pub ask: Signal<In, Req>,
@@ -87,6 +91,9 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize> {
     pub stale: Signal<Out, Bit>,
 
     store: LineStore<L, A, S>,
+
+    renewed: DFF<Bit>,
+    drops: Signal<Local, Bit>,
 
     // The line wanted.
     want: DFF<Bit>,
@@ -146,6 +153,7 @@ impl<const L: usize, const A: usize, const S: usize> Default for LineFetch<L, A,
             reset: Default::default(),
             off: Default::default(),
             drop: Default::default(),
+            renew: Default::default(),
             ask: Default::default(),
             ask_slot: Default::default(),
             hit: Default::default(),
@@ -170,6 +178,8 @@ impl<const L: usize, const A: usize, const S: usize> Default for LineFetch<L, A,
             r_last: Default::default(),
             stale: Default::default(),
             store: Default::default(),
+            renewed: Default::default(),
+            drops: Default::default(),
             want: Default::default(),
             asked: Default::default(),
             want_table: Default::default(),
@@ -224,6 +234,7 @@ impl<const L: usize, const A: usize, const S: usize> Logic for LineFetch<L, A, S
         dff_setup!(
             self,
             clock,
+            renewed,
             want,
             asked,
             want_table,
@@ -252,6 +263,9 @@ impl<const L: usize, const A: usize, const S: usize> Logic for LineFetch<L, A, S
             doubt
         );
         clock!(self, clock, store);
+
+        self.renewed.d.next = self.renew.val();
+        self.drops.next = self.drop.val() | self.renewed.q.val();
 
         // The question.
         self.ask_table.next = (unsigned_cast_to::<36, 9>(self.ask.val().vpn4) << 27)
@@ -358,7 +372,7 @@ impl<const L: usize, const A: usize, const S: usize> Logic for LineFetch<L, A, S
         if self.want.q.val() & !self.asked.q.val() {
             if self.store.coming.val() | (self.store.there.val() & !self.want_again.q.val()) {
                 self.want.d.next = false;
-            } else if self.store.room.val() & !self.drop.val() & !self.off.val() {
+            } else if self.store.room.val() & !self.drops.val() & !self.off.val() {
                 self.store.start.next = true;
                 self.asked.d.next = true;
                 self.want_place.d.next = self.store.place.val();
@@ -392,8 +406,8 @@ impl<const L: usize, const A: usize, const S: usize> Logic for LineFetch<L, A, S
 
         // What is offered stays until it is taken; the rest goes.
         self.store.reset.next = self.reset.val();
-        self.store.drop.next = self.drop.val() | self.off.val();
-        if self.drop.val() | self.off.val() {
+        self.store.drop.next = self.drops.val() | self.off.val();
+        if self.drops.val() | self.off.val() {
             self.now.d.next = false;
             self.run.d.next = false;
             if !self.asked.q.val() {

@@ -5,13 +5,35 @@ use crate::debug::Debug;
 use crate::hpm::Hpm;
 use crate::line_control::LineControl;
 use crate::msi::Msi;
-use portcullis_regmap::config::LINUX;
+use portcullis_regmap::config::{Config, LINUX};
 use rust_hdl::prelude::*;
 
-/// Sizes: 16 IOTLB entries, 8 contexts, 4 walks, 16 table pointers, 4 lines of page-table entries, 24 device_id bits, 45
-/// page number bits, 8 queued misses, queues of 8,192 entries, 4 records on their way.
+/// The configuration: 8 IOTLB entries of any size beside 256 pages, 8 contexts, 4 walks, 16 table pointers, 4 lines of
+/// page-table entries, 8 queued misses, bursts of 4 commands.
+pub type Linux = LinuxOf<8, 3, 4, 9, 8, 3, 4, 2, 16, 4, 4, 2, 3, 4, 4>;
+
+/// The same with other sizes: `N` IOTLB entries of any size (`I` index bits) beside 64 sets of `K` ways (`T` bits address
+/// both), `C` contexts (`S` slot bits), `W` walks (`B` slot bits), `P` = `2^PA` table pointers, `L` = `2^LA` lines of
+/// page-table entries, `2^Q` queued misses (`Q1` = `Q` + 1), bursts of up to `E` commands. All have 24 device_id bits, 45
+/// page number bits, queues of 8,192 entries, 4 records on their way.
 #[derive(LogicBlock)]
-pub struct Linux {
+pub struct LinuxOf<
+    const N: usize,
+    const I: usize,
+    const K: usize,
+    const T: usize,
+    const C: usize,
+    const S: usize,
+    const W: usize,
+    const B: usize,
+    const P: usize,
+    const PA: usize,
+    const L: usize,
+    const LA: usize,
+    const Q: usize,
+    const Q1: usize,
+    const E: usize,
+> {
     /// Clock; everything happens at its rising edge.
     pub clock: Signal<In, Clock>,
     /// Synchronous reset.
@@ -121,18 +143,50 @@ pub struct Linux {
     pub ev_iotlb_miss: Signal<Out, Bit>,
     /// Event: a walk started.
     pub ev_walk: Signal<Out, Bit>,
-    core: Core<16, 4, 8, 3, 4, 2, 16, 4, 4, 2, 24, 45, 3, 4, 13, 4, 2, 3>,
+    core: Core<N, I, K, T, C, S, W, B, P, PA, L, LA, 24, 45, Q, Q1, 13, E, 2, 3>,
     msi: Msi,
     hpm: Hpm,
     line_control: LineControl,
     debug: Debug,
 }
 
-impl Linux {
-    /// The core of the configuration.
+impl<
+    const N: usize,
+    const I: usize,
+    const K: usize,
+    const T: usize,
+    const C: usize,
+    const S: usize,
+    const W: usize,
+    const B: usize,
+    const P: usize,
+    const PA: usize,
+    const L: usize,
+    const LA: usize,
+    const Q: usize,
+    const Q1: usize,
+    const E: usize,
+> LinuxOf<N, I, K, T, C, S, W, B, P, PA, L, LA, Q, Q1, E>
+{
+    /// The core of a variant of the configuration, whose sizes the type must repeat.
+    ///
+    /// # Panics
+    /// It does not.
     #[must_use]
-    pub fn new() -> Self {
-        let config = &LINUX;
+    pub fn of(config: &Config) -> Self {
+        let sizes = [
+            config.iotlb_entries,
+            config.iotlb_pages,
+            config.context_entries,
+            config.walkers.into(),
+            // A cache that keeps nothing has places for two.
+            config.table_pointers.max(2),
+            config.pte_lines.into(),
+            config.miss_queue.into(),
+            config.command_burst.into(),
+        ];
+        let of_type = [N, K * 64, C, W, P, L, 1 << Q, E];
+        assert_eq!(sizes.map(usize::from), of_type, "{}", config.name);
         Self {
             clock: Default::default(),
             reset: Default::default(),
@@ -197,13 +251,38 @@ impl Linux {
     }
 }
 
+impl Linux {
+    /// The core of the configuration.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::of(&LINUX)
+    }
+}
+
 impl Default for Linux {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Logic for Linux {
+impl<
+    const N: usize,
+    const I: usize,
+    const K: usize,
+    const T: usize,
+    const C: usize,
+    const S: usize,
+    const W: usize,
+    const B: usize,
+    const P: usize,
+    const PA: usize,
+    const L: usize,
+    const LA: usize,
+    const Q: usize,
+    const Q1: usize,
+    const E: usize,
+> Logic for LinuxOf<N, I, K, T, C, S, W, B, P, PA, L, LA, Q, Q1, E>
+{
     #[hdl_gen]
     fn update(&mut self) {
         self.core.clock.next = self.clock.val();

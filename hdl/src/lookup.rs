@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! cycle        0            1                              2
-//!         req ──► stage 1: context cache, IOTLB tags ──► stage 2: IOTLB data, permission, address ──► rsp
-//!                                                        └─ miss ──► walker, or the miss queue while it is busy
+//!         req ──► stage 1: context cache, IOTLB tags ──► stage 2: IOTLB data, address ──► rsp
+//!                          and rights                    └─ miss ──► walker, or the miss queue while it is busy
 //! ```
 //!
 //! * **Stage 1** asks the context cache and, in the same cycle, the IOTLB tags (which are tagged by context slot).
@@ -21,17 +21,21 @@
 
 use crate::answer::Answer;
 use crate::canonical::Canonical;
-use crate::cells::{ContextTags, IotlbTags, SyncRam};
+use crate::cells::{ContextTags, IotlbSets, IotlbTags, SyncRam};
 use crate::miss_queue::MissQueue;
 use crate::types::*;
+use crate::widen::unsigned_cast_to;
 use rust_hdl::prelude::*;
 
-/// `N` IOTLB entries (`I` index bits), `C` contexts (`S` slot bits), `D` device_id bits, `V` virtual page
-/// number bits, `2^Q` queued misses (`Q1` = `Q` + 1).
+/// An IOTLB of `N` entries for pages of any size (`I` index bits) and 64 sets of `K` ways for 4 KiB pages (`K` 0 or 4), with
+/// `T` bits to address their data; `C` contexts (`S` slot bits), `D` device_id bits, `V` virtual page number bits,
+/// `2^Q` queued misses (`Q1` = `Q` + 1).
 #[derive(LogicBlock)]
 pub struct Lookup<
     const N: usize,
     const I: usize,
+    const K: usize,
+    const T: usize,
     const C: usize,
     const S: usize,
     const D: usize,
@@ -67,7 +71,7 @@ pub struct Lookup<
     pub mark_stale: Signal<Out, Bit>,
     /// Nothing may be filled in this cycle.
     pub block_fill: Signal<Out, Bit>,
-    /// Pointers to page tables of these context slots go.
+    /// Pointers to page tables of these context slots go, beside those of `ctx_fill_slot` with `ctx_fill`.
     pub drop_tables: Signal<Out, Bits<C>>,
     /// Pointers of the device directory go.
     pub drop_directory: Signal<Out, Bit>,
@@ -150,7 +154,7 @@ pub struct Lookup<
     pub ctx_fill_info: Signal<In, Context>,
     /// Store `res_leaf` for the page of `res_req`.
     pub tlb_fill: Signal<In, Bit>,
-    /// Where.
+    /// Where, unless it goes into a set.
     pub tlb_fill_index: Signal<In, Bits<I>>,
     /// It is global.
     pub tlb_fill_global: Signal<In, Bit>,
@@ -172,13 +176,15 @@ pub struct Lookup<
 
     contexts: ContextTags<C, S, D>,
     tags: IotlbTags<N, I, C, S, V>,
-    data: SyncRam<Leaf, 8>,
+    sets: IotlbSets<K, C, S, V, 6>,
+    data: SyncRam<Leaf, T>,
     misses: MissQueue<Q, Q1>,
     canonical: Canonical,
     answer: Answer,
 
     // Stage 1
     s1_valid: DFF<Bit>,
+    s1_free: DFF<Bit>,
     s1_op: DFF<PipeOp>,
     s1_replay: DFF<Bit>,
     s1: DFF<Req>,
@@ -190,6 +196,13 @@ pub struct Lookup<
     s1_bare: Signal<Local, Bit>,
     s1_found: Signal<Local, Bit>,
     s1_usable: Signal<Local, Bit>,
+    s1_stays: Signal<Local, Bit>,
+    s1_hit: Signal<Local, Bit>,
+    s1_index: Signal<Local, Bits<T>>,
+    s1_overwritten: Signal<Local, Bit>,
+    s1_place: Signal<Local, Bits<8>>,
+    s1_vpn0: Signal<Local, Bits<9>>,
+    s1_set: Signal<Local, Bits<6>>,
 
     // Stage 2
     s2_valid: DFF<Bit>,
@@ -206,15 +219,16 @@ pub struct Lookup<
     s2_found: DFF<Bit>,
     s2_slot: DFF<Bits<S>>,
     s2_info: DFF<Context>,
-    s2_index: DFF<Bits<I>>,
+    s2_index: DFF<Bits<T>>,
+    s2_in_set: DFF<Bit>,
+    s2_victim: DFF<Bits<2>>,
     s2_size: DFF<Bits<3>>,
-    s1_vpn0: Signal<Local, Bits<9>>,
     s2_vpn0: Signal<Local, Bits<9>>,
     fill_vpn0: Signal<Local, Bits<9>>,
     s2_translate: Signal<Local, Bit>,
     s2_maint: Signal<Local, Bit>,
-    s2_access: Signal<Local, Bits<2>>,
-    s2_permitted: Signal<Local, Bit>,
+    s2_permitted: DFF<Bit>,
+    fill_rights: Signal<Local, Rights>,
     s2_allowed: Signal<Local, Bit>,
     s2_answers: Signal<Local, Bit>,
     s2_misses: Signal<Local, Bit>,
@@ -224,7 +238,14 @@ pub struct Lookup<
     held: DFF<Bit>,
     from_walker: Signal<Local, Bit>,
     advance: Signal<Local, Bit>,
+    take: Signal<Local, Bit>,
     room: Signal<Local, Bit>,
+
+    // Fills
+    fill_in_set: Signal<Local, Bit>,
+    fill_index: Signal<Local, Bits<T>>,
+    fill_place: Signal<Local, Bits<8>>,
+    fill_set: Signal<Local, Bits<6>>,
 
     // Answer
     out_leaf: Signal<Local, Leaf>,
@@ -234,6 +255,8 @@ pub struct Lookup<
     out_fault: Signal<Local, Bit>,
 
     all_slots: Constant<Bits<C>>,
+    has_sets: Constant<Bit>,
+    first_large: Constant<Bits<T>>,
     one_level_mask: Constant<Bits<24>>,
     two_levels_mask: Constant<Bits<24>>,
 }
@@ -241,13 +264,15 @@ pub struct Lookup<
 impl<
     const N: usize,
     const I: usize,
+    const K: usize,
+    const T: usize,
     const C: usize,
     const S: usize,
     const D: usize,
     const V: usize,
     const Q: usize,
     const Q1: usize,
-> Default for Lookup<N, I, C, S, D, V, Q, Q1>
+> Default for Lookup<N, I, K, T, C, S, D, V, Q, Q1>
 {
     fn default() -> Self {
         Self {
@@ -314,11 +339,13 @@ impl<
             ev_iotlb_miss: Default::default(),
             contexts: Default::default(),
             tags: Default::default(),
+            sets: Default::default(),
             data: Default::default(),
             misses: Default::default(),
             canonical: Default::default(),
             answer: Default::default(),
             s1_valid: Default::default(),
+            s1_free: Default::default(),
             s1_op: Default::default(),
             s1_replay: Default::default(),
             s1: Default::default(),
@@ -330,6 +357,13 @@ impl<
             s1_bare: Default::default(),
             s1_found: Default::default(),
             s1_usable: Default::default(),
+            s1_stays: Default::default(),
+            s1_hit: Default::default(),
+            s1_index: Default::default(),
+            s1_overwritten: Default::default(),
+            s1_place: Default::default(),
+            s1_vpn0: Default::default(),
+            s1_set: Default::default(),
             s2_valid: Default::default(),
             s2_op: Default::default(),
             s2_replay: Default::default(),
@@ -345,14 +379,15 @@ impl<
             s2_slot: Default::default(),
             s2_info: Default::default(),
             s2_index: Default::default(),
+            s2_in_set: Default::default(),
+            s2_victim: Default::default(),
             s2_size: Default::default(),
-            s1_vpn0: Default::default(),
             s2_vpn0: Default::default(),
             fill_vpn0: Default::default(),
             s2_translate: Default::default(),
             s2_maint: Default::default(),
-            s2_access: Default::default(),
             s2_permitted: Default::default(),
+            fill_rights: Default::default(),
             s2_allowed: Default::default(),
             s2_answers: Default::default(),
             s2_misses: Default::default(),
@@ -360,7 +395,12 @@ impl<
             held: Default::default(),
             from_walker: Default::default(),
             advance: Default::default(),
+            take: Default::default(),
             room: Default::default(),
+            fill_in_set: Default::default(),
+            fill_index: Default::default(),
+            fill_place: Default::default(),
+            fill_set: Default::default(),
             out_leaf: Default::default(),
             out_size: Default::default(),
             out_identity: Default::default(),
@@ -368,6 +408,9 @@ impl<
             out_fault: Default::default(),
             all_slots: Constant::new(((1u64 << C) - 1).into()),
             // DDT-02, DDT-04: a base-format directory has 7, 16 or 24 device_id bits.
+            has_sets: Constant::new(K > 0),
+            // The sets have the first 256 words, if there are any.
+            first_large: Constant::new((if K > 0 { 256u64 } else { 0 }).into()),
             one_level_mask: Constant::new(0xff_ff80u64.into()),
             two_levels_mask: Constant::new(0xff_0000u64.into()),
         }
@@ -377,24 +420,51 @@ impl<
 impl<
     const N: usize,
     const I: usize,
+    const K: usize,
+    const T: usize,
     const C: usize,
     const S: usize,
     const D: usize,
     const V: usize,
     const Q: usize,
     const Q1: usize,
-> Logic for Lookup<N, I, C, S, D, V, Q, Q1>
+> Logic for Lookup<N, I, K, T, C, S, D, V, Q, Q1>
 {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock, s1_valid, s1_op, s1_replay, s1, s2_valid, s2_op, s2_replay, s2, s2_mode,
-            s2_wide, s2_plain, s2_paged, s2_raced, s2_moved, s2_pscid, s2_found, s2_slot, s2_info,
-            s2_index, s2_size, held
+            self,
+            clock,
+            s1_valid,
+            s1_free,
+            s1_op,
+            s1_replay,
+            s1,
+            s2_valid,
+            s2_op,
+            s2_replay,
+            s2,
+            s2_mode,
+            s2_wide,
+            s2_plain,
+            s2_paged,
+            s2_raced,
+            s2_moved,
+            s2_pscid,
+            s2_found,
+            s2_slot,
+            s2_info,
+            s2_index,
+            s2_permitted,
+            s2_in_set,
+            s2_victim,
+            s2_size,
+            held
         );
-        clock!(self, clock, contexts, tags, data, misses);
+        clock!(self, clock, contexts, tags, sets, data, misses);
         self.contexts.reset.next = self.reset.val();
         self.tags.reset.next = self.reset.val();
+        self.sets.reset.next = self.reset.val();
         self.misses.reset.next = self.reset.val();
 
         // Stage 1: what the caches know of the request.
@@ -419,7 +489,17 @@ impl<
         self.tags.vpn0.next = self.s1.q.val().vpn0;
         self.s1_vpn0.next = self.s1.q.val().vpn0;
         self.fill_vpn0.next = self.res_req.val().vpn0;
+        self.tags.access.next = self.s1.q.val().access;
         self.tags.slots.next = self.contexts.slots.val();
+        self.sets.access.next = self.s1.q.val().access;
+        self.sets.ask.next = self.s1_valid.q.val() & (self.s1_op.q.val() == PipeOp::Translate);
+        self.sets.free.next = self.s1_free.q.val();
+        self.sets.vpn4.next = self.s1.q.val().vpn4;
+        self.sets.vpn3.next = self.s1.q.val().vpn3;
+        self.sets.vpn2.next = self.s1.q.val().vpn2;
+        self.sets.vpn1.next = self.s1.q.val().vpn1;
+        self.sets.vpn0.next = self.s1.q.val().vpn0;
+        self.sets.slots.next = self.contexts.slots.val();
         self.s1_found.next =
             self.s1_directory.val() & self.contexts.hit.val() & !self.s1_wide.val();
         // TRN-06, TRN-07: no context here has EN_ATS, so only untranslated requests are usable.
@@ -427,7 +507,8 @@ impl<
             & self.s1_untranslated.val()
             & (!self.s1.q.val().pv | self.contexts.info.val().pdtv);
 
-        // Maintenance acts on the caches while it is in stage 1, as often as it stays there.
+        // Maintenance acts on the caches while it is in stage 1, as often as it stays there; a range stays until the one
+        // before has left all sets.
         self.s1_maint.next = self.s1_valid.q.val() & (self.s1_op.q.val() != PipeOp::Translate);
         self.contexts.kill.next = false;
         self.contexts.kill_all.next = false;
@@ -435,6 +516,10 @@ impl<
         self.tags.inval_av.next = self.s1.q.val().kind == 1;
         self.tags.inval_coarse.next = self.s1.q.val().access;
         self.tags.inval_pv.next = self.s1.q.val().pv;
+        self.sets.inval.next = false;
+        self.sets.inval_av.next = self.s1.q.val().kind == 1;
+        self.sets.inval_range.next = self.s1.q.val().access != 0;
+        self.sets.inval_pv.next = self.s1.q.val().pv;
         // What is known of page tables goes with its context. DIR-10: directory pointers go with DV=0 only.
         self.s1_flags.next = self.s1.q.val().tag;
         self.drop_tables.next = self.contexts.gone.val();
@@ -449,6 +534,8 @@ impl<
                 PipeOp::InvalVma => {
                     self.tags.inval.next = true;
                     self.tags.slots.next = self.contexts.same_pscid.val();
+                    self.sets.inval.next = true;
+                    self.sets.slots.next = self.contexts.same_pscid.val();
                     // INV-20, INV-24: pointers go without AV, or with NL; wherever they lead (INV-16).
                     if (self.s1.q.val().kind != 1) | self.s1_flags.val().get_bit(0) {
                         self.drop_tables.next = self.all_slots.val();
@@ -462,15 +549,40 @@ impl<
             }
         }
 
+        // Where a page goes.
+        self.fill_in_set.next = self.has_sets.val() & (self.res_size.val() == 0);
+        self.fill_set.next = self.fill_vpn0.val().get_bits::<6>(0);
+        self.fill_place.next = (unsigned_cast_to::<8, 2>(self.sets.fill_way.val()) << 6)
+            | unsigned_cast_to::<8, 6>(self.fill_set.val());
+        self.fill_index.next =
+            self.first_large.val() | unsigned_cast_to::<T, I>(self.tlb_fill_index.val());
+        if self.fill_in_set.val() {
+            self.fill_index.next = unsigned_cast_to::<T, 8>(self.fill_place.val());
+        }
+
+        // Where a page was found: in its set, or among the pages of any size.
+        self.s1_stays.next = self.sets.stays.val();
+        self.s1_set.next = self.s1_vpn0.val().get_bits::<6>(0);
+        self.s1_place.next = (unsigned_cast_to::<8, 2>(self.sets.way.val()) << 6)
+            | unsigned_cast_to::<8, 6>(self.s1_set.val());
+        self.s1_hit.next = self.tags.hit.val() | self.sets.hit.val();
+        // A page of any size goes before, as it is known earlier (SW-16: both may be there, and either may answer).
+        self.s1_index.next =
+            self.first_large.val() | unsigned_cast_to::<T, I>(self.tags.index.val());
+        if self.has_sets.val() & !self.tags.hit.val() {
+            self.s1_index.next = unsigned_cast_to::<T, 8>(self.s1_place.val());
+        }
+        self.s1_overwritten.next = (self.sets.overwritten.val() & !self.tags.hit.val())
+            | (self.tlb_fill.val()
+                & !self.fill_in_set.val()
+                & self.tags.hit.val()
+                & (self.tags.index.val() == self.tlb_fill_index.val()));
+
         // Stage 2: allowed, or a miss.
         self.s2_translate.next = self.s2_valid.q.val() & (self.s2_op.q.val() == PipeOp::Translate);
         self.s2_maint.next = self.s2_valid.q.val() & (self.s2_op.q.val() != PipeOp::Translate);
-        self.s2_access.next = self.s2.q.val().access;
-        self.s2_permitted.next = ((self.s2.q.val().access == 0) & self.data.rd.val().r)
-            | (self.s2_access.val().get_bit(0) & self.data.rd.val().w)
-            | ((self.s2.q.val().access == 2) & self.data.rd.val().x);
         self.s2_allowed.next =
-            self.s2_plain.q.val() | (self.s2_paged.q.val() & self.s2_permitted.val());
+            self.s2_plain.q.val() | (self.s2_paged.q.val() & self.s2_permitted.q.val());
         self.s2_answers.next = self.s2_translate.val() & self.s2_allowed.val();
         self.s2_misses.next = self.s2_translate.val() & !self.s2_allowed.val();
         self.s2_vpn0.next = self.s2.q.val().vpn0;
@@ -503,8 +615,14 @@ impl<
         self.walk_info.next = self.s2_info.q.val();
         self.walk_pscid.next = self.s2_pscid.q.val();
         self.walk_raced.next = self.s2_moved.q.val();
-        self.tags.kill.next = self.s2_misses.val() & self.s2_paged.q.val();
-        self.tags.kill_index.next = self.s2_index.q.val();
+        self.tags.kill.next =
+            self.s2_misses.val() & self.s2_paged.q.val() & !self.s2_in_set.q.val();
+        self.tags.kill_index.next = self.s2_index.q.val().get_bits::<I>(0);
+        self.sets.kill.next = self.s2_misses.val() & self.s2_paged.q.val() & self.s2_in_set.q.val();
+        self.sets.kill_set.next = self.s2_vpn0.val().get_bits::<6>(0);
+        self.sets.kill_way.next = self.s2_index.q.val().get_bits::<2>(6);
+        self.sets.choose.next = self.s2_misses.val();
+        self.sets.choose_way.next = self.s2_victim.q.val();
         self.fence_done.next = self.s2_valid.q.val() & (self.s2_op.q.val() == PipeOp::Fence);
         self.mark_stale.next = self.s2_maint.val();
         self.block_fill.next = self.s1_maint.val() | self.s2_maint.val();
@@ -518,17 +636,23 @@ impl<
             | (!self.from_walker.val() & (self.rsp_ready.val() | self.s2.q.val().debug));
         self.held.d.next = !self.advance.val() & !self.from_walker.val();
 
+        // Stage 1 can stay while stage 2 moves.
+        self.take.next = self.advance.val() & !self.s1_stays.val();
+        self.sets.inval_leaves.next = self.take.val();
+
         // Acceptance: maintenance, then the oldest queued miss, the debug interface, the port.
-        self.op_ready.next = self.advance.val();
-        self.room.next = self.advance.val()
+        self.op_ready.next = self.take.val();
+        self.room.next = self.take.val()
             & !self.op_valid.val()
             & !self.misses.replay.val()
-            & self.misses.credit.val();
+            & self.misses.credit.val()
+            & !self.sets.pause.val();
         self.debug_ready.next = self.room.val();
         self.req_ready.next = self.room.val() & !self.debug_valid.val();
         self.misses.replay_taken.next = false;
-        if self.advance.val() {
+        if self.take.val() {
             self.s1_valid.d.next = false;
+            self.s1_free.d.next = true;
             self.s1_replay.d.next = false;
             self.s1_op.d.next = PipeOp::Translate;
             self.s1.d.next = self.req.val();
@@ -536,17 +660,26 @@ impl<
                 self.s1_valid.d.next = true;
                 self.s1_op.d.next = self.op.val();
                 self.s1.d.next = self.op_arg.val();
+                // A range that stays in stage 1 waits for the one before it, which needs the sets.
+                self.s1_free.d.next =
+                    (self.op.val() != PipeOp::InvalVma) | (self.op_arg.val().access != 0);
             } else if self.misses.replay.val() {
                 self.s1_valid.d.next = true;
                 self.s1_replay.d.next = true;
+                self.s1_free.d.next = false;
                 self.s1.d.next = self.misses.replay_req.val();
                 self.misses.replay_taken.next = true;
-            } else if self.debug_valid.val() & self.misses.credit.val() {
+            } else if self.debug_valid.val() & self.room.val() {
                 self.s1_valid.d.next = true;
+                self.s1_free.d.next = false;
                 self.s1.d.next = self.debug_req.val();
-            } else if self.req_valid.val() & self.misses.credit.val() {
+            } else if self.req_valid.val() & self.room.val() {
                 self.s1_valid.d.next = true;
+                self.s1_free.d.next = false;
             }
+        }
+        if self.advance.val() {
+            // A range that stays passes here again and again, which blocks fills, no more.
             self.s2_valid.d.next = self.s1_valid.q.val();
             self.s2_op.d.next = self.s1_op.q.val();
             self.s2_replay.d.next = self.s1_replay.q.val();
@@ -559,8 +692,8 @@ impl<
             self.s2_paged.d.next = self.s1_usable.val()
                 & self.contexts.info.val().paged
                 & self.canonical.canonical.val()
-                & self.tags.hit.val()
-                & !(self.tlb_fill.val() & (self.tags.index.val() == self.tlb_fill_index.val()));
+                & self.s1_hit.val()
+                & !self.s1_overwritten.val();
             self.s2_raced.d.next = self.ctx_fill.val()
                 | (self.tlb_fill.val()
                     & ((self.res_size.val() != 0) | (self.fill_vpn0.val() == self.s1_vpn0.val())));
@@ -569,20 +702,32 @@ impl<
             self.s2_found.d.next = self.s1_found.val();
             self.s2_slot.d.next = self.contexts.slot.val();
             self.s2_info.d.next = self.contexts.info.val();
-            self.s2_index.d.next = self.tags.index.val();
+            self.s2_index.d.next = self.s1_index.val();
+            // The rights lie beside the tags: the word itself comes late in stage 2, before which a miss must start.
+            self.s2_permitted.d.next =
+                self.tags.permitted.val() | (self.sets.permitted.val() & !self.tags.hit.val());
+            self.s2_in_set.d.next = self.has_sets.val() & !self.tags.hit.val();
+            self.s2_victim.d.next = self.sets.victim.val();
             self.s2_size.d.next = self.tags.size.val();
         }
         self.data.re.next = self.advance.val();
-        self.data.ra.next = bit_cast::<8, I>(self.tags.index.val());
+        self.data.ra.next = self.s1_index.val();
 
         // Fills.
+        self.fill_rights.next.r = self.res_leaf.val().r;
+        self.fill_rights.next.w = self.res_leaf.val().w;
+        self.fill_rights.next.x = self.res_leaf.val().x;
+        self.tags.fill_rights.next = self.fill_rights.val();
+        self.sets.fill_rights.next = self.fill_rights.val();
         self.contexts.fill.next = self.ctx_fill.val();
         self.contexts.fill_slot.next = self.ctx_fill_slot.val();
         self.contexts.fill_did.next = self.res_req.val().did;
         self.contexts.fill_pscid.next = self.ctx_fill_pscid.val();
         self.contexts.fill_info.next = self.ctx_fill_info.val();
         self.tags.flush.next = self.contexts.gone.val();
-        self.tags.fill.next = self.tlb_fill.val();
+        self.tags.renew.next = self.ctx_fill.val();
+        self.tags.renew_slot.next = self.ctx_fill_slot.val();
+        self.tags.fill.next = self.tlb_fill.val() & !self.fill_in_set.val();
         self.tags.fill_index.next = self.tlb_fill_index.val();
         self.tags.fill_vpn4.next = self.res_req.val().vpn4;
         self.tags.fill_vpn3.next = self.res_req.val().vpn3;
@@ -592,8 +737,19 @@ impl<
         self.tags.fill_size.next = self.res_size.val();
         self.tags.fill_global.next = self.tlb_fill_global.val();
         self.tags.fill_slot.next = self.tlb_fill_slot.val();
+        self.sets.flush.next = self.contexts.gone.val();
+        self.sets.renew.next = self.ctx_fill.val();
+        self.sets.renew_slot.next = self.ctx_fill_slot.val();
+        self.sets.fill.next = self.tlb_fill.val() & self.fill_in_set.val();
+        self.sets.fill_vpn4.next = self.res_req.val().vpn4;
+        self.sets.fill_vpn3.next = self.res_req.val().vpn3;
+        self.sets.fill_vpn2.next = self.res_req.val().vpn2;
+        self.sets.fill_vpn1.next = self.res_req.val().vpn1;
+        self.sets.fill_vpn0.next = self.res_req.val().vpn0;
+        self.sets.fill_global.next = self.tlb_fill_global.val();
+        self.sets.fill_slot.next = self.tlb_fill_slot.val();
         self.data.we.next = self.tlb_fill.val();
-        self.data.wa.next = bit_cast::<8, I>(self.tlb_fill_index.val());
+        self.data.wa.next = self.fill_index.val();
         self.data.wd.next = self.res_leaf.val();
 
         // The answer.
@@ -635,7 +791,7 @@ impl<
         self.ev_context_hit.next = self.s2_counts.val() & self.s2_found.q.val();
         self.ev_context_miss.next = self.s2_counts.val() & !self.s2_found.q.val();
         self.ev_iotlb_hit.next =
-            self.s2_counts.val() & self.s2_paged.q.val() & self.s2_permitted.val();
+            self.s2_counts.val() & self.s2_paged.q.val() & self.s2_permitted.q.val();
         self.ev_iotlb_miss.next = self.s2_counts.val() & !self.s2_allowed.val();
 
         if self.reset.val() {

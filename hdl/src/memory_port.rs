@@ -273,14 +273,15 @@ impl Logic for MemoryPort {
         );
 
         // Reads.
-        self.choose_cmd.next =
-            !self.walk_valid.val() | (self.cmd_valid.val() & self.walk_last.q.val());
+        // The walker's turn does not wait for its request, behind which lies the judgement of an entry.
+        self.walk_first.next = !(self.cmd_valid.val() & self.walk_last.q.val());
         self.choose_line.next =
             self.has_lines.val() & !self.walk_valid.val() & !self.cmd_valid.val();
         if self.read_held.q.val() {
-            self.choose_cmd.next = self.read_cmd.q.val();
+            self.walk_first.next = !self.read_cmd.q.val() & !self.read_line.q.val();
             self.choose_line.next = self.read_line.q.val();
         }
+        self.choose_cmd.next = !self.walk_first.val() | !self.walk_valid.val();
         self.ar_valid.next = self.walk_valid.val()
             | self.cmd_valid.val()
             | (self.line_valid.val() & self.has_lines.val());
@@ -294,11 +295,6 @@ impl Logic for MemoryPort {
         }
         if self.walk_ddt.val() {
             self.ar_purpose.next = 0.into();
-        }
-        // Ready does not wait for valid, behind which lies the judgement of an entry.
-        self.walk_first.next = !(self.cmd_valid.val() & self.walk_last.q.val());
-        if self.read_held.q.val() {
-            self.walk_first.next = !self.read_cmd.q.val() & !self.read_line.q.val();
         }
         self.walk_ready.next = self.ar_ready.val() & self.walk_first.val();
         self.cmd_ready.next = self.ar_ready.val() & self.choose_cmd.val() & !self.choose_line.val();

@@ -1,6 +1,7 @@
 //! The ports that every configuration has, under one type, so that a test bench drives any of them.
 
-use crate::{Linux, Tiny};
+use crate::Tiny;
+use crate::linux::LinuxOf;
 use rust_hdl::prelude::*;
 
 /// The ports of a configuration, borrowed.
@@ -123,8 +124,8 @@ pub trait Top: Block {
 }
 
 macro_rules! top {
-    ($($top:ty),+) => {$(
-        impl Top for $top {
+    ($([$($sizes:tt)*] $top:ty),+) => {$(
+        impl<$($sizes)*> Top for $top {
             fn ports(&mut self) -> Ports<'_> {
                 Ports {
                     clock: &mut self.clock,
@@ -187,4 +188,8 @@ macro_rules! top {
     )+};
 }
 
-top!(Tiny, Linux);
+top!(
+    [] Tiny,
+    [const N: usize, const I: usize, const K: usize, const T: usize, const C: usize, const S: usize, const W: usize, const B: usize, const P: usize, const PA: usize, const L: usize, const LA: usize, const Q: usize, const Q1: usize, const E: usize]
+    LinuxOf<N, I, K, T, C, S, W, B, P, PA, L, LA, Q, Q1, E>
+);

@@ -118,7 +118,7 @@ pub struct Tiny {
     pub ev_iotlb_miss: Signal<Out, Bit>,
     /// Event: a walk started.
     pub ev_walk: Signal<Out, Bit>,
-    core: Core<8, 3, 4, 2, 1, 1, 2, 1, 0, 1, 7, 27, 2, 3, 8, 1, 1, 2>,
+    core: Core<8, 3, 0, 8, 4, 2, 1, 1, 2, 1, 0, 1, 7, 27, 2, 3, 8, 1, 1, 2>,
     no_record: Constant<Record>,
     no_req: Constant<Req>,
 }

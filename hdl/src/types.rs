@@ -14,7 +14,7 @@ pub const FRAME_BITS: usize = 28;
 /// A translation request in flight (TRN-01), or the operand of an invalidation on its way through the pipeline.
 ///
 /// As an operand: `pid` = PSCID and `pv` = PSCV, `did` = DID and `sup` = DV, `kind[0]` = AV, `vpn*` = ADDR,
-/// `access` = how much of ADDR does not count: 0 nothing, 1 `vpn0`, 2 `vpn0` and `vpn1`; `tag[0]` = NL.
+/// `access` = 0, or S and how far the range of ADDR reaches: 1 into `vpn0`, 2 into `vpn1`, 3 further; `tag[0]` = NL.
 #[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
 pub struct Req {
     /// IOVA[11:0].
@@ -162,6 +162,24 @@ pub struct Leaf {
     pub w: Bit,
     /// Executable.
     pub x: Bit,
+}
+
+/// What a cached leaf allows.
+#[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
+pub struct Rights {
+    /// [`Leaf::r`].
+    pub r: Bit,
+    /// [`Leaf::w`].
+    pub w: Bit,
+    /// [`Leaf::x`].
+    pub x: Bit,
+}
+
+impl Rights {
+    /// Whether an access may pass: 0 reads, 2 executes, 1 and 3 write.
+    pub(crate) fn allow(self, access: Bits<2>) -> bool {
+        [self.r, self.w, self.x, self.w][access.index()]
+    }
 }
 
 /// A page-table entry of Sv39, Sv48 or Sv57 (S1-02..S1-04, S1-13..S1-15, S1-25).

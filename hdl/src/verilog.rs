@@ -2,6 +2,7 @@
 
 use crate::bus::{LinuxAxi, TinyAxi};
 use crate::emit::{Header, Pin, emit_with_header, pins};
+use crate::variants;
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::Block;
 
@@ -21,7 +22,7 @@ pub const BUSES: [Bus; 2] = [Bus::Core, Bus::Axi];
 #[must_use]
 pub fn module_name(config: &Config, bus: Bus) -> String {
     match bus {
-        Bus::Core => format!("portcullis_{}", config.name),
+        Bus::Core => format!("portcullis_{}", config.name.replace('-', "_")),
         Bus::Axi => format!("portcullis_{}_axi", config.name),
     }
 }
@@ -32,6 +33,14 @@ fn block(config: &Config, bus: Bus) -> Result<Box<dyn Block>, String> {
         ("tiny", Bus::Core) => Ok(Box::new(crate::Tiny::new())),
         ("linux", Bus::Core) => Ok(Box::new(crate::Linux::new())),
         ("tiny", Bus::Axi) => Ok(Box::new(TinyAxi::default())),
+        ("linux-one-walk", Bus::Core) => Ok(Box::new(variants::OneWalk::of(config))),
+        ("linux-no-pointers", Bus::Core) => Ok(Box::new(variants::NoPointers::of(config))),
+        ("linux-no-lines", Bus::Core) => Ok(Box::new(variants::NoLines::of(config))),
+        ("linux-no-sets", Bus::Core) => Ok(Box::new(variants::NoSets::of(config))),
+        ("linux-no-bursts", Bus::Core) => Ok(Box::new(variants::NoBursts::of(config))),
+        ("linux-plain", Bus::Core) => Ok(Box::new(variants::Plain::of(config))),
+        ("linux-smallest", Bus::Core) => Ok(Box::new(variants::Smallest::of(config))),
+        ("linux-largest", Bus::Core) => Ok(Box::new(variants::Largest::of(config))),
         ("linux", Bus::Axi) => Ok(Box::new(LinuxAxi::default())),
         (other, _) => Err(format!("configuration {other} has no hardware yet")),
     }

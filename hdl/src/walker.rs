@@ -497,6 +497,8 @@ impl<
         self.leaf_tables.drop.next = self.drop_tables.val();
         self.upper_tables.drop.next = self.drop_tables.val();
         self.context_pages.drop.next = 0.into();
+        self.context_pages.renew.next = false;
+        self.context_pages.renew_slot.next = 0.into();
         if self.drop_directory.val() {
             self.context_pages.drop.next = self.both.val();
         }
@@ -818,6 +820,11 @@ impl<
             & self.may_fill.val();
         self.near_global.next = self.walks.wd.val().globally;
         self.near_again.next = self.slots.sel_new.val() & self.begun.val().in_line;
+        // Pointers go with the context that they were found under.
+        self.leaf_tables.renew.next = self.ctx_fill.val();
+        self.leaf_tables.renew_slot.next = self.ctx_fill_slot.val();
+        self.upper_tables.renew.next = self.ctx_fill.val();
+        self.upper_tables.renew_slot.next = self.ctx_fill_slot.val();
         // A pointer that was good is kept when the walk goes on from it.
         self.keeps.next = self.reads.val()
             & !self.slots.sel_new.val()

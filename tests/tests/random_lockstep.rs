@@ -1,7 +1,7 @@
 //! Random machines on the rtl against the golden model.
 
 use portcullis_regmap::Config;
-use portcullis_regmap::config::{LINUX, TINY};
+use portcullis_regmap::config::{LINUX, TINY, variant};
 use portcullis_sim::backend::Backend;
 use portcullis_sim::core::Core;
 use portcullis_tests::random::{Summary, examine};
@@ -75,4 +75,14 @@ fn random_lockstep_500() {
 #[test]
 fn random_lockstep_linux_100() {
     lockstep(&LINUX, 100);
+}
+
+#[test]
+fn random_lockstep_with_the_smallest_caches_25() {
+    lockstep(variant("linux-smallest").expect("a variant"), 25);
+}
+
+#[test]
+fn random_lockstep_with_the_largest_caches_25() {
+    lockstep(variant("linux-largest").expect("a variant"), 25);
 }

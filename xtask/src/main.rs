@@ -26,7 +26,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--equal N] [--random N]
                           [--replacements N] [--boards NAME[,NAME...]]
-       cargo xtask mutants [PART OF A NAME]
+       cargo xtask mutants [PART OF THE NAME OF A DEFECT OR OF ITS TEST]
        cargo xtask tools
 
 steps of verify: firmware, riscv, lint, synth, cosim, backend, random, ownership, boards, cocotb, cores, proofs (all of them without --only)

@@ -29,7 +29,7 @@ fn tests() -> String {
     "portcullis-tests".into()
 }
 
-/// Runs the mutants whose name contains `filter`.
+/// Runs the mutants whose name, or the name of whose test, contains `filter`.
 pub fn run(report: &mut Report, root: &Path, target: &Path, filter: &str) {
     let tree = target.join("mutants/tree");
     let mut list = vec![];
@@ -38,7 +38,7 @@ pub fn run(report: &mut Report, root: &Path, target: &Path, filter: &str) {
         let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let all: List = toml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
         list = all.mutant;
-        list.retain(|m| m.name.contains(filter));
+        list.retain(|m| m.name.contains(filter) || m.test.contains(filter));
         copy(root, &tree)?;
         Ok(format!("{} mutants", list.len()))
     });

@@ -28,9 +28,12 @@ pub struct Config {
     pub command_burst: u8,
     /// Largest LOG2SZ-1 of the fault queue: it holds 2^(n+1) entries of 32 bytes. Cost as for the command queue.
     pub fq_log2sz_minus_1: u8,
-    /// Entries of the address-translation cache. A hit saves the whole page-table walk; each entry costs about 90
+    /// Entries of the address-translation cache that hold a page of any size. A hit saves the whole page-table walk; each entry costs about 90
     /// bits of storage and a share of the comparators.
     pub iotlb_entries: u16,
+    /// Further entries of the address-translation cache, for 4 KiB pages only: 0, or 256 in 64 sets of four. They cost block
+    /// RAM for the data, and distributed RAM and four comparators for the tags.
+    pub iotlb_pages: u16,
     /// Entries of the device-context cache. A hit saves the directory walk; each entry costs about 60 bits of storage
     /// and a comparator.
     pub context_entries: u16,
@@ -107,6 +110,7 @@ pub const TINY: Config = Config {
     command_burst: 1,
     fq_log2sz_minus_1: 7,
     iotlb_entries: 8,
+    iotlb_pages: 0,
     context_entries: 4,
     miss_queue: 4,
     walkers: 1,
@@ -126,7 +130,8 @@ pub const LINUX: Config = Config {
     cq_log2sz_minus_1: 12,
     command_burst: 4,
     fq_log2sz_minus_1: 12,
-    iotlb_entries: 16,
+    iotlb_entries: 8,
+    iotlb_pages: 256,
     context_entries: 8,
     miss_queue: 8,
     walkers: 4,
@@ -135,8 +140,71 @@ pub const LINUX: Config = Config {
     icvec_bits: 2,
 };
 
+/// Builds of [`LINUX`] without one of its techniques, to tell what each gains and costs, and with everything as small and as
+/// large as it can be, for tests. Software sees no difference but time, and in the largest and the smallest no other.
+pub const VARIANTS: &[Config] = &[
+    Config {
+        name: "linux-one-walk",
+        walkers: 1,
+        ..LINUX
+    },
+    Config {
+        name: "linux-no-pointers",
+        table_pointers: 0,
+        ..LINUX
+    },
+    Config {
+        name: "linux-no-lines",
+        pte_lines: 0,
+        ..LINUX
+    },
+    Config {
+        name: "linux-no-sets",
+        iotlb_entries: 16,
+        iotlb_pages: 0,
+        ..LINUX
+    },
+    Config {
+        name: "linux-no-bursts",
+        command_burst: 1,
+        ..LINUX
+    },
+    Config {
+        name: "linux-plain",
+        walkers: 1,
+        table_pointers: 0,
+        pte_lines: 0,
+        ..LINUX
+    },
+    Config {
+        name: "linux-smallest",
+        command_burst: 1,
+        iotlb_entries: 2,
+        iotlb_pages: 0,
+        context_entries: 2,
+        miss_queue: 2,
+        walkers: 1,
+        table_pointers: 0,
+        pte_lines: 0,
+        ..LINUX
+    },
+    Config {
+        name: "linux-largest",
+        iotlb_entries: 32,
+        context_entries: 16,
+        miss_queue: 16,
+        table_pointers: 32,
+        ..LINUX
+    },
+];
+
 /// Every named configuration.
 pub const CONFIGS: &[Config] = &[TINY, LINUX];
+
+/// The configuration or variant of that name.
+pub fn variant(name: &str) -> Option<&'static Config> {
+    config(name).or_else(|| VARIANTS.iter().find(|c| c.name == name))
+}
 
 /// The configuration of that name.
 pub fn config(name: &str) -> Option<&'static Config> {

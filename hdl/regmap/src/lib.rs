@@ -29,7 +29,7 @@ pub mod pdt;
 pub mod pte;
 pub mod regs;
 
-pub use config::{CONFIGS, Config, config};
+pub use config::{CONFIGS, Config, VARIANTS, config, variant};
 pub use layout::{Access, Field};
 
 /// Bytes of a page: the unit of every PPN.

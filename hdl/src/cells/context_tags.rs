@@ -32,7 +32,7 @@ pub struct ContextTags<const N: usize, const I: usize, const D: usize> {
     pub pscid: Signal<In, Bits<20>>,
     /// Valid slots that hold it.
     pub same_pscid: Signal<Out, Bits<N>>,
-    /// Slots whose content goes away at the coming edge, by `kill`, `kill_all` or `fill`.
+    /// Slots whose content goes away at the coming edge by `kill` or `kill_all`; that of `fill_slot` goes with `fill`.
     pub gone: Signal<Out, Bits<N>>,
     /// Drop the slot that holds `did`.
     pub kill: Signal<In, Bit>,
@@ -135,9 +135,6 @@ impl<const N: usize, const I: usize, const D: usize> Logic for ContextTags<N, I,
         if self.kill.val() {
             gone |= slots;
         }
-        if self.fill.val() {
-            gone |= 1 << self.fill_slot.val().index();
-        }
         self.gone.next = gone.into();
     }
     fn connect(&mut self) {
@@ -155,6 +152,7 @@ impl<const N: usize, const I: usize, const D: usize> Logic for ContextTags<N, I,
 reg [{d1}:0] tag_did[{n1}:0];
 reg [19:0] tag_pscid[{n1}:0];
 reg [{w1}:0] data[{n1}:0];
+reg [{w1}:0] held;
 integer k;
 initial begin
   valid = 0;
@@ -170,7 +168,7 @@ always @(posedge clock) begin
     valid[fill_slot] <= 1'b1;
     tag_did[fill_slot] <= fill_did[{d1}:0];
     tag_pscid[fill_slot] <= fill_pscid;
-    data[fill_slot] <= fill_info;
+    data[fill_slot] <= {{fill_pscid, fill_info}};
   end
   if (reset) valid <= 0;
 end
@@ -182,18 +180,17 @@ always @(*) begin
     slots[k] = valid[k] & (tag_did[k] == did[{d1}:0]);
     same_pscid[k] = valid[k] & (tag_pscid[k] == pscid);
     slot = slot | ({{{I}{{slots[k]}}}} & k[{i1}:0]);
-    info = info | ({{{w}{{slots[k]}}}} & data[k]);
-    held_pscid = held_pscid | ({{20{{slots[k]}}}} & tag_pscid[k]);
-    gone[k] = kill_all | (kill & slots[k]) | (fill & (fill_slot == k[{i1}:0]));
+    gone[k] = kill_all | (kill & slots[k]);
   end
   hit = |slots;
+  held = data[slot];
+  if (hit) {{held_pscid, info}} = held;
 end
 ",
             n1 = N - 1,
             d1 = D - 1,
             i1 = I - 1,
-            w = Context::BITS,
-            w1 = Context::BITS - 1,
+            w1 = Context::BITS + 20 - 1,
         ))
     }
 }

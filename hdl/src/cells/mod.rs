@@ -4,6 +4,7 @@
 pub mod command_buffer;
 pub mod context_tags;
 pub mod fifo_mem;
+pub mod iotlb_sets;
 pub mod iotlb_tags;
 pub mod line_store;
 pub mod pointer_cache;
@@ -14,6 +15,7 @@ pub mod walk_slots;
 pub use command_buffer::CommandBuffer;
 pub use context_tags::ContextTags;
 pub use fifo_mem::FifoMem;
+pub use iotlb_sets::IotlbSets;
 pub use iotlb_tags::IotlbTags;
 pub use line_store::LineStore;
 pub use pointer_cache::PointerCache;

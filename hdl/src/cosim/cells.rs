@@ -5,8 +5,8 @@ use super::Case;
 use super::draw::Rng;
 use super::words::Words;
 use crate::cells::{
-    CommandBuffer, ContextTags, FifoMem, IotlbTags, LineStore, PointerCache, SlotMem, SyncRam,
-    WalkSlots,
+    CommandBuffer, ContextTags, FifoMem, IotlbSets, IotlbTags, LineStore, PointerCache, SlotMem,
+    SyncRam, WalkSlots,
 };
 use crate::command_queue::CommandQueue;
 use crate::cosim_case as case;
@@ -44,6 +44,8 @@ macro_rules! pointer_cache {
                 ask_key,
                 ask_slot,
                 drop,
+                renew,
+                renew_slot,
                 fill,
                 fill_key,
                 fill_slot,
@@ -58,6 +60,8 @@ macro_rules! pointer_cache {
                 if !rng.one_in(16) {
                     u.drop.next = 0.into();
                 }
+                u.renew.next = rng.one_in(16);
+                u.renew_slot.next = rng.below(3).into();
             }
         )
     };
@@ -162,6 +166,7 @@ fn memories() -> Vec<Case> {
                 vpn2,
                 vpn1,
                 vpn0,
+                access,
                 slots,
                 inval,
                 inval_av,
@@ -170,6 +175,8 @@ fn memories() -> Vec<Case> {
                 kill,
                 kill_index,
                 flush,
+                renew,
+                renew_slot,
                 fill,
                 fill_index,
                 fill_vpn4,
@@ -178,6 +185,7 @@ fn memories() -> Vec<Case> {
                 fill_vpn1,
                 fill_vpn0,
                 fill_size,
+                fill_rights,
                 fill_global,
                 fill_slot
             ],
@@ -194,6 +202,7 @@ fn memories() -> Vec<Case> {
                 if !rng.one_in(32) {
                     u.flush.next = 0.into();
                 }
+                u.renew.next = rng.one_in(32);
             }
         ),
         pointer_cache!("pointer_cache", PointerCache::<16, 4, 36, 8, 3>::default()),
@@ -247,6 +256,84 @@ fn memories() -> Vec<Case> {
                 u.start.next &= u.room.val();
             }
         ),
+        case!(
+            "iotlb_sets",
+            IotlbSets::<4, 4, 2, 45, 2>::default(),
+            [
+                reset,
+                ask,
+                free,
+                vpn4,
+                vpn3,
+                vpn2,
+                vpn1,
+                vpn0,
+                access,
+                slots,
+                inval,
+                inval_av,
+                inval_range,
+                inval_pv,
+                inval_leaves,
+                flush,
+                renew,
+                renew_slot,
+                kill,
+                kill_set,
+                kill_way,
+                choose,
+                choose_way,
+                fill,
+                fill_vpn4,
+                fill_vpn3,
+                fill_vpn2,
+                fill_vpn1,
+                fill_vpn0,
+                fill_rights,
+                fill_global,
+                fill_slot
+            ],
+            |u, rng| {
+                // Three sets, each with few pages; now and then one that differs in a single bit.
+                let page = |rng: &mut Rng| rng.pick(&[0u64, 1, 63, 64]);
+                u.vpn0.next = page(rng).into();
+                u.fill_vpn0.next = page(rng).into();
+                u.vpn1.next = (rng.below(2) * 0x1ff).into();
+                u.fill_vpn1.next = (rng.below(2) * 0x1ff).into();
+                for field in [
+                    &mut u.vpn2,
+                    &mut u.vpn3,
+                    &mut u.vpn4,
+                    &mut u.fill_vpn2,
+                    &mut u.fill_vpn3,
+                    &mut u.fill_vpn4,
+                ] {
+                    let bit = if rng.one_in(8) {
+                        1u64 << rng.below(9)
+                    } else {
+                        0
+                    };
+                    field.next = bit.into();
+                }
+                u.kill_set.next = page(rng).min(63).into();
+                u.reset.next = rng.one_in(512);
+                u.ask.next = rng.one_in(2);
+                u.inval.next = rng.one_in(8);
+                u.inval_av.next = !rng.one_in(8);
+                // A set that is needed is not free.
+                let page = u.inval.next && u.inval_av.next && !u.inval_range.next;
+                u.free.next &= !u.ask.next && !page;
+                u.kill.next = rng.one_in(8);
+                u.slots.next = (1u64 << rng.below(4)).into();
+                if rng.one_in(16) {
+                    u.slots.next = rng.below(16).into();
+                }
+                if !rng.one_in(64) {
+                    u.flush.next = 0.into();
+                }
+                u.renew.next = rng.one_in(32);
+            }
+        ),
     ]
 }
 
@@ -259,6 +346,7 @@ fn blocks() -> Vec<Case> {
                 reset,
                 off,
                 drop,
+                renew,
                 ask,
                 ask_slot,
                 used,
@@ -293,6 +381,7 @@ fn blocks() -> Vec<Case> {
                 u.near.next = rng.one_in(4);
                 u.off.next = rng.one_in(128);
                 u.drop.next = rng.one_in(64);
+                u.renew.next = rng.one_in(64);
                 u.r_last.next = rng.one_in(4);
                 u.r_status.next = (rng.below(8) / 6).into();
                 u.reset.next = rng.one_in(256);

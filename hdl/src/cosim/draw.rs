@@ -1,7 +1,7 @@
 //! Random input values, biased towards the ones that matter.
 
 use crate::bus::shapes::{Ask, ReadBeat, WriteAnswer, WriteBeat};
-use crate::types::{Context, Leaf, PipeOp, Record, Req, Spa};
+use crate::types::{Context, Leaf, PipeOp, Record, Req, Rights, Spa};
 use rust_hdl::prelude::*;
 
 /// A small random number generator (splitmix64): reproducible on every machine.
@@ -84,6 +84,7 @@ macro_rules! draw_fields {
 
 draw_fields!(Context: dtf, pdtv, paged, extra, far, root);
 draw_fields!(Leaf: p0, p1, p2, p3, p4, r, w, x);
+draw_fields!(Rights: r, w, x);
 draw_fields!(Spa: off, p0, p1, p2, p3, p4, hi);
 draw_fields!(Req: off, vpn0, vpn1, vpn2, vpn3, vpn4, hi, tag, did, pv, pid, sup, access, kind, debug);
 draw_fields!(Record: cause, pid, pv, sup, ttyp, did, iova);

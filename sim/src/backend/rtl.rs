@@ -10,7 +10,7 @@ use crate::core::{
 };
 use portcullis_hdl::ports::{Ports, Top};
 use portcullis_hdl::types::{access, kind, purpose, status};
-use portcullis_hdl::{Linux, Tiny};
+use portcullis_hdl::{Linux, Tiny, variants};
 use portcullis_regmap::Config;
 use rust_hdl::core::vcd_probe::VCDProbe;
 use rust_hdl::prelude::{
@@ -59,6 +59,14 @@ pub fn core(config: &Config) -> Result<Box<dyn Core>, String> {
     match config.name {
         "tiny" => Ok(Box::new(Rtl::new(Tiny::new())?)),
         "linux" => Ok(Box::new(Rtl::new(Linux::new())?)),
+        "linux-one-walk" => Ok(Box::new(Rtl::new(variants::OneWalk::of(config))?)),
+        "linux-no-pointers" => Ok(Box::new(Rtl::new(variants::NoPointers::of(config))?)),
+        "linux-no-lines" => Ok(Box::new(Rtl::new(variants::NoLines::of(config))?)),
+        "linux-no-sets" => Ok(Box::new(Rtl::new(variants::NoSets::of(config))?)),
+        "linux-no-bursts" => Ok(Box::new(Rtl::new(variants::NoBursts::of(config))?)),
+        "linux-plain" => Ok(Box::new(Rtl::new(variants::Plain::of(config))?)),
+        "linux-smallest" => Ok(Box::new(Rtl::new(variants::Smallest::of(config))?)),
+        "linux-largest" => Ok(Box::new(Rtl::new(variants::Largest::of(config))?)),
         other => Err(format!("back end rtl has no configuration {other}")),
     }
 }

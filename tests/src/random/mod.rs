@@ -23,5 +23,6 @@ mod tables;
 pub use generate::generate;
 pub use op::{Op, Plan, Script};
 pub use report::{Failure, MakeCore, examine, shorten};
+pub use rng::Rng;
 pub use runner::{Difference, Summary, run};
 pub use sabotage::{Sabotage, Saboteur};

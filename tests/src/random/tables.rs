@@ -102,6 +102,8 @@ impl World {
         let mut low = few(rng, &[0, 15, 16, 511], 2);
         // A neighbour, so that NAPOT groups and adjacent pages are met.
         low.push(low[0] ^ 1);
+        // And one in the same set of a cache that goes by the lowest bits.
+        low.push(low[0] ^ 0x40);
         low.sort_unstable();
         low.dedup();
         let capabilities = config.capabilities;
