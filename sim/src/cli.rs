@@ -30,7 +30,7 @@ use crate::memory::Timing;
 use crate::output::AtomicFile;
 use crate::own::command::{OwnArgs, own};
 use crate::plan::{Plan, plan};
-use crate::play::{PlayError, named_config, play, play_model};
+use crate::play::{PlayError, named_config, named_variant, play, play_model};
 use crate::recorded::LOGS;
 use crate::registers;
 use crate::replay::{Options, Outcome, check, replay};
@@ -476,7 +476,7 @@ fn area(args: &AreaArgs) -> Result<u8, Stop> {
     let Some(config) = &args.config else {
         return printed(fpga::table());
     };
-    let config = named_config(config).map_err(bad_input)?;
+    let config = named_variant(config).map_err(bad_input)?;
     printed(fpga::area(args, config))
 }
 

@@ -226,6 +226,24 @@ pub fn named_config(name: &str) -> Result<&'static Config, String> {
     })
 }
 
+/// A configuration, or one of the variants that are there to be measured.
+///
+/// # Errors
+/// There is none of that name.
+pub fn named_variant(name: &str) -> Result<&'static Config, String> {
+    portcullis_regmap::variant(name).ok_or_else(|| {
+        let names: Vec<&str> = portcullis_regmap::CONFIGS
+            .iter()
+            .chain(portcullis_regmap::VARIANTS)
+            .map(|config| config.name)
+            .collect();
+        format!(
+            "unknown configuration `{name}`: choose one of {}",
+            names.join(", ")
+        )
+    })
+}
+
 fn perform(machine: &mut dyn Machine, op: Op) -> Answer {
     match op {
         // Handled by the caller: it makes a new harness.

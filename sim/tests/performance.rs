@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portcullis_regmap::{CONFIGS, Config, config};
+use portcullis_regmap::{CONFIGS, Config, VARIANTS, config};
 use portcullis_sim::backend::{Backend, Factory};
 use portcullis_sim::bench::figures::FIGURES;
 use portcullis_sim::bench::record::Record;
@@ -74,6 +74,15 @@ fn no_figure_is_slower_than_recorded() {
         slower.join("\n"),
         page::COMMAND
     );
+}
+
+#[test]
+fn every_variant_has_a_core_that_answers_hits_as_fast() {
+    let factory = |config: &'static Config| Backend::Rtl.core(config);
+    for variant in VARIANTS {
+        let figures = figures(variant, &factory, &["hit_latency"]).expect("a figure");
+        assert!(figures.iter().all(|one| one.value == 2.0), "{figures:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use plotters::prelude::SeriesLabelPosition;
-use portcullis_regmap::config::CONFIGS;
+use portcullis_board::figures::{self as areas, Figures};
+use portcullis_regmap::config::{CONFIGS, VARIANTS};
 
 use super::figures::{Definition, FIGURES, Formula};
 use super::plot::{Axes, Line, plot};
@@ -17,8 +18,24 @@ use crate::recorded::LOGS;
 pub const COMMAND: &str =
     "cargo run --release -- bench --record constraints/performance.json --page docs/performance.md";
 
+/// What the designs take.
+const STORED: &str = include_str!("../../../constraints/synthesis.json");
+
 /// The configuration that the plots of latency show.
 const SHOWN: &str = "linux";
+
+/// Figures that tell what a technique gains, with what heads their column.
+pub const ABLATION: [(&str, &str); 7] = [
+    ("miss_4k_walk_cached", "miss in a warm region"),
+    ("stream_page", "ascending pages"),
+    ("random_page", "random pages"),
+    ("inval_command", "IOTINVAL"),
+    ("unmap_512_single", "512 IOTINVAL"),
+    ("trace_cycles", "cycles"),
+    ("trace_stall", "stall cycles a touch"),
+];
+/// At this memory latency.
+pub const ABLATED_AT: u64 = LATENCIES[LATENCIES.len() - 1];
 
 /// Random pages of so many, L = 10, 16 entries, measured on the peer: cycles per translation.
 const PEER_PAGES: [(f64, f64); 8] = [
@@ -66,6 +83,7 @@ pub fn page(record: &Record) -> String {
             replays(&mut text, reached);
         }
     }
+    ablation(&mut text, record);
     variants(&mut text, record);
     at_best(&mut text);
     curves(&mut text);
@@ -147,21 +165,62 @@ fn replays(text: &mut String, reached: &Reached) {
     }
 }
 
+/// What the columns of an ablation are filed under.
+fn ablation_keys() -> Vec<String> {
+    let keys = |(name, _): &(&str, &str)| match traces::NAMES.contains(name) {
+        true => LOGS.iter().map(|log| trace_key(name, log.stem())).collect(),
+        false => vec![(*name).to_owned()],
+    };
+    ABLATION.iter().flat_map(keys).collect()
+}
+
+/// The configuration without one technique after the other: cycles and cells.
+fn ablation(text: &mut String, record: &Record) {
+    let stored = areas::parse(STORED).unwrap_or_default();
+    let _ = write!(
+        text,
+        "\n## What each technique gains and costs\n\n\
+         `{SHOWN}`, and builds of it that lack one technique, that walk one at a time without kept pointers and lines (`{SHOWN}-plain`), \
+         or that have the smallest or the largest sizes of all. Cycles at L = {ABLATED_AT}, by the definitions below; cells after synthesis for an ECP5, without routing (`portcullis area --config NAME \
+         --no-route`). `portcullis bench --config NAME` measures one of them. A touch waits from the cycle in which its request is taken: \
+         where fewer requests fit in, as in the smallest build, more of them wait outside, where it does not count.\n\n| build | LUT4 / FF / block RAM"
+    );
+    for (name, title) in ABLATION {
+        let _ = match traces::NAMES.contains(&name) {
+            true => LOGS
+                .iter()
+                .try_for_each(|log| write!(text, " | {title}, {}", log.stem())),
+            false => write!(text, " | {title}"),
+        };
+    }
+    let keys = ablation_keys();
+    let _ = writeln!(text, " |\n|---|---|{}", "---|".repeat(keys.len()));
+    let shown = CONFIGS.iter().filter(|config| config.name == SHOWN);
+    for config in shown.chain(VARIANTS) {
+        let cells = |figures: &Figures| {
+            ["lut4", "ff", "bram"]
+                .map(|kind| figures.cells.get(kind).unwrap_or(&0).to_string())
+                .join(" / ")
+        };
+        let area = stored.get(config.name).and_then(|one| one.get("ecp5"));
+        let area = area.map_or_else(|| "-".to_owned(), cells);
+        let _ = write!(text, "| `{}` | {area}", config.name);
+        for key in &keys {
+            let value = record.0.get(config.name);
+            let value = value.and_then(|reached| reached.value(key, ABLATED_AT));
+            let _ = write!(text, " | {}", value.map_or_else(|| "-".to_owned(), number));
+        }
+        text.push_str(" |\n");
+    }
+}
+
 /// Variants beside the configuration that the plots show: what its techniques gain.
 fn variants(text: &mut String, record: &Record) {
-    const NAMES: [&str; 6] = [
-        "miss_4k_walk_cached",
-        "stream_page",
-        "random_page",
-        "inval_command",
-        "unmap_512_single",
-        "trace_stall",
-    ];
     let latency = LATENCIES[LATENCIES.len() - 1];
     let Some(shown) = record.0.get(SHOWN) else {
         return;
     };
-    let configured = |name: &str| portcullis_regmap::config(name).is_some();
+    let configured = |name: &str| portcullis_regmap::variant(name).is_some();
     let variants = record.0.iter().filter(|(name, _)| !configured(name));
     for (name, variant) in variants {
         let _ = write!(
@@ -169,13 +228,7 @@ fn variants(text: &mut String, record: &Record) {
             "\n## `{SHOWN}` against `{name}`\n\n{}\n\n| figure, L = {latency} | `{name}` | `{SHOWN}` | gain |\n|---|---|---|---|\n",
             variant.note
         );
-        let keys = NAMES
-            .iter()
-            .flat_map(|name| match traces::NAMES.contains(name) {
-                true => LOGS.iter().map(|log| trace_key(name, log.stem())).collect(),
-                false => vec![(*name).to_owned()],
-            });
-        for key in keys {
+        for key in ablation_keys() {
             let (before, now) = (variant.value(&key, latency), shown.value(&key, latency));
             if let (Some(before), Some(now)) = (before, now) {
                 let _ = writeln!(

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget};
-use portcullis_regmap::{CONFIGS, Config};
+use portcullis_regmap::{CONFIGS, Config, VARIANTS};
 
 use super::{Stop, bad_input, failed, print};
 use crate::backend::Backend;
 use crate::bench::record::Record;
 use crate::bench::{Bench, Figure, LATENCIES, jobs, page, run, sweep, table};
 use crate::output::AtomicFile;
-use crate::play::named_config;
+use crate::play::named_variant;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -64,9 +64,9 @@ pub(super) fn bench(args: &Args) -> Result<u8, Stop> {
         everything(args, page, store)?;
         return Ok(0);
     }
-    let config = named_config(&args.config).map_err(bad_input)?;
+    let config = named_variant(&args.config).map_err(bad_input)?;
     let kept_as = args.variant.as_deref().unwrap_or(config.name);
-    if args.variant.is_some() && portcullis_regmap::config(kept_as).is_some() {
+    if args.variant.is_some() && portcullis_regmap::variant(kept_as).is_some() {
         return Err(bad_input(format!(
             "--as {kept_as}: is a configuration, choose another name for a variant"
         )));
@@ -135,11 +135,11 @@ fn everything(args: &Args, path: &Path, store: &mut Store) -> Result<(), Stop> {
     let directory = path.with_extension("");
     fs::create_dir_all(&directory)
         .map_err(|error| bad_input(format!("{}: {error}", directory.display())))?;
-    // Variants stay: what they were measured on is not here any more.
+    // Others stay: what they were measured on is not here any more.
     store
         .record
         .0
-        .retain(|name, _| portcullis_regmap::config(name).is_none());
+        .retain(|name, _| portcullis_regmap::variant(name).is_none());
     for config in CONFIGS {
         let figures = measure(args.backend, config, &[], &LATENCIES)?;
         let factory = |config: &'static Config| args.backend.core(config);
@@ -150,6 +150,14 @@ fn everything(args: &Args, path: &Path, store: &mut Store) -> Result<(), Stop> {
         let points = sweep::curves(&bench).map_err(failed)?;
         let reached = store.record.0.entry(config.name.to_owned()).or_default();
         reached.take(&figures, &points);
+        let title = format!("{} on {}", config.name, name(args.backend));
+        print(&table::table(&title, &figures))?;
+    }
+    for config in VARIANTS {
+        let names = page::ABLATION.map(|(name, _)| name.to_owned());
+        let figures = measure(args.backend, config, &names, &[page::ABLATED_AT])?;
+        let reached = store.record.0.entry(config.name.to_owned()).or_default();
+        reached.take(&figures, &[]);
         let title = format!("{} on {}", config.name, name(args.backend));
         print(&table::table(&title, &figures))?;
     }
