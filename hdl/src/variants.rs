@@ -1,6 +1,9 @@
-//! The builds of [`portcullis_regmap::VARIANTS`]: `linux` in other sizes.
+//! The builds of [`portcullis_regmap::VARIANTS`], `linux` in other sizes, and the one place that finds a build by its name.
 
 use crate::linux::LinuxOf;
+use crate::ports::Top;
+use crate::{Linux, Tiny};
+use portcullis_regmap::Config;
 
 /// One walk at a time.
 pub type OneWalk = LinuxOf<8, 3, 4, 9, 8, 3, 1, 1, 16, 4, 4, 2, 3, 4, 4>;
@@ -18,3 +21,28 @@ pub type Plain = LinuxOf<8, 3, 4, 9, 8, 3, 1, 1, 2, 1, 0, 1, 3, 4, 4>;
 pub type Smallest = LinuxOf<2, 1, 0, 8, 2, 1, 1, 1, 2, 1, 0, 1, 1, 2, 1>;
 /// As much as the blocks have been made for.
 pub type Largest = LinuxOf<32, 5, 4, 9, 16, 4, 4, 2, 32, 5, 4, 2, 4, 5, 4>;
+
+/// What is done with the top block of a configuration or variant, whatever its type is.
+pub trait WithTop {
+    /// What comes of it.
+    type Output;
+    /// Does it.
+    fn with<T: Top + 'static>(self, top: T) -> Self::Output;
+}
+
+/// Makes the top block of `config` and hands it over; `None` if there is none of that name.
+pub fn with_top<W: WithTop>(config: &Config, then: W) -> Option<W::Output> {
+    Some(match config.name {
+        "tiny" => then.with(Tiny::new()),
+        "linux" => then.with(Linux::new()),
+        "linux-one-walk" => then.with(OneWalk::of(config)),
+        "linux-no-pointers" => then.with(NoPointers::of(config)),
+        "linux-no-lines" => then.with(NoLines::of(config)),
+        "linux-no-sets" => then.with(NoSets::of(config)),
+        "linux-no-bursts" => then.with(NoBursts::of(config)),
+        "linux-plain" => then.with(Plain::of(config)),
+        "linux-smallest" => then.with(Smallest::of(config)),
+        "linux-largest" => then.with(Largest::of(config)),
+        _ => return None,
+    })
+}

@@ -2,7 +2,8 @@
 
 use crate::bus::{LinuxAxi, TinyAxi};
 use crate::emit::{Header, Pin, emit_with_header, pins};
-use crate::variants;
+use crate::ports::Top;
+use crate::variants::{WithTop, with_top};
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::Block;
 
@@ -27,23 +28,25 @@ pub fn module_name(config: &Config, bus: Bus) -> String {
     }
 }
 
+/// As a block of any type.
+struct Boxed;
+
+impl WithTop for Boxed {
+    type Output = Box<dyn Block>;
+    fn with<T: Top + 'static>(self, top: T) -> Box<dyn Block> {
+        Box::new(top)
+    }
+}
+
 /// The block of a configuration.
 fn block(config: &Config, bus: Bus) -> Result<Box<dyn Block>, String> {
-    match (config.name, bus) {
-        ("tiny", Bus::Core) => Ok(Box::new(crate::Tiny::new())),
-        ("linux", Bus::Core) => Ok(Box::new(crate::Linux::new())),
-        ("tiny", Bus::Axi) => Ok(Box::new(TinyAxi::default())),
-        ("linux-one-walk", Bus::Core) => Ok(Box::new(variants::OneWalk::of(config))),
-        ("linux-no-pointers", Bus::Core) => Ok(Box::new(variants::NoPointers::of(config))),
-        ("linux-no-lines", Bus::Core) => Ok(Box::new(variants::NoLines::of(config))),
-        ("linux-no-sets", Bus::Core) => Ok(Box::new(variants::NoSets::of(config))),
-        ("linux-no-bursts", Bus::Core) => Ok(Box::new(variants::NoBursts::of(config))),
-        ("linux-plain", Bus::Core) => Ok(Box::new(variants::Plain::of(config))),
-        ("linux-smallest", Bus::Core) => Ok(Box::new(variants::Smallest::of(config))),
-        ("linux-largest", Bus::Core) => Ok(Box::new(variants::Largest::of(config))),
-        ("linux", Bus::Axi) => Ok(Box::new(LinuxAxi::default())),
-        (other, _) => Err(format!("configuration {other} has no hardware yet")),
-    }
+    let block = match (config.name, bus) {
+        (_, Bus::Core) => with_top(config, Boxed),
+        ("tiny", Bus::Axi) => Some(Box::new(TinyAxi::default()) as _),
+        ("linux", Bus::Axi) => Some(Box::new(LinuxAxi::default()) as _),
+        _ => None,
+    };
+    block.ok_or_else(|| format!("configuration {} has no hardware yet", config.name))
 }
 
 /// What is said of `config` in front of its files.

@@ -16,7 +16,7 @@ mod ops;
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
 
-use portcullis_regmap::Config;
+use portcullis_regmap::{CONFIGS, Config, VARIANTS};
 use serde_json::{Map, Value, json};
 
 use crate::backend::Factory;
@@ -214,16 +214,7 @@ impl Session<'_> {
 /// # Errors
 /// One line with the names that exist.
 pub fn named_config(name: &str) -> Result<&'static Config, String> {
-    portcullis_regmap::config(name).ok_or_else(|| {
-        let names: Vec<&str> = portcullis_regmap::CONFIGS
-            .iter()
-            .map(|config| config.name)
-            .collect();
-        format!(
-            "unknown configuration `{name}`: choose one of {}",
-            names.join(", ")
-        )
-    })
+    portcullis_regmap::config(name).ok_or_else(|| unknown(name, CONFIGS.iter()))
 }
 
 /// A configuration, or one of the variants that are there to be measured.
@@ -231,17 +222,15 @@ pub fn named_config(name: &str) -> Result<&'static Config, String> {
 /// # Errors
 /// There is none of that name.
 pub fn named_variant(name: &str) -> Result<&'static Config, String> {
-    portcullis_regmap::variant(name).ok_or_else(|| {
-        let names: Vec<&str> = portcullis_regmap::CONFIGS
-            .iter()
-            .chain(portcullis_regmap::VARIANTS)
-            .map(|config| config.name)
-            .collect();
-        format!(
-            "unknown configuration `{name}`: choose one of {}",
-            names.join(", ")
-        )
-    })
+    portcullis_regmap::variant(name).ok_or_else(|| unknown(name, CONFIGS.iter().chain(VARIANTS)))
+}
+
+fn unknown(name: &str, known: impl Iterator<Item = &'static Config>) -> String {
+    let names: Vec<&str> = known.map(|config| config.name).collect();
+    format!(
+        "unknown configuration `{name}`: choose one of {}",
+        names.join(", ")
+    )
 }
 
 fn perform(machine: &mut dyn Machine, op: Op) -> Answer {

@@ -141,7 +141,7 @@ pub const LINUX: Config = Config {
 };
 
 /// Builds of [`LINUX`] without one of its techniques, to tell what each gains and costs, and with everything as small and as
-/// large as it can be, for tests. Software sees no difference but time, and in the largest and the smallest no other.
+/// large as it can be, for tests. Software sees no difference but time.
 pub const VARIANTS: &[Config] = &[
     Config {
         name: "linux-one-walk",

@@ -10,7 +10,7 @@ use crate::core::{
 };
 use portcullis_hdl::ports::{Ports, Top};
 use portcullis_hdl::types::{access, kind, purpose, status};
-use portcullis_hdl::{Linux, Tiny, variants};
+use portcullis_hdl::variants::{WithTop, with_top};
 use portcullis_regmap::Config;
 use rust_hdl::core::vcd_probe::VCDProbe;
 use rust_hdl::prelude::{
@@ -51,24 +51,23 @@ pub struct Rtl<T: Top> {
     waves: Option<VCDProbe<Lossy>>,
 }
 
+/// As a simulated core.
+struct Simulated;
+
+impl WithTop for Simulated {
+    type Output = Result<Box<dyn Core>, String>;
+    fn with<T: Top + 'static>(self, top: T) -> Self::Output {
+        Ok(Box::new(Rtl::new(top)?))
+    }
+}
+
 /// A core of a configuration, in reset state.
 ///
 /// # Errors
 /// There is no such core, or the design fails rust-hdl's own checks (a defect of this program).
 pub fn core(config: &Config) -> Result<Box<dyn Core>, String> {
-    match config.name {
-        "tiny" => Ok(Box::new(Rtl::new(Tiny::new())?)),
-        "linux" => Ok(Box::new(Rtl::new(Linux::new())?)),
-        "linux-one-walk" => Ok(Box::new(Rtl::new(variants::OneWalk::of(config))?)),
-        "linux-no-pointers" => Ok(Box::new(Rtl::new(variants::NoPointers::of(config))?)),
-        "linux-no-lines" => Ok(Box::new(Rtl::new(variants::NoLines::of(config))?)),
-        "linux-no-sets" => Ok(Box::new(Rtl::new(variants::NoSets::of(config))?)),
-        "linux-no-bursts" => Ok(Box::new(Rtl::new(variants::NoBursts::of(config))?)),
-        "linux-plain" => Ok(Box::new(Rtl::new(variants::Plain::of(config))?)),
-        "linux-smallest" => Ok(Box::new(Rtl::new(variants::Smallest::of(config))?)),
-        "linux-largest" => Ok(Box::new(Rtl::new(variants::Largest::of(config))?)),
-        other => Err(format!("back end rtl has no configuration {other}")),
-    }
+    with_top(config, Simulated)
+        .unwrap_or_else(|| Err(format!("back end rtl has no configuration {}", config.name)))
 }
 
 impl<T: Top> Rtl<T> {
