@@ -6,9 +6,10 @@ pub mod ownership;
 pub mod random;
 
 use portcullis_hdl as _;
-use portcullis_regmap::config::{Config, TINY};
+use portcullis_regmap::config::{Config, LINUX, TINY};
+use portcullis_regmap::regs::offset;
 use portcullis_sim::backend::Backend;
-use portcullis_sim::core::{Access, Core, Kind, RegAccess, Request};
+use portcullis_sim::core::{Access, Core, Kind, Purpose, RegAccess, Request};
 use portcullis_sim::harness::{Finished, Harness};
 use portcullis_sim::memory::{Memory, Timing};
 
@@ -157,6 +158,32 @@ impl Machine {
         let mut m = Self::new(latency);
         m.start();
         m
+    }
+
+    /// The same of `linux`, its IOTLB cleared as after any reset.
+    #[must_use]
+    pub fn linux(latency: u64) -> Self {
+        let timing = Timing {
+            latency,
+            ..Timing::default()
+        };
+        let mut m = Self::with_config(&LINUX, timing);
+        m.start();
+        m.h.advance(64).expect("quiet machine");
+        m
+    }
+
+    /// Without lines of page-table entries: walks read every entry that they need, so that reads tell what was cached.
+    #[must_use]
+    pub fn without_lines(mut self) -> Self {
+        self.write32(offset::LINECTL, 1);
+        self
+    }
+
+    /// Reads of page-table entries that walks made.
+    #[must_use]
+    pub fn pte_reads(&self) -> u64 {
+        self.h.memory().traffic().reads(Purpose::Pte)
     }
 
     /// Switches the queues on and ddtp to 1LVL.
@@ -354,5 +381,18 @@ pub mod cmd {
     #[must_use]
     pub fn addr(a: u64) -> u64 {
         (a >> 12) << 10
+    }
+
+    /// S, in the second doubleword of an IOTINVAL.
+    pub const RANGE: u64 = 1 << 9;
+
+    /// IOTINVAL.VMA of `pages` pages at `iova` (a power of two, aligned) in space `pscid`; with S if there are several.
+    #[must_use]
+    pub fn vma_range(pscid: u64, iova: u64, pages: u64) -> (u64, u64) {
+        let dw0 = vma_pscid(pscid) | VMA_ADDR;
+        if pages == 1 {
+            return (dw0, addr(iova));
+        }
+        (dw0, addr(iova | ((pages / 2 - 1) << 12)) | RANGE)
     }
 }

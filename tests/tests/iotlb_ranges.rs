@@ -1,11 +1,8 @@
 //! IOTINVAL with S while the pages of its range still stand in the IOTLB of `linux`: they leave in the background, up to
 //! two cycles for each of the 64 sets. The fence does not wait for that; so they must be gone in every other respect.
 
-use portcullis_regmap::config::LINUX;
-use portcullis_regmap::regs::offset;
-use portcullis_sim::core::{Access, Purpose, Request};
+use portcullis_sim::core::{Access, Request};
 use portcullis_sim::harness::Finished;
-use portcullis_sim::memory::Timing;
 use portcullis_tests::*;
 
 /// First page.
@@ -18,39 +15,13 @@ const OLD: u64 = 0x80_0000_0000;
 const NEW: u64 = 0x90_0000_0000;
 /// PTE bit N: the page is one of 16 (Svnapot).
 const NAPOT: u64 = 1 << 63;
-/// S, in the second doubleword of an IOTINVAL.
-const S: u64 = 1 << 9;
 /// Cycles that a range may take to leave all sets.
 const LEAVES: u64 = 2 * 64;
 
-fn machine(latency: u64) -> Machine {
-    let timing = Timing {
-        latency,
-        ..Timing::default()
-    };
-    let mut m = Machine::with_config(&LINUX, timing);
-    m.start();
-    // The sets are cleared after a reset.
-    m.h.advance(64).expect("quiet machine");
-    m
-}
-
-/// A machine whose walks read every entry that they need, so that reads tell what was cached.
-fn machine_without_lines(latency: u64) -> Machine {
-    let mut m = machine(latency);
-    m.write32(offset::LINECTL, 1);
-    m
-}
-
 /// Queues IOTINVAL.VMA of `pages` pages from page `first` (a power of two, aligned) in space `pscid`.
 fn range(m: &mut Machine, pscid: u64, first: u64, pages: u64) {
-    let iova = IOVA + first * PAGE;
-    let dw0 = cmd::vma_pscid(pscid) | (1 << 10);
-    if pages == 1 {
-        m.queue(dw0, cmd::addr(iova));
-    } else {
-        m.queue(dw0, cmd::addr(iova | ((pages / 2 - 1) * PAGE)) | S);
-    }
+    let (dw0, dw1) = cmd::vma_range(pscid, IOVA + first * PAGE, pages);
+    m.queue(dw0, dw1);
 }
 
 fn page(did: u32, n: u64) -> Request {
@@ -62,10 +33,6 @@ fn map(m: &mut Machine, root: u64, pages: std::ops::Range<u64>, pa: u64) {
     for n in pages {
         m.map(root, IOVA + n * PAGE, pa + n * PAGE, RWX, 0);
     }
-}
-
-fn pte_reads(m: &Machine) -> u64 {
-    m.h.memory().traffic().reads(Purpose::Pte)
 }
 
 /// Asks for all these pages of a device in one go, each in the cycle after the one before while the port takes them.
@@ -92,9 +59,9 @@ fn cached(m: &mut Machine, did: u32, pscid: u64, pages: std::ops::Range<u64>) ->
     map(m, root, pages.clone(), OLD);
     let first = ask(m, did, pages.clone());
     lead_to(&first, OLD);
-    let before = pte_reads(m);
+    let before = m.pte_reads();
     lead_to(&ask(m, did, pages), OLD);
-    assert_eq!(pte_reads(m), before, "all pages cached");
+    assert_eq!(m.pte_reads(), before, "all pages cached");
     root
 }
 
@@ -102,7 +69,7 @@ fn cached(m: &mut Machine, did: u32, pscid: u64, pages: std::ops::Range<u64>) ->
 fn requests_right_behind_the_fence_of_a_range_find_none_of_it() {
     for pages in [2, 8, 64, 128, 512] {
         // Given cached pages that have changed
-        let mut m = machine(1);
+        let mut m = Machine::linux(1);
         let held = pages.min(128);
         let root = cached(&mut m, 3, 7, 0..held);
         map(&mut m, root, 0..held, NEW);
@@ -119,7 +86,7 @@ fn requests_right_behind_the_fence_of_a_range_find_none_of_it() {
 fn requests_in_the_cycles_around_a_range_are_old_before_its_fence_and_new_after() {
     for delay in 0..21 {
         // Given requests that go on while a range is invalidated
-        let mut m = machine(2);
+        let mut m = Machine::linux(2);
         let root = cached(&mut m, 3, 7, 0..32);
         map(&mut m, root, 0..32, NEW);
         range(&mut m, 7, 0, 32);
@@ -149,7 +116,7 @@ fn requests_in_the_cycles_around_a_range_are_old_before_its_fence_and_new_after(
 fn ranges_one_behind_the_other_all_act() {
     for (count, size, gap) in [(2, 64, 1), (8, 16, 3), (64, 2, 1)] {
         // Given 128 cached pages of two spaces that have changed
-        let mut m = machine(1);
+        let mut m = Machine::linux(1);
         let (root, other) = (cached(&mut m, 3, 7, 0..128), cached(&mut m, 4, 8, 0..64));
         map(&mut m, root, 0..128, NEW);
         map(&mut m, other, 0..64, NEW);
@@ -172,7 +139,7 @@ fn ranges_one_behind_the_other_all_act() {
 #[test]
 fn a_range_leaves_in_time_among_hits_that_never_stop() {
     // Given a device that hits in every cycle, and the pages of another that have changed
-    let mut m = machine_without_lines(1);
+    let mut m = Machine::linux(1).without_lines();
     let root = cached(&mut m, 3, 7, 0..64);
     cached(&mut m, 4, 8, 0..4);
     map(&mut m, root, 0..64, NEW);
@@ -205,20 +172,20 @@ fn a_range_leaves_in_time_among_hits_that_never_stop() {
     m.doorbell();
     for round in 0..3 {
         m.h.advance(LEAVES).expect("no hang");
-        let reads = pte_reads(&m);
+        let reads = m.pte_reads();
         m.h.submit(page(3, 63));
         hit(&mut m, 400);
         while m.h.outstanding() > 300 {
             m.h.advance(1).expect("no hang");
         }
-        assert_eq!(pte_reads(&m) - reads, u64::from(round == 0), "{round}");
+        assert_eq!(m.pte_reads() - reads, u64::from(round == 0), "{round}");
     }
 }
 
 #[test]
 fn a_range_leaves_while_responses_are_not_taken() {
     // Given an answer that waits for its device, with a request behind it
-    let mut m = machine(1);
+    let mut m = Machine::linux(1);
     let root = cached(&mut m, 3, 7, 0..64);
     map(&mut m, root, 0..64, NEW);
     m.h.hold_responses(true);
@@ -245,7 +212,7 @@ fn one_page_is_invalidated_while_a_range_leaves() {
     for set in [0, 30, 63] {
         for wait in [0, 2] {
             // Given a page outside a range, in any set
-            let mut m = machine(1);
+            let mut m = Machine::linux(1);
             let root = cached(&mut m, 3, 7, 0..128);
             map(&mut m, root, 0..128, NEW);
             // When its invalidation follows the range
@@ -267,7 +234,7 @@ fn one_page_is_invalidated_while_a_range_leaves() {
 fn pages_filled_while_their_range_leaves_are_right_then_and_later() {
     for wait in [0, 1, 5, 17] {
         // Given a range that is leaving, and pages of it that are walked again meanwhile
-        let mut m = machine_without_lines(1);
+        let mut m = Machine::linux(1).without_lines();
         let root = cached(&mut m, 3, 7, 0..64);
         map(&mut m, root, 0..64, NEW);
         range(&mut m, 7, 0, 512);
@@ -277,9 +244,9 @@ fn pages_filled_while_their_range_leaves_are_right_then_and_later() {
         // When it has left, Then they can be cached, once each
         m.h.advance(LEAVES).expect("no hang");
         lead_to(&ask(&mut m, 3, 0..64), NEW);
-        let before = pte_reads(&m);
+        let before = m.pte_reads();
         lead_to(&ask(&mut m, 3, 0..64), NEW);
-        assert_eq!(pte_reads(&m), before);
+        assert_eq!(m.pte_reads(), before);
         // And another invalidation finds them, wherever they stand
         map(&mut m, root, 0..64, OLD);
         range(&mut m, 7, 0, 64);
@@ -292,7 +259,7 @@ fn pages_filled_while_their_range_leaves_are_right_then_and_later() {
 fn a_slot_that_changes_hands_while_a_range_leaves() {
     // Given a range of a device's pages that is leaving
     for wait in [0, 9] {
-        let mut m = machine(1);
+        let mut m = Machine::linux(1);
         let root = cached(&mut m, 3, 7, 0..64);
         map(&mut m, root, 0..64, NEW);
         range(&mut m, 7, 0, 64);
@@ -320,7 +287,7 @@ fn a_range_drops_larger_pages_that_it_touches() {
     for (level, flags, size) in [(0, NAPOT, 16), (1, 0, 512), (2, 0, 512 * 512)] {
         let sizes = [1, 2, 16, 512, 1024, 512 * 1024];
         for (pages, waits) in sizes.into_iter().flat_map(|p| [(p, false), (p, true)]) {
-            let mut m = machine(1);
+            let mut m = Machine::linux(1);
             let root = m.sv39(3, 7);
             let put = |m: &mut Machine, pa: u64| {
                 let ppn = (pa >> 12) | if flags == NAPOT { 8 } else { 0 };
@@ -349,7 +316,7 @@ fn a_range_drops_larger_pages_that_it_touches() {
 fn nothing_is_found_while_a_generation_that_came_round_is_cleared() {
     // Given a page in the set that is cleared last
     for times in 58..70 {
-        let mut m = machine(1);
+        let mut m = Machine::linux(1);
         let root = cached(&mut m, 3, 7, 63..64);
         map(&mut m, root, 63..64, NEW);
         // When its space is dropped about as often as there are generations, and it is asked for at once

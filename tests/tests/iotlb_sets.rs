@@ -5,9 +5,7 @@
 //! some, lines of page-table entries are off where reads are counted.
 
 use portcullis_regmap::config::LINUX;
-use portcullis_regmap::regs::offset;
-use portcullis_sim::core::{Access, Purpose};
-use portcullis_sim::memory::Timing;
+use portcullis_sim::core::Access;
 use portcullis_tests::*;
 
 /// First page.
@@ -22,36 +20,6 @@ const NEW: u64 = 0x9000_0000;
 const GLOBAL: u64 = 1 << 5;
 /// PTE bits of [`RWX`] without W.
 const READ_ONLY: u64 = RWX & !0x84;
-/// S, in the second doubleword of an IOTINVAL.
-const S: u64 = 1 << 9;
-
-/// A machine whose walks read every entry that they need.
-fn machine(latency: u64) -> Machine {
-    let mut m = machine_with_lines(latency);
-    m.write32(offset::LINECTL, 1);
-    m
-}
-
-fn machine_with_lines(latency: u64) -> Machine {
-    let timing = Timing {
-        latency,
-        ..Timing::default()
-    };
-    let mut m = Machine::with_config(&LINUX, timing);
-    m.start();
-    // The sets are cleared after a reset.
-    m.h.advance(64).expect("quiet machine");
-    m
-}
-
-/// IOTINVAL.VMA of the `pages` pages at `iova` (a power of two, aligned) in space `pscid`.
-fn range(pscid: u64, iova: u64, pages: u64) -> (u64, u64) {
-    let dw0 = cmd::vma_pscid(pscid) | (1 << 10);
-    if pages == 1 {
-        return (dw0, cmd::addr(iova));
-    }
-    (dw0, cmd::addr(iova | ((pages / 2 - 1) * PAGE)) | S)
-}
 
 fn run(m: &mut Machine, (dw0, dw1): (u64, u64)) {
     m.queue(dw0, dw1);
@@ -65,17 +33,13 @@ fn map(m: &mut Machine, root: u64, pages: std::ops::Range<u64>, pa: u64, flags: 
     }
 }
 
-fn pte_reads(m: &Machine) -> u64 {
-    m.h.memory().traffic().reads(Purpose::Pte)
-}
-
 /// Reads page `n` of the device; the address must be one of `pa`. Returns whether the page was cached.
 #[track_caller]
 fn cached(m: &mut Machine, did: u32, n: u64, pa: u64) -> bool {
-    let before = pte_reads(m);
+    let before = m.pte_reads();
     let reached = m.read(did, IOVA + n * PAGE);
     assert_eq!(reached, Some(pa + n * PAGE), "device {did}, page {n}");
-    pte_reads(m) == before
+    m.pte_reads() == before
 }
 
 /// How many of these pages are cached.
@@ -86,7 +50,7 @@ fn count(m: &mut Machine, did: u32, pages: impl Iterator<Item = u64>, pa: u64) -
 
 #[test]
 fn two_hundred_and_fifty_six_pages_of_one_device_stay() {
-    let mut m = machine(2);
+    let mut m = Machine::linux(2).without_lines();
     let root = m.sv39(3, 7);
     map(&mut m, root, 0..256, OLD, RWX);
     assert_eq!(count(&mut m, 3, 0..256, OLD), 0);
@@ -96,7 +60,7 @@ fn two_hundred_and_fifty_six_pages_of_one_device_stay() {
 #[test]
 fn pages_whose_numbers_differ_in_one_bit_are_different_pages() {
     // Given pages that share a set, or nearly all of their number, each leading elsewhere
-    let mut m = machine_with_lines(2);
+    let mut m = Machine::linux(2);
     let root = m.sv39(3, 7);
     let mut numbers = vec![0];
     numbers.extend((0..26).map(|bit| 1u64 << bit));
@@ -124,14 +88,14 @@ fn inv_27_a_range_drops_its_pages_and_no_others() {
     for pages in [1, 2, 8, 32, 64, 128, 512] {
         // Ranges at the beginning and at the end of what is cached
         for first in [0, CACHED.saturating_sub(pages)] {
-            let mut m = machine(1);
+            let mut m = Machine::linux(1).without_lines();
             let root = m.sv39(3, 7);
             map(&mut m, root, 0..CACHED, OLD, RWX);
             count(&mut m, 3, 0..CACHED, OLD);
             // Given cached pages that have changed in memory
             map(&mut m, root, 0..CACHED, NEW, RWX);
             // When a range of them is invalidated
-            run(&mut m, range(7, IOVA + first * PAGE, pages));
+            run(&mut m, cmd::vma_range(7, IOVA + first * PAGE, pages));
             // Then those outside are still cached, and those inside are new
             let inside = |n: &u64| (first..first + pages).contains(n);
             let kept = (0..CACHED).filter(|n| !inside(n));
@@ -149,7 +113,7 @@ fn inv_27_a_range_drops_its_pages_and_no_others() {
 #[test]
 fn inv_27_a_range_spares_other_spaces_and_globals() {
     // Given a space with a global page, and another space
-    let mut m = machine(1);
+    let mut m = Machine::linux(1).without_lines();
     let (root, other) = (m.sv39(3, 7), m.sv39(4, 8));
     map(&mut m, root, 0..7, OLD, RWX);
     map(&mut m, root, 7..8, OLD, RWX | GLOBAL);
@@ -157,7 +121,7 @@ fn inv_27_a_range_spares_other_spaces_and_globals() {
     count(&mut m, 3, 0..8, OLD);
     count(&mut m, 4, 0..8, NEW);
     // When all of the first is invalidated as a range, Then the global page and the other space stay
-    run(&mut m, range(7, IOVA, 512));
+    run(&mut m, cmd::vma_range(7, IOVA, 512));
     assert_eq!(count(&mut m, 4, 0..8, NEW), 8);
     assert!(cached(&mut m, 3, 7, OLD));
     assert_eq!(count(&mut m, 3, 0..7, OLD), 0);
@@ -167,7 +131,7 @@ fn inv_27_a_range_spares_other_spaces_and_globals() {
 fn inv_22_one_page_is_dropped_in_the_slot_of_its_context_and_no_other() {
     // Given as many spaces as contexts are cached, with a page in each, in sets of their own
     const SPACES: u64 = LINUX.context_entries as u64;
-    let mut m = machine(1);
+    let mut m = Machine::linux(1).without_lines();
     let roots: Vec<u64> = (0..SPACES).map(|n| m.sv39(n as u32, 7 + n)).collect();
     for (n, root) in (0..).zip(&roots) {
         map(&mut m, *root, n..n + 1, OLD, RWX);
@@ -178,7 +142,7 @@ fn inv_22_one_page_is_dropped_in_the_slot_of_its_context_and_no_other() {
         map(&mut m, *root, n..n + 1, NEW, RWX);
     }
     for n in 0..SPACES {
-        run(&mut m, range(7 + n, IOVA + n * PAGE, 1));
+        run(&mut m, cmd::vma_range(7 + n, IOVA + n * PAGE, 1));
         // Then it is new there, and those that are still to come have it cached.
         assert!(!cached(&mut m, n as u32, n, NEW), "space {n}");
         for later in n + 1..SPACES {
@@ -190,12 +154,12 @@ fn inv_22_one_page_is_dropped_in_the_slot_of_its_context_and_no_other() {
 #[test]
 fn inv_28_the_whole_space_as_a_range() {
     for ones in [9, 18, 27, 36, 51] {
-        let mut m = machine(1);
+        let mut m = Machine::linux(1).without_lines();
         let root = m.sv39(3, 7);
         map(&mut m, root, 0..64, OLD, RWX);
         count(&mut m, 3, 0..64, OLD);
         map(&mut m, root, 0..64, NEW, RWX);
-        let dw1 = (((IOVA >> 12) | ((1 << ones) - 1)) << 10) | S;
+        let dw1 = (((IOVA >> 12) | ((1 << ones) - 1)) << 10) | cmd::RANGE;
         run(&mut m, (cmd::vma_pscid(7) | (1 << 10), dw1));
         assert_eq!(count(&mut m, 3, 0..64, NEW), 0, "{ones} ones");
     }
@@ -204,8 +168,8 @@ fn inv_28_the_whole_space_as_a_range() {
 #[test]
 fn a_range_of_512_pages_takes_less_than_512_cycles_and_the_latency() {
     for latency in [1, 10, 50] {
-        let mut m = machine_with_lines(latency);
-        let (dw0, dw1) = range(7, IOVA, 512);
+        let mut m = Machine::linux(latency);
+        let (dw0, dw1) = cmd::vma_range(7, IOVA, 512);
         let before = m.h.cycle();
         m.command(dw0, dw1);
         let took = m.h.cycle() - before;
@@ -217,7 +181,7 @@ fn a_range_of_512_pages_takes_less_than_512_cycles_and_the_latency() {
 fn inv_03_a_space_that_is_dropped_64_times_stays_dropped() {
     for drop in [cmd::vma_pscid(7), cmd::VMA_ALL] {
         // Given a cached page that changes
-        let mut m = machine(1);
+        let mut m = Machine::linux(1).without_lines();
         let (root, other) = (m.sv39(3, 7), m.sv39(4, 8));
         map(&mut m, root, 0..2, OLD, RWX);
         map(&mut m, other, 0..1, OLD, RWX);
@@ -244,7 +208,7 @@ fn inv_03_a_space_that_is_dropped_64_times_stays_dropped() {
 
 #[test]
 fn inv_03_a_dropped_space_spares_the_others_and_globals() {
-    let mut m = machine(1);
+    let mut m = Machine::linux(1).without_lines();
     let (root, other) = (m.sv39(3, 7), m.sv39(4, 8));
     map(&mut m, root, 0..30, OLD, RWX);
     map(&mut m, root, 30..32, OLD, RWX | GLOBAL);
@@ -260,7 +224,7 @@ fn inv_03_a_dropped_space_spares_the_others_and_globals() {
 #[test]
 fn a_context_that_loses_its_slot_takes_its_pages_along() {
     // Given more devices than the context cache holds, all with the same page number
-    let mut m = machine_with_lines(1);
+    let mut m = Machine::linux(1);
     for did in 0..20 {
         let root = m.sv39(did, 7);
         map(&mut m, root, 0..4, OLD + (u64::from(did) << 20), RWX);
@@ -279,7 +243,7 @@ fn a_context_that_loses_its_slot_takes_its_pages_along() {
 #[test]
 fn a_device_with_many_pages_leaves_others_theirs() {
     for greedy_first in [false, true] {
-        let mut m = machine(1);
+        let mut m = Machine::linux(1).without_lines();
         let (root, greedy) = (m.sv39(3, 7), m.sv39(4, 8));
         map(&mut m, root, 0..64, OLD, RWX);
         map(&mut m, greedy, 0..512, NEW, RWX);
@@ -298,17 +262,17 @@ fn a_device_with_many_pages_leaves_others_theirs() {
 #[test]
 fn a_page_that_becomes_writable_is_cached_anew() {
     // Given a cached page that may not be written
-    let mut m = machine(1);
+    let mut m = Machine::linux(1).without_lines();
     let root = m.sv39(3, 7);
     map(&mut m, root, 0..1, OLD, READ_ONLY);
     cached(&mut m, 3, 0, OLD);
     // When it may, without invalidation (AD-11)
     map(&mut m, root, 0..1, OLD, RWX);
     let write = |m: &mut Machine| {
-        let before = pte_reads(m);
+        let before = m.pte_reads();
         let answer = m.ask(request(3, Access::Write, IOVA));
         assert!(!answer.response.fault);
-        pte_reads(m) == before
+        m.pte_reads() == before
     };
     // Then the first write finds out, and the second one has it cached.
     assert!(!write(&mut m));
@@ -321,7 +285,7 @@ fn hw2_a_range_during_every_stage_of_a_walk() {
     for delay in 0..4 * latency + 16 {
         for size in [1, 8, 64, 512] {
             // Given a walk in flight
-            let mut m = machine_with_lines(latency);
+            let mut m = Machine::linux(latency);
             let root = m.sv39(device, 7);
             map(&mut m, root, 0..8, OLD, RWX);
             cached(&mut m, device, 6, OLD);
@@ -329,7 +293,10 @@ fn hw2_a_range_during_every_stage_of_a_walk() {
             m.h.advance(delay).expect("no hang");
             // When the page changes and a range around it is invalidated
             map(&mut m, root, 0..8, NEW, RWX);
-            run(&mut m, range(7, IOVA + page / size * size * PAGE, size));
+            run(
+                &mut m,
+                cmd::vma_range(7, IOVA + page / size * size * PAGE, size),
+            );
             let passed = m.h.cycle();
             m.h.finish_requests().expect("no hang");
             // Then the old page is not granted after the fence, nor to anybody later
@@ -352,11 +319,11 @@ fn hw2_a_range_during_every_stage_of_a_walk() {
 fn requests_before_a_range_are_answered_once_and_those_behind_it_see_its_effect() {
     for delay in 0..80 {
         // Given a stream of hits
-        let mut m = machine_with_lines(1);
+        let mut m = Machine::linux(1);
         let root = m.sv39(3, 7);
         map(&mut m, root, 0..4, OLD, RWX);
         count(&mut m, 3, 0..4, OLD);
-        let (dw0, dw1) = range(7, IOVA, 512);
+        let (dw0, dw1) = cmd::vma_range(7, IOVA, 512);
         m.queue(dw0, dw1);
         m.queue(0x3002, 0);
         map(&mut m, root, 0..4, NEW, RWX);

@@ -1,7 +1,6 @@
 //! Pointers to tables that the walker keeps: what they save, and what must drop them (INV-20, INV-24, DIR-03, DIR-10).
 
 use portcullis_regmap::config::LINUX;
-use portcullis_regmap::regs::offset;
 use portcullis_sim::core::{Access, Purpose};
 use portcullis_sim::memory::Timing;
 use portcullis_tests::*;
@@ -15,18 +14,6 @@ const NEW: u64 = 0x9_0000_0000;
 const PSCV: u64 = 1 << 32;
 const NL: u64 = 1 << 34;
 
-fn machine(latency: u64) -> Machine {
-    let timing = Timing {
-        latency,
-        ..Timing::default()
-    };
-    let mut m = Machine::with_config(&LINUX, timing);
-    m.start();
-    // Lines would save the reads that are counted here.
-    m.write32(offset::LINECTL, 1);
-    m
-}
-
 /// Eight pages from `iova` on.
 fn map_eight(m: &mut Machine, root: u64, iova: u64, to: u64) {
     for n in 0..8 {
@@ -36,7 +23,7 @@ fn map_eight(m: &mut Machine, root: u64, iova: u64, to: u64) {
 
 /// A device whose first page has been walked, so that its tables are known.
 fn walked(latency: u64) -> (Machine, u64) {
-    let mut m = machine(latency);
+    let mut m = Machine::linux(latency).without_lines();
     let root = m.sv39(DEV, PSCID);
     map_eight(&mut m, root, PAGE, OLD);
     assert_eq!(m.read(DEV, PAGE), Some(OLD));
@@ -80,7 +67,7 @@ fn a_miss_in_the_next_region_costs_two_reads() {
 #[test]
 fn a_cold_walk_takes_four_reads_and_ten_cycles() {
     for latency in [1, 10, 50] {
-        let mut m = machine(latency);
+        let mut m = Machine::linux(latency).without_lines();
         let root = m.sv39(DEV, PSCID);
         map_eight(&mut m, root, PAGE, OLD);
         let f = m.ask(request(DEV, Access::Read, PAGE));
@@ -171,7 +158,7 @@ fn pointers_of_devices_and_regions_are_told_apart() {
     // the cache, or share one
     for devices in [contexts, contexts + 2] {
         for apart in [21, 25] {
-            let mut m = machine(2);
+            let mut m = Machine::linux(2).without_lines();
             let region = |n: u64| PAGE + (n << apart);
             let frame = |did: u32, n: u64| OLD + (u64::from(did) << 30) + (n << 16);
             for did in 1..=devices {
@@ -247,7 +234,7 @@ fn directory(m: &mut Machine, root: u64, page: u64, did: u32, table: u64) {
 
 #[test]
 fn directory_pointers_save_reads_and_go_with_inval_ddt_of_all() {
-    let mut m = machine(3);
+    let mut m = Machine::linux(3).without_lines();
     let (old, new) = (m.page(), m.page());
     map_eight(&mut m, old, PAGE, OLD);
     map_eight(&mut m, new, PAGE, NEW);
@@ -275,7 +262,7 @@ fn directory_pointers_save_reads_and_go_with_inval_ddt_of_all() {
 
 #[test]
 fn directory_pointers_go_with_another_directory() {
-    let mut m = machine(3);
+    let mut m = Machine::linux(3).without_lines();
     let (old, new) = (m.page(), m.page());
     map_eight(&mut m, old, PAGE, OLD);
     map_eight(&mut m, new, PAGE, NEW);
