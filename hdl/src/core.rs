@@ -115,8 +115,8 @@ pub struct Core<
     pub mem_ar_addr: Signal<Out, Bits<56>>,
     /// Doublewords wanted, less one.
     pub mem_ar_len: Signal<Out, Bits<3>>,
-    /// Returned with the data: 0 to 7 a walk (in `linux` 4 to 7 a line of page-table entries), 8 the command queue. One
-    /// read in flight for each.
+    /// Returned with the data: 0 to 7 a walk, 8 the command queue; in `linux` 4 to 7 and 12 to 15 a line of page-table
+    /// entries. One read in flight for each.
     pub mem_ar_id: Signal<Out, Bits<4>>,
     /// 0 device directory, 1 page table, 2 command, 6 line of page-table entries.
     pub mem_ar_purpose: Signal<Out, Bits<3>>,
@@ -522,7 +522,7 @@ impl<
         // Fault records.
         self.faults.record_valid.next = self.walker.record_valid.val();
         self.faults.record.next = self.walker.record.val();
-        self.msi_record_ready.next = self.faults.ready.val() & !self.walker.res_fault.val();
+        self.msi_record_ready.next = self.faults.ready.val() & !self.walker.record_turn.val();
         if self.msi_record_valid.val() & self.msi_record_ready.val() {
             self.faults.record_valid.next = true;
             self.faults.record.next = self.msi_record.val();
@@ -598,10 +598,10 @@ impl<
         self.memory.line_valid.next = self.lines.ar_valid.val();
         self.memory.line_frame.next = self.lines.ar_frame.val();
         self.memory.line_off.next = self.lines.ar_off.val();
-        self.memory.line_place.next = unsigned_cast_to::<2, LA>(self.lines.ar_place.val());
+        self.memory.line_place.next = unsigned_cast_to::<3, LA>(self.lines.ar_place.val());
         self.lines.ar_ready.next = self.memory.line_ready.val();
         self.lines.r_valid.next = self.memory.line_r_valid.val();
-        self.lines.r_place.next = bit_cast::<LA, 2>(self.memory.line_r_place.val());
+        self.lines.r_place.next = bit_cast::<LA, 3>(self.memory.line_r_place.val());
         self.lines.r_data.next = self.mem_r_data.val();
         self.lines.r_status.next = self.mem_r_status.val();
         self.lines.r_last.next = self.mem_r_last.val();

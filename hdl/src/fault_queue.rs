@@ -1,6 +1,6 @@
 //! The fault queue: a small FIFO of records, and the writer that puts them into memory.
 //!
-//! Timing: a record is written as one burst of four doublewords; `fqt` moves when the memory has answered it (FQ-01).
+//! Timing: a record is written as one burst of four doublewords, the first in the cycle after it was handed over; `fqt` moves when the memory has answered it (FQ-01).
 //! Records are taken while the queue is enabled and has no error bit, and dropped otherwise (FQ-04, A-11): `ready` then
 //! is always true, so a fault never waits for software. A full FIFO makes the walker wait, and only for the memory.
 //! Invariants: each record taken is written, or sets fqof (FQ-02) or fqmf (FQ-03); none is lost silently.
@@ -13,9 +13,9 @@ use rust_hdl::prelude::*;
 /// States of the writer.
 #[derive(LogicState, Debug, Copy, Clone, PartialEq)]
 pub enum FaultState {
-    /// Looks for a record.
+    /// Looks for a record, and offers its first doubleword.
     Idle,
-    /// Writes its doublewords.
+    /// Writes the rest.
     Write,
     /// Waits for the answer.
     Answer,
@@ -164,11 +164,22 @@ impl<const X: usize, const F: usize, const F1: usize> Logic for FaultQueue<X, F,
         self.w_valid.next = false;
         self.w_last.next = self.beat.q.val() == 3;
         self.head_word.next = self.no_head.val();
+        self.head_word.next.cause = self.item.val().cause;
+        self.head_word.next.pid = self.item.val().pid;
+        self.head_word.next.pv = self.item.val().pv;
+        self.head_word.next.sup = self.item.val().sup;
+        self.head_word.next.ttyp = self.item.val().ttyp;
+        self.head_word.next.did = self.item.val().did;
         self.w_data.next = 0.into();
+        if self.beat.q.val() == 0 {
+            self.w_data.next = self.head_word.val().into();
+        }
+        if self.beat.q.val() == 2 {
+            self.w_data.next = self.item.val().iova;
+        }
 
         match self.state.q.val() {
             FaultState::Idle => {
-                self.beat.d.next = 0.into();
                 if self.waiting.val() {
                     if self.failed.val() {
                         self.records.pop.next = true;
@@ -176,24 +187,16 @@ impl<const X: usize, const F: usize, const F1: usize> Logic for FaultQueue<X, F,
                         self.overflow.next = true;
                         self.records.pop.next = true;
                     } else {
+                        self.w_valid.next = true;
                         self.state.d.next = FaultState::Write;
+                        if self.w_ready.val() {
+                            self.beat.d.next = 1.into();
+                        }
                     }
                 }
             }
             FaultState::Write => {
                 self.w_valid.next = true;
-                if self.beat.q.val() == 0 {
-                    self.head_word.next.cause = self.item.val().cause;
-                    self.head_word.next.pid = self.item.val().pid;
-                    self.head_word.next.pv = self.item.val().pv;
-                    self.head_word.next.sup = self.item.val().sup;
-                    self.head_word.next.ttyp = self.item.val().ttyp;
-                    self.head_word.next.did = self.item.val().did;
-                    self.w_data.next = self.head_word.val().into();
-                }
-                if self.beat.q.val() == 2 {
-                    self.w_data.next = self.item.val().iova;
-                }
                 if self.w_ready.val() {
                     self.beat.d.next = self.beat.q.val() + 1;
                     if self.beat.q.val() == 3 {
@@ -216,6 +219,7 @@ impl<const X: usize, const F: usize, const F1: usize> Logic for FaultQueue<X, F,
 
         if self.reset.val() {
             self.state.d.next = FaultState::Idle;
+            self.beat.d.next = 0.into();
         }
     }
 }

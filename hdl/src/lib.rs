@@ -6,7 +6,7 @@
 //! |---|---|
 //! | shapes | [`types`], [`widen`] and the crate `portcullis-regmap` |
 //! | leaves | [`cells`], [`fifo`]; combinational: [`canonical`], [`answer`], [`entry_check`], [`context_check`], [`record_of`] |
-//! | blocks | [`lookup`], [`miss_queue`], [`walker`] with its [`context_reader`], [`command_queue`], [`fault_queue`], [`drain`], [`memory_port`], [`register_port`], [`registers`] |
+//! | blocks | [`lookup`], [`iotlb_fill`], [`miss_queue`], [`walker`] with its [`context_reader`], [`command_queue`], [`fault_queue`], [`drain`], [`memory_port`], [`register_port`], [`registers`] |
 //! | around the core | [`msi`], [`hpm`], [`hpm_counter`], [`debug`] |
 //! | core | [`core`]: the blocks and their wires |
 //! | configurations | [`tiny`], [`linux`]; [`ports`]: what they have in common |
@@ -35,6 +35,7 @@ pub mod fault_queue;
 pub mod fifo;
 pub mod hpm;
 pub mod hpm_counter;
+pub mod iotlb_fill;
 pub mod line_control;
 pub mod line_fetch;
 pub mod linux;

@@ -2,8 +2,8 @@
 //!
 //! A leaf entry lies in a 64-byte line with those of seven neighbours. When a walk reads one from memory, its line is read
 //! as well, behind it; a request for a neighbour then finds its entry here ([`LineStore`]) and is walked without a read.
-//! When entries are found in ascending order, the lines behind come too, one ahead at first and up to three as the run
-//! goes on, until the end of the table.
+//! When entries are found in ascending order, the lines behind come too, one ahead at first and all but the one in use
+//! as the run goes on, until the end of the table.
 //!
 //! ```text
 //! walk reads an entry ──► want ──► read of its line, with the lowest priority of all ──► store ──► found at a walk's start
@@ -27,7 +27,7 @@ use crate::types::Req;
 use crate::widen::unsigned_cast_to;
 use rust_hdl::prelude::*;
 
-/// `L` = `2^A` lines (or 0, with `A` = 1), context slots of `S` bits.
+/// `L` lines, at most 8, numbered with `A` bits (or 0, with `A` = 1), context slots of `S` bits.
 #[derive(LogicBlock)]
 pub struct LineFetch<const L: usize, const A: usize, const S: usize> {
     /// Clock.
@@ -124,7 +124,7 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize> {
     run_frame: DFF<Bits<28>>,
     run_global: DFF<Bit>,
     run_next: DFF<Bits<7>>,
-    run_length: DFF<Bits<5>>,
+    run_length: DFF<Bits<6>>,
     doubt: DFF<Bits<3>>,
 
     ask_table: Signal<Local, Bits<36>>,
@@ -141,7 +141,7 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize> {
 
     present: Constant<Bit>,
     furthest: Constant<Bits<7>>,
-    longest: Constant<Bits<5>>,
+    longest: Constant<Bits<6>>,
     certain: Constant<Bits<3>>,
     one: Constant<Bits<7>>,
 }
@@ -335,7 +335,7 @@ impl<const L: usize, const A: usize, const S: usize> Logic for LineFetch<L, A, S
             & ((self.follows.val() & (self.run_length.q.val() != 0))
                 | (self.doubt.q.val() != self.certain.val()));
         self.ahead.next = self.run_next.q.val() - unsigned_cast_to::<7, 6>(self.run_line.q.val());
-        self.reach.next = unsigned_cast_to::<7, 5>(self.run_length.q.val() >> 3) + self.one.val();
+        self.reach.next = unsigned_cast_to::<7, 6>(self.run_length.q.val() >> 3) + self.one.val();
         self.goes_on.next = self.run.q.val()
             & !(self.now.q.val() & (!self.follows.val() | (self.gap.val() == 0)))
             & (self.run_length.q.val() > 1)

@@ -8,13 +8,13 @@ use crate::msi::Msi;
 use portcullis_regmap::config::{Config, LINUX};
 use rust_hdl::prelude::*;
 
-/// The configuration: 8 IOTLB entries of any size beside 256 pages, 8 contexts, 4 walks, 16 table pointers, 4 lines of
+/// The configuration: 8 IOTLB entries of any size beside 256 pages, 8 contexts, 4 walks, 16 table pointers, 6 lines of
 /// page-table entries, 8 queued misses, bursts of 4 commands.
-pub type Linux = LinuxOf<8, 3, 4, 9, 8, 3, 4, 2, 16, 4, 4, 2, 3, 4, 4>;
+pub type Linux = LinuxOf<8, 3, 4, 9, 8, 3, 4, 2, 16, 4, 6, 3, 3, 4, 4>;
 
 /// The same with other sizes: `N` IOTLB entries of any size (`I` index bits) beside 64 sets of `K` ways (`T` bits address
-/// both), `C` contexts (`S` slot bits), `W` walks (`B` slot bits), `P` = `2^PA` table pointers, `L` = `2^LA` lines of
-/// page-table entries, `2^Q` queued misses (`Q1` = `Q` + 1), bursts of up to `E` commands. All have 24 device_id bits, 45
+/// both), `C` contexts (`S` slot bits), `W` walks (`B` slot bits), `P` = `2^PA` table pointers, `L` lines of page-table
+/// entries (numbered with `LA` bits), `2^Q` queued misses (`Q1` = `Q` + 1), bursts of up to `E` commands. All have 24 device_id bits, 45
 /// page number bits, queues of 8,192 entries, 4 records on their way.
 #[derive(LogicBlock)]
 pub struct LinuxOf<
@@ -92,8 +92,8 @@ pub struct LinuxOf<
     pub mem_ar_addr: Signal<Out, Bits<56>>,
     /// Doublewords wanted, less one.
     pub mem_ar_len: Signal<Out, Bits<3>>,
-    /// Returned with the data: 0 to 7 a walk (in `linux` 4 to 7 a line of page-table entries), 8 the command queue. One
-    /// read in flight for each.
+    /// Returned with the data: 0 to 7 a walk, 8 the command queue; in `linux` 4 to 7 and 12 to 15 a line of page-table
+    /// entries. One read in flight for each.
     pub mem_ar_id: Signal<Out, Bits<4>>,
     /// 0 device directory, 1 page table, 2 command, 6 line of page-table entries.
     pub mem_ar_purpose: Signal<Out, Bits<3>>,

@@ -22,6 +22,7 @@
 use crate::answer::Answer;
 use crate::canonical::Canonical;
 use crate::cells::{ContextTags, IotlbSets, IotlbTags, SyncRam};
+use crate::iotlb_fill::IotlbFill;
 use crate::miss_queue::MissQueue;
 use crate::types::*;
 use crate::widen::unsigned_cast_to;
@@ -179,6 +180,7 @@ pub struct Lookup<
     sets: IotlbSets<K, C, S, V, 6>,
     data: SyncRam<Leaf, T>,
     misses: MissQueue<Q, Q1>,
+    incoming: IotlbFill<I, S>,
     canonical: Canonical,
     answer: Answer,
 
@@ -228,7 +230,6 @@ pub struct Lookup<
     s2_translate: Signal<Local, Bit>,
     s2_maint: Signal<Local, Bit>,
     s2_permitted: DFF<Bit>,
-    fill_rights: Signal<Local, Rights>,
     s2_allowed: Signal<Local, Bit>,
     s2_answers: Signal<Local, Bit>,
     s2_misses: Signal<Local, Bit>,
@@ -342,6 +343,7 @@ impl<
             sets: Default::default(),
             data: Default::default(),
             misses: Default::default(),
+            incoming: Default::default(),
             canonical: Default::default(),
             answer: Default::default(),
             s1_valid: Default::default(),
@@ -387,7 +389,6 @@ impl<
             s2_translate: Default::default(),
             s2_maint: Default::default(),
             s2_permitted: Default::default(),
-            fill_rights: Default::default(),
             s2_allowed: Default::default(),
             s2_answers: Default::default(),
             s2_misses: Default::default(),
@@ -461,11 +462,12 @@ impl<
             s2_size,
             held
         );
-        clock!(self, clock, contexts, tags, sets, data, misses);
+        clock!(self, clock, contexts, tags, sets, data, misses, incoming);
         self.contexts.reset.next = self.reset.val();
         self.tags.reset.next = self.reset.val();
         self.sets.reset.next = self.reset.val();
         self.misses.reset.next = self.reset.val();
+        self.incoming.reset.next = self.reset.val();
 
         // Stage 1: what the caches know of the request.
         self.s1_directory.next = self.mode.val() > 1;
@@ -488,7 +490,7 @@ impl<
         self.tags.vpn1.next = self.s1.q.val().vpn1;
         self.tags.vpn0.next = self.s1.q.val().vpn0;
         self.s1_vpn0.next = self.s1.q.val().vpn0;
-        self.fill_vpn0.next = self.res_req.val().vpn0;
+        self.fill_vpn0.next = self.incoming.req.val().vpn0;
         self.tags.access.next = self.s1.q.val().access;
         self.tags.slots.next = self.contexts.slots.val();
         self.sets.access.next = self.s1.q.val().access;
@@ -550,12 +552,21 @@ impl<
         }
 
         // Where a page goes.
-        self.fill_in_set.next = self.has_sets.val() & (self.res_size.val() == 0);
+        self.incoming.found.next = self.tlb_fill.val();
+        self.incoming.found_req.next = self.res_req.val();
+        self.incoming.found_leaf.next = self.res_leaf.val();
+        self.incoming.found_size.next = self.res_size.val();
+        self.incoming.found_index.next = self.tlb_fill_index.val();
+        self.incoming.found_global.next = self.tlb_fill_global.val();
+        self.incoming.found_slot.next = self.tlb_fill_slot.val();
+        self.incoming.maintenance.next = self.s1_maint.val();
+        self.incoming.ask_vpn0.next = self.s1_vpn0.val();
+        self.fill_in_set.next = self.has_sets.val() & (self.incoming.size.val() == 0);
         self.fill_set.next = self.fill_vpn0.val().get_bits::<6>(0);
         self.fill_place.next = (unsigned_cast_to::<8, 2>(self.sets.fill_way.val()) << 6)
             | unsigned_cast_to::<8, 6>(self.fill_set.val());
         self.fill_index.next =
-            self.first_large.val() | unsigned_cast_to::<T, I>(self.tlb_fill_index.val());
+            self.first_large.val() | unsigned_cast_to::<T, I>(self.incoming.index.val());
         if self.fill_in_set.val() {
             self.fill_index.next = unsigned_cast_to::<T, 8>(self.fill_place.val());
         }
@@ -573,10 +584,10 @@ impl<
             self.s1_index.next = unsigned_cast_to::<T, 8>(self.s1_place.val());
         }
         self.s1_overwritten.next = (self.sets.overwritten.val() & !self.tags.hit.val())
-            | (self.tlb_fill.val()
+            | (self.incoming.fill.val()
                 & !self.fill_in_set.val()
                 & self.tags.hit.val()
-                & (self.tags.index.val() == self.tlb_fill_index.val()));
+                & (self.tags.index.val() == self.incoming.index.val()));
 
         // Stage 2: allowed, or a miss.
         self.s2_translate.next = self.s2_valid.q.val() & (self.s2_op.q.val() == PipeOp::Translate);
@@ -694,9 +705,7 @@ impl<
                 & self.canonical.canonical.val()
                 & self.s1_hit.val()
                 & !self.s1_overwritten.val();
-            self.s2_raced.d.next = self.ctx_fill.val()
-                | (self.tlb_fill.val()
-                    & ((self.res_size.val() != 0) | (self.fill_vpn0.val() == self.s1_vpn0.val())));
+            self.s2_raced.d.next = self.ctx_fill.val() | self.incoming.raced.val();
             self.s2_moved.d.next = self.ctx_fill.val();
             self.s2_pscid.d.next = self.contexts.held_pscid.val();
             self.s2_found.d.next = self.s1_found.val();
@@ -714,11 +723,8 @@ impl<
         self.data.ra.next = self.s1_index.val();
 
         // Fills.
-        self.fill_rights.next.r = self.res_leaf.val().r;
-        self.fill_rights.next.w = self.res_leaf.val().w;
-        self.fill_rights.next.x = self.res_leaf.val().x;
-        self.tags.fill_rights.next = self.fill_rights.val();
-        self.sets.fill_rights.next = self.fill_rights.val();
+        self.tags.fill_rights.next = self.incoming.rights.val();
+        self.sets.fill_rights.next = self.incoming.rights.val();
         self.contexts.fill.next = self.ctx_fill.val();
         self.contexts.fill_slot.next = self.ctx_fill_slot.val();
         self.contexts.fill_did.next = self.res_req.val().did;
@@ -727,30 +733,30 @@ impl<
         self.tags.flush.next = self.contexts.gone.val();
         self.tags.renew.next = self.ctx_fill.val();
         self.tags.renew_slot.next = self.ctx_fill_slot.val();
-        self.tags.fill.next = self.tlb_fill.val() & !self.fill_in_set.val();
-        self.tags.fill_index.next = self.tlb_fill_index.val();
-        self.tags.fill_vpn4.next = self.res_req.val().vpn4;
-        self.tags.fill_vpn3.next = self.res_req.val().vpn3;
-        self.tags.fill_vpn2.next = self.res_req.val().vpn2;
-        self.tags.fill_vpn1.next = self.res_req.val().vpn1;
-        self.tags.fill_vpn0.next = self.res_req.val().vpn0;
-        self.tags.fill_size.next = self.res_size.val();
-        self.tags.fill_global.next = self.tlb_fill_global.val();
-        self.tags.fill_slot.next = self.tlb_fill_slot.val();
+        self.tags.fill.next = self.incoming.fill.val() & !self.fill_in_set.val();
+        self.tags.fill_index.next = self.incoming.index.val();
+        self.tags.fill_vpn4.next = self.incoming.req.val().vpn4;
+        self.tags.fill_vpn3.next = self.incoming.req.val().vpn3;
+        self.tags.fill_vpn2.next = self.incoming.req.val().vpn2;
+        self.tags.fill_vpn1.next = self.incoming.req.val().vpn1;
+        self.tags.fill_vpn0.next = self.incoming.req.val().vpn0;
+        self.tags.fill_size.next = self.incoming.size.val();
+        self.tags.fill_global.next = self.incoming.is_global.val();
+        self.tags.fill_slot.next = self.incoming.slot.val();
         self.sets.flush.next = self.contexts.gone.val();
         self.sets.renew.next = self.ctx_fill.val();
         self.sets.renew_slot.next = self.ctx_fill_slot.val();
-        self.sets.fill.next = self.tlb_fill.val() & self.fill_in_set.val();
-        self.sets.fill_vpn4.next = self.res_req.val().vpn4;
-        self.sets.fill_vpn3.next = self.res_req.val().vpn3;
-        self.sets.fill_vpn2.next = self.res_req.val().vpn2;
-        self.sets.fill_vpn1.next = self.res_req.val().vpn1;
-        self.sets.fill_vpn0.next = self.res_req.val().vpn0;
-        self.sets.fill_global.next = self.tlb_fill_global.val();
-        self.sets.fill_slot.next = self.tlb_fill_slot.val();
-        self.data.we.next = self.tlb_fill.val();
+        self.sets.fill.next = self.incoming.fill.val() & self.fill_in_set.val();
+        self.sets.fill_vpn4.next = self.incoming.req.val().vpn4;
+        self.sets.fill_vpn3.next = self.incoming.req.val().vpn3;
+        self.sets.fill_vpn2.next = self.incoming.req.val().vpn2;
+        self.sets.fill_vpn1.next = self.incoming.req.val().vpn1;
+        self.sets.fill_vpn0.next = self.incoming.req.val().vpn0;
+        self.sets.fill_global.next = self.incoming.is_global.val();
+        self.sets.fill_slot.next = self.incoming.slot.val();
+        self.data.we.next = self.incoming.fill.val();
         self.data.wa.next = self.fill_index.val();
-        self.data.wd.next = self.res_leaf.val();
+        self.data.wd.next = self.incoming.leaf.val();
 
         // The answer.
         self.out_leaf.next = self.data.rd.val();

@@ -2,8 +2,8 @@
 //!
 //! Reads: the walker goes before the command queue, but not twice while that one waits, and lines of page-table entries
 //! go when neither wants anything; a request that has been offered stays until it is taken. Data comes back with the
-//! requester's id: 0 to 7 a walk, 8 the command queue; in a build that fetches lines 0 to 3 a walk and 4 to 7 a line. Each
-//! id has one read in flight at most; those of different ids may come back in any order, doubleword by doubleword.
+//! requester's id: 0 to 7 a walk, 8 the command queue; in a build that fetches lines 0 to 3 a walk, 4 to 7 and 12 to 15 a
+//! line. Each id has one read in flight at most; those of different ids may come back in any order, doubleword by doubleword.
 //! Writes: one burst at a time, from its first beat to its answer; the fence goes before MSIs and these before fault
 //! records, so that a storm of faults cannot hold up an IOFENCE.C. Timing: everything here is combinational; the
 //! registers only remember who was promised the port.
@@ -49,11 +49,11 @@ pub struct MemoryPort {
     /// Offset.
     pub line_off: Signal<In, Bits<12>>,
     /// For this line.
-    pub line_place: Signal<In, Bits<2>>,
+    pub line_place: Signal<In, Bits<3>>,
     /// Data for a line ...
     pub line_r_valid: Signal<Out, Bit>,
     /// ... this one.
-    pub line_r_place: Signal<Out, Bits<2>>,
+    pub line_r_place: Signal<Out, Bits<3>>,
 
     /// Command queue: read wanted.
     pub cmd_valid: Signal<In, Bit>,
@@ -314,7 +314,9 @@ impl Logic for MemoryPort {
             self.ar.next.off = self.line_off.val();
             self.ar_len.next = 7.into();
             self.ar_purpose.next = 6.into();
-            self.ar_id.next = unsigned_cast_to::<4, 2>(self.line_place.val()) | self.line_id.val();
+            self.ar_id.next = unsigned_cast_to::<4, 2>(self.line_place.val().get_bits::<2>(0))
+                | (unsigned_cast_to::<4, 1>(self.line_place.val().get_bit(2).into()) << 3)
+                | self.line_id.val();
         }
         if self.ar_valid.val() & self.ar_ready.val() & !self.choose_line.val() {
             self.walk_last.d.next = !self.choose_cmd.val();
@@ -327,9 +329,9 @@ impl Logic for MemoryPort {
         self.of_line.next = self.has_lines.val() & self.r_id.val().get_bit(2);
         self.walk_r_valid.next =
             self.r_valid.val() & !self.r_id.val().get_bit(3) & !self.of_line.val();
-        self.line_r_valid.next =
-            self.r_valid.val() & !self.r_id.val().get_bit(3) & self.of_line.val();
-        self.line_r_place.next = self.r_id.val().get_bits::<2>(0);
+        self.line_r_valid.next = self.r_valid.val() & self.of_line.val();
+        self.line_r_place.next = (unsigned_cast_to::<3, 1>(self.r_id.val().get_bit(3).into()) << 2)
+            | unsigned_cast_to::<3, 2>(self.r_id.val().get_bits::<2>(0));
         self.walk_r_id.next = self.r_id.val().get_bits::<3>(0);
         self.cmd_r_valid.next = self.r_valid.val() & (self.r_id.val() == self.cmd_id.val());
 

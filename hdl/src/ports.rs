@@ -64,8 +64,8 @@ pub struct Ports<'a> {
     pub mem_ar_addr: &'a mut Signal<Out, Bits<56>>,
     /// Doublewords wanted, less one.
     pub mem_ar_len: &'a mut Signal<Out, Bits<3>>,
-    /// Returned with the data: 0 to 7 a walk (in `linux` 4 to 7 a line of page-table entries), 8 the command queue. One
-    /// read in flight for each.
+    /// Returned with the data: 0 to 7 a walk, 8 the command queue; in `linux` 4 to 7 and 12 to 15 a line of page-table
+    /// entries. One read in flight for each.
     pub mem_ar_id: &'a mut Signal<Out, Bits<4>>,
     /// 0 device directory, 1 page table, 2 command, 6 line of page-table entries.
     pub mem_ar_purpose: &'a mut Signal<Out, Bits<3>>,

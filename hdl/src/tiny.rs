@@ -67,8 +67,8 @@ pub struct Tiny {
     pub mem_ar_addr: Signal<Out, Bits<56>>,
     /// Doublewords wanted, less one.
     pub mem_ar_len: Signal<Out, Bits<3>>,
-    /// Returned with the data: 0 to 7 a walk (in `linux` 4 to 7 a line of page-table entries), 8 the command queue. One
-    /// read in flight for each.
+    /// Returned with the data: 0 to 7 a walk, 8 the command queue; in `linux` 4 to 7 and 12 to 15 a line of page-table
+    /// entries. One read in flight for each.
     pub mem_ar_id: Signal<Out, Bits<4>>,
     /// 0 device directory, 1 page table, 2 command.
     pub mem_ar_purpose: Signal<Out, Bits<3>>,

@@ -27,7 +27,8 @@
 //! are not restarted, so a stream of invalidations cannot keep a request from its answer. The same holds for walks
 //! whose context loses its slot in the context cache: what they find can no longer be tagged.
 //!
-//! Faults of one device are recorded in the order in which its walks began.
+//! Faults of one device are recorded in the order in which its walks began. The record of a fault that a page-table entry
+//! shows is handed over as it is judged, a cycle before the answer, if it is this walk's turn and the queue has room.
 
 use crate::canonical::Canonical;
 use crate::cells::{PointerCache, SlotMem, WalkSlots};
@@ -187,6 +188,8 @@ pub struct Walker<
 
     /// A record is handed over.
     pub record_valid: Signal<Out, Bit>,
+    /// One may be: the queue is kept for it.
+    pub record_turn: Signal<Out, Bit>,
     /// The fault queue has room for it (or drops it).
     pub record_ready: Signal<In, Bit>,
     /// The record.
@@ -235,7 +238,9 @@ pub struct Walker<
     keeps: Signal<Local, Bit>,
     reads: Signal<Local, Bit>,
     may_fill: Signal<Local, Bit>,
-    recorded: Signal<Local, Bit>,
+    owes: Signal<Local, Bit>,
+    tells: Signal<Local, Bit>,
+    answers_fault: Signal<Local, Bit>,
 
     page_fault: Signal<Local, Bits<9>>,
     access_fault: Signal<Local, Bits<9>>,
@@ -335,6 +340,7 @@ impl<
             tlb_fill_global: Default::default(),
             tlb_fill_slot: Default::default(),
             record_valid: Default::default(),
+            record_turn: Default::default(),
             record_ready: Default::default(),
             record: Default::default(),
             ev_ddt: Default::default(),
@@ -373,7 +379,9 @@ impl<
             keeps: Default::default(),
             reads: Default::default(),
             may_fill: Default::default(),
-            recorded: Default::default(),
+            owes: Default::default(),
+            tells: Default::default(),
+            answers_fault: Default::default(),
             page_fault: Default::default(),
             access_fault: Default::default(),
             new_did: Default::default(),
@@ -600,12 +608,12 @@ impl<
             self.tlb_fill_global.next = self.begun.val().line_global | self.entry.is_global.val();
         }
         self.tlb_fill_slot.next = self.slots.sel_context.val();
-        self.record_valid.next = false;
         self.may_fill.next =
             !self.slots.sel_old.val() & !self.mark_stale.val() & !self.block_fill.val();
 
         // FLT-03, FLT-04: the causes that DTF cannot suppress are those found before there is a context.
-        self.recorded.next = !(self.walk.val().have & self.walk.val().dtf);
+        self.owes.next = !(self.walk.val().have & self.walk.val().dtf) & !self.walk.val().told;
+        self.answers_fault.next = false;
 
         // What the walk will be: as it is, unless said otherwise.
         self.walks.wd.next = self.walk.val();
@@ -714,11 +722,10 @@ impl<
                 }
                 WalkStep::Fault => {
                     self.res_fault.next = self.slots.serve.val();
-                    self.res_valid.next = self.slots.serve.val()
+                    self.answers_fault.next = self.slots.serve.val()
                         & self.slots.sel_first.val()
-                        & (self.record_ready.val() | !self.recorded.val());
-                    self.record_valid.next =
-                        self.res_valid.val() & self.res_ready.val() & self.recorded.val();
+                        & (self.record_ready.val() | !self.owes.val());
+                    self.res_valid.next = self.answers_fault.val();
                 }
                 _ => {}
             }
@@ -783,6 +790,24 @@ impl<
                 }
             }
         }
+
+        // Its record goes with the answer, unless it could go before.
+        self.tells.next = self.deny.val()
+            & !self.slots.sel_new.val()
+            & (self.steps.rd.val() == WalkStep::Pte)
+            & self.slots.sel_first.val()
+            & self.record_ready.val()
+            & self.owes.val();
+        self.walks.wd.next.told = self.tells.val();
+        self.record_of.req.next = self.request.val();
+        self.record_of.cause.next = self.walks.wd.val().cause;
+        if self.steps.rd.val() == WalkStep::Fault {
+            self.record_of.cause.next = self.walk.val().cause;
+        }
+        self.record.next = self.record_of.record.val();
+        self.record_turn.next = self.res_fault.val() | self.tells.val();
+        self.record_valid.next =
+            self.tells.val() | (self.answers_fault.val() & self.res_ready.val() & self.owes.val());
 
         // How the service ends.
         self.reads.next = self.ar_valid.val() & self.ar_ready.val();
@@ -867,10 +892,6 @@ impl<
         self.slots.start_old.next = self.raced.val() | self.ctx_fill.val();
         // Marked from the cycle after, in which the fence begins to look.
         self.slots.mark_stale.next = self.mark_stale.val();
-
-        self.record_of.req.next = self.request.val();
-        self.record_of.cause.next = self.walk.val().cause;
-        self.record.next = self.record_of.record.val();
 
         self.ev_ddt.next = self.reads.val() & self.ar_ddt.val();
         self.ev_pte.next = self.reads.val() & !self.ar_ddt.val();

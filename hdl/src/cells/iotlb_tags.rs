@@ -6,7 +6,8 @@
 //! set of slots.
 //!
 //! Timing: `hit`, `index` and `size` answer `vpn*` and `slots` combinationally. `inval`, `kill`, `flush`, `renew`,
-//! `fill` and `reset` act at the clock edge; `fill` wins over the others for its own index.
+//! `fill` and `reset` act at the clock edge; `fill` wins over the others for its own index, but leaves it empty if `renew` is
+//! for its own slot.
 //!
 //! Software may leave pages of different sizes over one address in the cache (promotion without invalidation, SW-16). Of
 //! several entries that match, the first one answers, alone (MEM-07); an invalidation reaches them all.
@@ -186,8 +187,9 @@ impl<const N: usize, const I: usize, const C: usize, const S: usize, const V: us
                 }
             }
             if self.fill.val() && !self.reset.val() {
+                let renewed = self.renew.val() && self.renew_slot.val() == self.fill_slot.val();
                 self._entries[self.fill_index.val().index()] = Entry {
-                    valid: true,
+                    valid: !renewed,
                     vpn: vpn::<V>([
                         self.fill_vpn4.val(),
                         self.fill_vpn3.val(),
@@ -256,7 +258,7 @@ always @(posedge clock) begin
         | (renew & (tag_slot[k] == renew_slot))
         | (kill & (kill_index == k[{i1}:0]))) valid[k] <= 1'b0;
   if (fill) begin
-    valid[fill_index] <= 1'b1;
+    valid[fill_index] <= ~(renew & (fill_slot == renew_slot));
     tag_global[fill_index] <= fill_global;
     tag_vpn[fill_index] <= fill_key[{v1}:0];
     tag_size[fill_index] <= fill_size;

@@ -5,6 +5,9 @@
 //! passed meanwhile: then nothing of it is ever found, and `stale` holds until its last doubleword has gone by. Lines
 //! are replaced in turn; a line that is read anew leaves its old place.
 //!
+//! Of an entry are kept V to D, N, and the bits of the page number that the IOMMU can address. RSW is software's. With any
+//! other bit set the entry is as if it were not there: memory says what it is.
+//!
 //! Timing: `hit`, `word` and what comes with them answer `ask_*` combinationally, `there` and `coming` answer `want_*`;
 //! everything else acts at the clock edge. `drop` goes before all.
 //!
@@ -15,7 +18,14 @@ use rust_hdl::prelude::*;
 /// Entries of a line.
 const WORDS: usize = 8;
 
-/// `N` = `2^A` lines (or 0, with `A` = 1), context slots of `S` bits.
+/// Bits of an entry that are kept: V to D, page number, N.
+const FLAGS: u64 = 0xff;
+const FRAME: u64 = 0x0fff_ffff << 10;
+const NAPOT: u64 = 1 << 63;
+/// Bits that may be set and are not kept: RSW.
+const SOFTWARE: u64 = 3 << 8;
+
+/// `N` lines, numbered with `A` bits (or 0, with `A` = 1), context slots of `S` bits.
 #[derive(LogicBlock)]
 pub struct LineStore<const N: usize, const A: usize, const S: usize> {
     /// Clock.
@@ -167,7 +177,10 @@ impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
             }
             let starts = self.start.val() && i == self._next;
             if self.r_valid.val() && i == place {
-                line.words[line.beat] = (self.r_data.val().into(), self.r_good.val());
+                let data: u64 = self.r_data.val().into();
+                let kept = data & (FLAGS | FRAME | NAPOT);
+                let plain = data & !SOFTWARE == kept;
+                line.words[line.beat] = (kept, self.r_good.val() && plain);
                 line.beat = (line.beat + 1) % WORDS;
                 if self.r_last.val() && line.comes {
                     (line.there, line.comes) = (!line.dropped, false);
@@ -272,13 +285,16 @@ reg [{n1}:0] dropped;
 reg [{n1}:0] was_used;
 (* mem2reg *) reg [{t1}:0] tag[{n1}:0];
 (* mem2reg *) reg [2:0] beat[{n1}:0];
-reg [64:0] words[{w1}:0];
+reg [37:0] words[{w1}:0];
 reg [28:0] tables[{n1}:0];
 reg [{a1}:0] next;
 reg [{a1}:0] found;
 reg [{n1}:0] equal;
 reg [{n1}:0] same;
 reg good;
+reg napot;
+reg [27:0] page;
+reg [7:0] flags;
 wire [{t1}:0] asked = {{ask_slot, ask_table, ask_line}};
 wire [{t1}:0] wanted = {{want_slot, want_table, want_line}};
 integer k;
@@ -296,8 +312,9 @@ always @(*) begin
     same[k] = tag[k] == wanted;
     if (equal[k]) found = k[{a1}:0];
   end
-  {{good, word}} = words[{{found, ask_at}}];
+  {{good, napot, page, flags}} = words[{{found, ask_at}}];
   hit = (|equal) & good;
+  word = {{napot, 25'd0, page, 2'd0, flags}};
   if (~|equal) word = 0;
   {{is_global, frame}} = tables[found] & {{29{{|equal}}}};
   fresh = ~|equal | ~was_used[found];
@@ -337,9 +354,9 @@ always @(posedge clock) begin
   end
   if (start) begin
     tables[next] <= {{want_global, want_frame}};
-    next <= next + 1'b1;
+    next <= (next == {n1}) ? 0 : next + 1'b1;
   end
-  if (r_valid) words[{{r_place, beat[r_place]}}] <= {{r_good, r_data}};
+  if (r_valid) words[{{r_place, beat[r_place]}}] <= {{r_good & ~|r_data[62:38], r_data[63], r_data[37:10], r_data[7:0]}};
 end
 ",
             n1 = N - 1,
