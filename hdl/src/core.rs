@@ -256,7 +256,7 @@ pub struct Core<
 
     lookup: Lookup<N, I, K, T, C, S, D, V, Q, Q1>,
     walker: Walker<W, B, I, C, S, P, PA>,
-    lines: LineFetch<L, LA, S>,
+    lines: LineFetch<L, LA, S, W, B>,
     commands: CommandQueue<X, E>,
     faults: FaultQueue<X, F, F1>,
     registers: Registers<X>,
@@ -510,7 +510,12 @@ impl<
         self.walker.line_hit.next = self.lines.hit.val();
         self.walker.line_word.next = self.lines.word.val();
         self.walker.line_global.next = self.lines.is_global.val();
+        self.walker.line_arrives.next = self.lines.arrives.val();
+        self.walker.line_comes.next = self.lines.comes.val();
+        self.walker.line_brings.next = self.lines.brings.val();
+        self.walker.line_brings_walk.next = self.lines.brings_walk.val();
         self.lines.used.next = self.walker.line_used.val();
+        self.lines.used_walk.next = self.walker.line_walk.val();
         self.lines.near.next = self.walker.near.val();
         self.lines.near_req.next = self.walker.res_req.val();
         self.lines.near_slot.next = self.walker.tlb_fill_slot.val();

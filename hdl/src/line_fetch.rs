@@ -3,15 +3,16 @@
 //! A leaf entry lies in a 64-byte line with those of seven neighbours. When a walk reads one from memory, its line is read
 //! as well, behind it; a request for a neighbour then finds its entry here ([`LineStore`]) and is walked without a read.
 //! When entries are found in ascending order, the lines behind come too, one ahead at first and all but the one in use
-//! as the run goes on, until the end of the table.
+//! as the run goes on, until the end of the table; in the next table it goes on as it was.
 //!
 //! ```text
 //! walk reads an entry ──► want ──► read of its line, with the lowest priority of all ──► store ──► found at a walk's start
 //! an entry is found   ──► run ──► want the next lines
 //! ```
 //!
-//! * No walk waits for a line: what is not there is read as ever. What does not plainly allow a request is read as ever
-//!   too, so faults come from memory alone, and what cannot be read is not there.
+//! * A line is read when nobody else wants to read, and no walk waits for that. A walk that begins when the memory has
+//!   the line's request already waits for the line, which was asked for before it could ask itself ([`LineWait`]). What
+//!   does not plainly allow a request is read as ever, so faults come from memory alone.
 //! * Any maintenance operation, and any context that is stored, empties the store (`drop`, `renew`) and forgets what is
 //!   wanted; a line on its way is dropped when it comes, and a fence waits for that (`stale`). `renew` acts a cycle later,
 //!   as behind it lies the judgement of a context: who asks in that cycle was looked up before the context was stored, and
@@ -22,14 +23,16 @@
 //! Timing: `hit`, `word` and `is_global` answer `ask` combinationally; a read is offered at the earliest three cycles after
 //! the walk's own.
 
-use crate::cells::LineStore;
+use crate::cells::{LineStore, LineWait};
 use crate::types::Req;
 use crate::widen::unsigned_cast_to;
 use rust_hdl::prelude::*;
 
-/// `L` lines, at most 8, numbered with `A` bits (or 0, with `A` = 1), context slots of `S` bits.
+/// `L` lines, at most 8, numbered with `A` bits (or 0, with `A` = 1), context slots of `S` bits, `W` walks with slots of `B`
+/// bits.
 #[derive(LogicBlock)]
-pub struct LineFetch<const L: usize, const A: usize, const S: usize> {
+pub struct LineFetch<const L: usize, const A: usize, const S: usize, const W: usize, const B: usize>
+{
     /// Clock.
     pub clock: Signal<In, Clock>,
     /// Forgets everything.
@@ -51,8 +54,18 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize> {
     pub word: Signal<Out, Bits<64>>,
     /// ... to which a global pointer leads.
     pub is_global: Signal<Out, Bit>,
-    /// It is used.
+    /// Or it comes in this very cycle ...
+    pub arrives: Signal<Out, Bit>,
+    /// ... or will come.
+    pub comes: Signal<Out, Bit>,
+    /// It is used, or waited for ...
     pub used: Signal<In, Bit>,
+    /// ... by the walk in this slot.
+    pub used_walk: Signal<In, Bits<B>>,
+    /// Memory brings what a walk waits for ...
+    pub brings: Signal<Out, Bit>,
+    /// ... this one.
+    pub brings_walk: Signal<Out, Bits<B>>,
 
     /// A walk reads a leaf entry from memory ...
     pub near: Signal<In, Bit>,
@@ -91,6 +104,7 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize> {
     pub stale: Signal<Out, Bit>,
 
     store: LineStore<L, A, S>,
+    waits: LineWait<W, B, A>,
 
     renewed: DFF<Bit>,
     drops: Signal<Local, Bit>,
@@ -127,6 +141,7 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize> {
     run_length: DFF<Bits<6>>,
     doubt: DFF<Bits<3>>,
 
+    soon: Signal<Local, Bit>,
     ask_table: Signal<Local, Bits<36>>,
     ask_vpn0: Signal<Local, Bits<9>>,
     near_table: Signal<Local, Bits<36>>,
@@ -136,6 +151,7 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize> {
     ahead: Signal<Local, Bits<7>>,
     reach: Signal<Local, Bits<7>>,
     follows: Signal<Local, Bit>,
+    crosses: Signal<Local, Bit>,
     demand: Signal<Local, Bit>,
     goes_on: Signal<Local, Bit>,
 
@@ -144,9 +160,12 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize> {
     longest: Constant<Bits<6>>,
     certain: Constant<Bits<3>>,
     one: Constant<Bits<7>>,
+    last_line: Constant<Bits<6>>,
 }
 
-impl<const L: usize, const A: usize, const S: usize> Default for LineFetch<L, A, S> {
+impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: usize> Default
+    for LineFetch<L, A, S, W, B>
+{
     fn default() -> Self {
         Self {
             clock: Default::default(),
@@ -159,7 +178,12 @@ impl<const L: usize, const A: usize, const S: usize> Default for LineFetch<L, A,
             hit: Default::default(),
             word: Default::default(),
             is_global: Default::default(),
+            arrives: Default::default(),
+            comes: Default::default(),
             used: Default::default(),
+            used_walk: Default::default(),
+            brings: Default::default(),
+            brings_walk: Default::default(),
             near: Default::default(),
             near_req: Default::default(),
             near_slot: Default::default(),
@@ -178,6 +202,7 @@ impl<const L: usize, const A: usize, const S: usize> Default for LineFetch<L, A,
             r_last: Default::default(),
             stale: Default::default(),
             store: Default::default(),
+            waits: Default::default(),
             renewed: Default::default(),
             drops: Default::default(),
             want: Default::default(),
@@ -206,6 +231,7 @@ impl<const L: usize, const A: usize, const S: usize> Default for LineFetch<L, A,
             run_next: Default::default(),
             run_length: Default::default(),
             doubt: Default::default(),
+            soon: Default::default(),
             ask_table: Default::default(),
             ask_vpn0: Default::default(),
             near_table: Default::default(),
@@ -215,6 +241,7 @@ impl<const L: usize, const A: usize, const S: usize> Default for LineFetch<L, A,
             ahead: Default::default(),
             reach: Default::default(),
             follows: Default::default(),
+            crosses: Default::default(),
             demand: Default::default(),
             goes_on: Default::default(),
             present: Constant::new(L > 0),
@@ -224,11 +251,14 @@ impl<const L: usize, const A: usize, const S: usize> Default for LineFetch<L, A,
             longest: Constant::new((8 * L.saturating_sub(2) as u64 + 7).into()),
             certain: Constant::new(7u64.into()),
             one: Constant::new(1u64.into()),
+            last_line: Constant::new(63u64.into()),
         }
     }
 }
 
-impl<const L: usize, const A: usize, const S: usize> Logic for LineFetch<L, A, S> {
+impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: usize> Logic
+    for LineFetch<L, A, S, W, B>
+{
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
@@ -262,7 +292,7 @@ impl<const L: usize, const A: usize, const S: usize> Logic for LineFetch<L, A, S
             run_length,
             doubt
         );
-        clock!(self, clock, store);
+        clock!(self, clock, store, waits);
 
         self.renewed.d.next = self.renew.val();
         self.drops.next = self.drop.val() | self.renewed.q.val();
@@ -281,6 +311,24 @@ impl<const L: usize, const A: usize, const S: usize> Logic for LineFetch<L, A, S
         self.word.next = self.store.word.val();
         self.is_global.next = self.store.is_global.val();
         self.store.touch.next = self.used.val();
+        // A line that is not asked for yet may still have to wait, and nobody waits with it.
+        self.soon.next = self.store.soon.val()
+            & !(self.asked.q.val() & (self.want_place.q.val() == self.store.soon_place.val()));
+        self.arrives.next = self.soon.val()
+            & self.r_valid.val()
+            & (self.r_place.val() == self.store.soon_place.val())
+            & (self.store.r_at.val() == self.ask_vpn0.val().get_bits::<3>(0));
+        self.comes.next = self.soon.val() & !self.arrives.val();
+        self.waits.reset.next = self.reset.val();
+        self.waits.start.next = self.used.val() & self.comes.val();
+        self.waits.start_walk.next = self.used_walk.val();
+        self.waits.start_place.next = self.store.soon_place.val();
+        self.waits.start_at.next = self.ask_vpn0.val().get_bits::<3>(0);
+        self.waits.r_valid.next = self.r_valid.val();
+        self.waits.r_place.next = self.r_place.val();
+        self.waits.r_at.next = self.store.r_at.val();
+        self.brings.next = self.waits.arrive.val();
+        self.brings_walk.next = self.waits.walk.val();
         self.near_table.next = (unsigned_cast_to::<36, 9>(self.near_req.val().vpn4) << 27)
             | (unsigned_cast_to::<36, 9>(self.near_req.val().vpn3) << 18)
             | (unsigned_cast_to::<36, 9>(self.near_req.val().vpn2) << 9)
@@ -309,6 +357,10 @@ impl<const L: usize, const A: usize, const S: usize> Logic for LineFetch<L, A, S
             & (self.now_table.q.val() == self.run_table.q.val())
             & (self.now_slot.q.val() == self.run_slot.q.val())
             & (self.gap.val() <= (self.furthest.val() + self.one.val()));
+        self.crosses.next = self.run.q.val()
+            & (self.run_line.q.val() == self.last_line.val())
+            & (self.now_line.q.val() == 0)
+            & (self.now_slot.q.val() == self.run_slot.q.val());
         if self.now.q.val() {
             self.run.d.next = true;
             self.run_table.d.next = self.now_table.q.val();
@@ -318,7 +370,10 @@ impl<const L: usize, const A: usize, const S: usize> Logic for LineFetch<L, A, S
             self.run_global.d.next = self.now_global.q.val();
             if !self.follows.val() {
                 self.run_next.d.next = self.after.val();
-                self.run_length.d.next = 0.into();
+                // A run that has come to the end of its table goes on in the next one.
+                if !self.crosses.val() {
+                    self.run_length.d.next = 0.into();
+                }
             } else {
                 if self.gap.val() == 0 {
                     self.run_next.d.next = self.after.val();

@@ -109,8 +109,18 @@ pub struct Walker<
     pub line_word: Signal<In, Bits<64>>,
     /// ... to which a global pointer leads.
     pub line_global: Signal<In, Bit>,
-    /// The walk that starts begins with it.
+    /// Or memory brings it in this cycle, in `r_data` ...
+    pub line_arrives: Signal<In, Bit>,
+    /// ... or will bring it.
+    pub line_comes: Signal<In, Bit>,
+    /// The walk that starts begins with it ...
     pub line_used: Signal<Out, Bit>,
+    /// ... in this slot.
+    pub line_walk: Signal<Out, Bits<B>>,
+    /// Memory brings, in `r_data`, what a walk waits for that began with it ...
+    pub line_brings: Signal<In, Bit>,
+    /// ... in this slot.
+    pub line_brings_walk: Signal<In, Bits<B>>,
     /// A leaf entry is read, from page `ar_frame`, for `res_req` with its context in `tlb_fill_slot` ...
     pub near: Signal<Out, Bit>,
     /// ... to which a global pointer leads ...
@@ -238,6 +248,7 @@ pub struct Walker<
     keeps: Signal<Local, Bit>,
     reads: Signal<Local, Bit>,
     may_fill: Signal<Local, Bit>,
+    line_read: Signal<Local, Bit>,
     owes: Signal<Local, Bit>,
     tells: Signal<Local, Bit>,
     answers_fault: Signal<Local, Bit>,
@@ -303,7 +314,13 @@ impl<
             line_hit: Default::default(),
             line_word: Default::default(),
             line_global: Default::default(),
+            line_arrives: Default::default(),
+            line_comes: Default::default(),
             line_used: Default::default(),
+            line_walk: Default::default(),
+            line_brings: Default::default(),
+            line_brings_walk: Default::default(),
+            line_read: Default::default(),
             near: Default::default(),
             near_global: Default::default(),
             near_again: Default::default(),
@@ -494,9 +511,13 @@ impl<
                 self.beginnings.wd.next.near_global = self.leaf_tables.is_global.val();
             }
         }
-        // An entry that is known is to the walk as if it had read it; there is one place to write to.
-        self.line_used.next =
-            self.start.val() & self.found.val() & self.line_hit.val() & !self.r_valid.val();
+        // An entry that is known, or comes, is to the walk as if it had read it; there is one place to write to.
+        self.line_read.next = self.line_hit.val() & !self.r_valid.val() & !self.line_brings.val();
+        self.line_used.next = self.start.val()
+            & self.found.val()
+            & (self.line_read.val() | self.line_arrives.val() | self.line_comes.val());
+        self.line_walk.next = self.slots.free.val();
+        self.slots.start_waits.next = self.found.val() & self.line_comes.val();
         self.beginnings.wd.next.in_line = self.line_used.val();
         self.beginnings.wd.next.line_global = self.line_global.val();
         self.leaf_tables.reset.next = self.reset.val();
@@ -512,18 +533,24 @@ impl<
         }
 
         // What has come from memory.
-        self.words.we.next = self.r_valid.val();
-        self.words.wa.next = self.r_slot.val();
+        // Memory brings one doubleword in a cycle: for a walk, or for a line and whoever waits for that.
+        self.words.we.next = self.r_valid.val() | self.line_brings.val() | self.line_used.val();
+        self.words.wa.next = self.slots.free.val();
+        self.slots.arrive.next = (self.r_valid.val() & self.r_last.val()) | self.line_brings.val();
+        self.slots.arrive_slot.next = self.r_slot.val();
+        if self.r_valid.val() {
+            self.words.wa.next = self.r_slot.val();
+        }
+        if self.line_brings.val() {
+            self.words.wa.next = self.line_brings_walk.val();
+            self.slots.arrive_slot.next = self.line_brings_walk.val();
+        }
         self.words.wd.next.data = self.r_data.val();
         self.words.wd.next.status = self.r_status.val();
-        if self.line_used.val() {
-            self.words.we.next = true;
-            self.words.wa.next = self.slots.free.val();
+        if self.line_read.val() {
             self.words.wd.next.data = self.line_word.val();
             self.words.wd.next.status = 0.into();
         }
-        self.slots.arrive.next = self.r_valid.val() & self.r_last.val();
-        self.slots.arrive_slot.next = self.r_slot.val();
         self.reader.r_valid.next = self.r_valid.val();
         self.reader.r_slot.next = self.r_slot.val();
         self.reader.r_data.next = self.r_data.val();
@@ -770,7 +797,10 @@ impl<
             } else {
                 // Also with an entry from a line: nobody asks then, and its judgement stays out of the flag.
                 self.table_reads.next = true;
-                if self.slots.sel_new.val() & self.begun.val().in_line & self.entry.leaf_good.val()
+                if self.slots.sel_new.val()
+                    & self.begun.val().in_line
+                    & (self.raw.val().status == 0)
+                    & self.entry.leaf_good.val()
                 {
                     self.res_valid.next = true;
                     self.tlb_fill.next = self.res_ready.val() & self.may_fill.val();

@@ -2,8 +2,9 @@
 //!
 //! A line is tagged by the slot of the context that it was read for, the table's place in the address space (IOVA[56:21])
 //! and its place in the table. It *comes* from `start` to the last doubleword, which makes it *there*, unless `drop` has
-//! passed meanwhile: then nothing of it is ever found, and `stale` holds until its last doubleword has gone by. Lines
-//! are replaced in turn; a line that is read anew leaves its old place.
+//! passed meanwhile: then nothing of it is ever found, and `stale` holds until its last doubleword has gone by. While it
+//! comes, what has come of it is found, and what has not is announced (`soon`). Lines are replaced in turn; a line that is
+//! read anew leaves its old place.
 //!
 //! Of an entry are kept V to D, N, and the bits of the page number that the IOMMU can address. RSW is software's. With any
 //! other bit set the entry is as if it were not there: memory says what it is.
@@ -51,6 +52,10 @@ pub struct LineStore<const N: usize, const A: usize, const S: usize> {
     pub is_global: Signal<Out, Bit>,
     /// Page number of its table.
     pub frame: Signal<Out, Bits<28>>,
+    /// It is not there, but comes ...
+    pub soon: Signal<Out, Bit>,
+    /// ... to this place.
+    pub soon_place: Signal<Out, Bits<A>>,
     /// It is the first of its line that is used.
     pub fresh: Signal<Out, Bit>,
     /// It is used.
@@ -83,6 +88,8 @@ pub struct LineStore<const N: usize, const A: usize, const S: usize> {
     pub r_valid: Signal<In, Bit>,
     /// ... for this place ...
     pub r_place: Signal<In, Bits<A>>,
+    /// ... where it goes here ...
+    pub r_at: Signal<Out, Bits<3>>,
     /// ... this one ...
     pub r_data: Signal<In, Bits<64>>,
     /// ... which is good ...
@@ -122,6 +129,8 @@ impl<const N: usize, const A: usize, const S: usize> Default for LineStore<N, A,
             word: Default::default(),
             is_global: Default::default(),
             frame: Default::default(),
+            soon: Default::default(),
+            soon_place: Default::default(),
             fresh: Default::default(),
             touch: Default::default(),
             want_table: Default::default(),
@@ -137,6 +146,7 @@ impl<const N: usize, const A: usize, const S: usize> Default for LineStore<N, A,
             start: Default::default(),
             r_valid: Default::default(),
             r_place: Default::default(),
+            r_at: Default::default(),
             r_data: Default::default(),
             r_good: Default::default(),
             r_last: Default::default(),
@@ -144,6 +154,13 @@ impl<const N: usize, const A: usize, const S: usize> Default for LineStore<N, A,
             _lines: vec![Line::default(); N],
             _next: 0,
         }
+    }
+}
+
+impl Line {
+    /// What has come of it may be found.
+    fn open(&self) -> bool {
+        self.there || (self.comes && !self.dropped)
     }
 }
 
@@ -169,7 +186,7 @@ impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
         let dropped = self.drop.val();
         let place = self.r_place.val().index();
         for (i, line) in self._lines.iter_mut().enumerate() {
-            if self.touch.val() && line.there && line.tag == asked {
+            if self.touch.val() && line.open() && line.tag == asked {
                 line.used = true;
             }
             if self.start.val() && line.tag == wanted {
@@ -211,10 +228,15 @@ impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
     fn answer(&mut self) {
         let (asked, wanted) = (self.asked(), self.wanted());
         let at = self.ask_at.val().index();
-        let found = self._lines.iter().find(|l| l.there && l.tag == asked);
-        let line = found.copied().unwrap_or_default();
-        self.hit.next = found.is_some() && line.words[at].1;
-        self.word.next = found.map_or(0, |l| l.words[at].0).into();
+        let found = self._lines.iter().position(|l| l.open() && l.tag == asked);
+        let line = found.map(|i| self._lines[i]).unwrap_or_default();
+        let come = line.there || at < line.beat;
+        self.hit.next = found.is_some() && come && line.words[at].1;
+        self.word.next = line.words[at].0.into();
+        self.soon.next = found.is_some() && !come;
+        self.soon_place.next = (found.unwrap_or(0) as u64).into();
+        let place = self.r_place.val().index();
+        self.r_at.next = (self._lines.get(place).map_or(0, |l| l.beat) as u64).into();
         self.is_global.next = line.global;
         self.frame.next = line.frame;
         self.fresh.next = !line.used;
@@ -248,6 +270,9 @@ impl<const N: usize, const A: usize, const S: usize> Logic for LineStore<N, A, S
         self.word.connect();
         self.is_global.connect();
         self.frame.connect();
+        self.soon.connect();
+        self.soon_place.connect();
+        self.r_at.connect();
         self.fresh.connect();
         self.there.connect();
         self.coming.connect();
@@ -266,6 +291,9 @@ always @(*) begin
   word = {64{hit}};
   is_global = hit;
   frame = {28{hit}};
+  soon = hit;
+  soon_place = hit;
+  r_at = {3{hit}};
   fresh = hit;
   there = hit;
   coming = hit;
@@ -290,6 +318,8 @@ reg [28:0] tables[{n1}:0];
 reg [{a1}:0] next;
 reg [{a1}:0] found;
 reg [{n1}:0] equal;
+reg [{n1}:0] open;
+reg come;
 reg [{n1}:0] same;
 reg good;
 reg napot;
@@ -308,12 +338,19 @@ end
 always @(*) begin
   found = 0;
   for (k = {n1}; k >= 0; k = k - 1) begin
-    equal[k] = is_there[k] & (tag[k] == asked);
+    open[k] = is_there[k] | (comes[k] & ~dropped[k]);
+    equal[k] = open[k] & (tag[k] == asked);
     same[k] = tag[k] == wanted;
     if (equal[k]) found = k[{a1}:0];
   end
   {{good, napot, page, flags}} = words[{{found, ask_at}}];
-  hit = (|equal) & good;
+  come = is_there[found] | (ask_at < beat[found]);
+  hit = (|equal) & come & good;
+  soon = (|equal) & ~come;
+  soon_place = found;
+  r_at = 0;
+  for (k = 0; k < {N}; k = k + 1)
+    if (r_place == k[{a1}:0]) r_at = beat[k];
   word = {{napot, 25'd0, page, 2'd0, flags}};
   if (~|equal) word = 0;
   {{is_global, frame}} = tables[found] & {{29{{|equal}}}};
@@ -356,7 +393,7 @@ always @(posedge clock) begin
     tables[next] <= {{want_global, want_frame}};
     next <= (next == {n1}) ? 0 : next + 1'b1;
   end
-  if (r_valid) words[{{r_place, beat[r_place]}}] <= {{r_good & ~|r_data[62:38], r_data[63], r_data[37:10], r_data[7:0]}};
+  if (r_valid) words[{{r_place, r_at}}] <= {{r_good & ~|r_data[62:38], r_data[63], r_data[37:10], r_data[7:0]}};
 end
 ",
             n1 = N - 1,

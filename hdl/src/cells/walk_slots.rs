@@ -55,6 +55,8 @@ pub struct WalkSlots<const W: usize, const B: usize, const S: usize> {
     pub start: Signal<In, Bit>,
     /// ... must fetch its context first ...
     pub start_fetch: Signal<In, Bit>,
+    /// It waits for memory from the beginning.
+    pub start_waits: Signal<In, Bit>,
     /// ... or has it in this slot of the context cache ...
     pub start_context: Signal<In, Bits<S>>,
     /// ... and is `old` from the start.
@@ -134,6 +136,7 @@ impl<const W: usize, const B: usize, const S: usize> Default for WalkSlots<W, B,
             free: Default::default(),
             start: Default::default(),
             start_fetch: Default::default(),
+            start_waits: Default::default(),
             start_context: Default::default(),
             start_old: Default::default(),
             arrive: Default::default(),
@@ -179,7 +182,7 @@ impl<const W: usize, const B: usize, const S: usize> WalkSlots<W, B, S> {
         let mut others = 0u32;
         for (i, w) in self._walks.iter().enumerate() {
             let comes = self.arrive.val() && w.busy && self.arrive_slot.val().index() == i
-                || self.start.val() && i == free;
+                || self.start.val() && !self.start_waits.val() && i == free;
             others |= u32::from(comes || w.ready && !(serve && i == sel)) << i;
         }
         let context = self.new_context.val().index() as u32;
@@ -221,7 +224,7 @@ impl<const W: usize, const B: usize, const S: usize> WalkSlots<W, B, S> {
             if self.start.val() && i == free {
                 *w = Walk {
                     busy: true,
-                    ready: true,
+                    ready: !self.start_waits.val(),
                     new: true,
                     marked: false,
                     old: self.start_old.val(),
@@ -349,7 +352,7 @@ always @(*) begin
     head_busy = head_busy | (busy[k] & (walk_did[k] == head_did) & (fetch[k] | (walk_page[k] == head_page)));
     own[k] = serving & (now == k[{b1}:0]);
     starts[k] = start & (free == k[{b1}:0]);
-    comes[k] = starts[k] | (arrive & busy[k] & (arrive_slot == k[{b1}:0]));
+    comes[k] = (starts[k] & ~start_waits) | (arrive & busy[k] & (arrive_slot == k[{b1}:0]));
     others[k] = comes[k] | (ready[k] & ~own[k]);
     ended[k] = own[k] & finish;
   end

@@ -5,8 +5,8 @@ use super::Case;
 use super::draw::Rng;
 use super::words::Words;
 use crate::cells::{
-    CommandBuffer, ContextTags, FifoMem, IotlbSets, IotlbTags, LineStore, PointerCache, SlotMem,
-    SyncRam, WalkSlots,
+    CommandBuffer, ContextTags, FifoMem, IotlbSets, IotlbTags, LineStore, LineWait, PointerCache,
+    SlotMem, SyncRam, WalkSlots,
 };
 use crate::command_queue::CommandQueue;
 use crate::cosim_case as case;
@@ -31,6 +31,13 @@ pub fn cases() -> Vec<Case> {
     all.extend(blocks());
     all.extend(super::bus::cases());
     all
+}
+
+/// A page-table entry as lines keep it, now and then with a bit that they do not.
+fn entry(rng: &mut Rng) -> rust_hdl::prelude::Bits<64> {
+    const KEPT: u64 = 0x8000_003f_ffff_fcff;
+    let odd = if rng.one_in(8) { 1 << rng.below(64) } else { 0 };
+    (rng.bits() & KEPT | odd).into()
 }
 
 /// Few tables of few contexts, so that they are found again.
@@ -81,6 +88,7 @@ macro_rules! walk_slots {
                 head_page,
                 start,
                 start_fetch,
+                start_waits,
                 start_context,
                 start_old,
                 arrive,
@@ -213,8 +221,30 @@ fn memories() -> Vec<Case> {
         walk_slots!("walk_slots", WalkSlots::<4, 2, 3>::default()),
         walk_slots!("walk_slots_of_one", WalkSlots::<1, 1, 2>::default()),
         case!(
+            "line_wait",
+            LineWait::<4, 2, 3>::default(),
+            [
+                reset,
+                start,
+                start_walk,
+                start_place,
+                start_at,
+                r_valid,
+                r_place,
+                r_at
+            ],
+            |u, rng| {
+                // Few doublewords, so that they are waited for.
+                u.start_place.next = (rng.below(16) / 14).into();
+                u.r_place.next = (rng.below(16) / 14).into();
+                u.start_at.next = rng.below(3).into();
+                u.r_at.next = rng.below(3).into();
+                u.reset.next = rng.one_in(128);
+            }
+        ),
+        case!(
             "line_store",
-            LineStore::<4, 2, 3>::default(),
+            LineStore::<6, 3, 3>::default(),
             [
                 reset,
                 drop,
@@ -251,6 +281,7 @@ fn memories() -> Vec<Case> {
                 u.ask_slot.next = bit(rng, 3).into();
                 u.want_slot.next = bit(rng, 3).into();
                 u.r_good.next = !rng.one_in(8);
+                u.r_data.next = entry(rng);
                 u.reset.next = rng.one_in(512);
                 u.drop.next = rng.one_in(64);
                 u.start.next &= u.room.val();
@@ -341,7 +372,7 @@ fn blocks() -> Vec<Case> {
     vec![
         case!(
             "line_fetch",
-            LineFetch::<4, 2, 3>::default(),
+            LineFetch::<6, 3, 3, 4, 2>::default(),
             [
                 reset,
                 off,
@@ -350,6 +381,7 @@ fn blocks() -> Vec<Case> {
                 ask,
                 ask_slot,
                 used,
+                used_walk,
                 near,
                 near_req,
                 near_slot,
@@ -385,7 +417,8 @@ fn blocks() -> Vec<Case> {
                 u.r_last.next = rng.one_in(4);
                 u.r_status.next = (rng.below(8) / 6).into();
                 u.reset.next = rng.one_in(256);
-                u.used.next &= u.hit.val();
+                u.used.next &= u.hit.val() | u.arrives.val() | u.comes.val();
+                u.r_data.next = entry(rng);
             }
         ),
         case!(
@@ -417,6 +450,10 @@ fn blocks() -> Vec<Case> {
                 line_hit,
                 line_word,
                 line_global,
+                line_arrives,
+                line_comes,
+                line_brings,
+                line_brings_walk,
                 mark_stale,
                 drop_tables,
                 drop_directory,
