@@ -120,23 +120,21 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize, const W: us
     want_again: DFF<Bit>,
     want_place: DFF<Bits<A>>,
 
-    // Where a device has been in the cycle before, from memory (`now_read`), in spite of a line (`now_again`), or from one.
+    // Where a device was last: in the cycle before (`now`), from memory (`now_read`), in spite of a line (`now_again`), or
+    // from one; in the table of the time before (`follows`), or from the end of a table to a beginning (`crosses`).
+    run: DFF<Bit>,
     now: DFF<Bit>,
     now_read: DFF<Bit>,
     now_again: DFF<Bit>,
-    now_table: DFF<Bits<36>>,
-    now_line: DFF<Bits<6>>,
-    now_slot: DFF<Bits<S>>,
-    now_frame: DFF<Bits<28>>,
-    now_global: DFF<Bit>,
+    follows: DFF<Bit>,
+    crosses: DFF<Bit>,
+    at_table: DFF<Bits<36>>,
+    at_line: DFF<Bits<6>>,
+    at_slot: DFF<Bits<S>>,
+    at_frame: DFF<Bits<28>>,
+    at_global: DFF<Bit>,
 
-    // The run: where it is, how far ahead lines have been wanted, and how often it has been confirmed.
-    run: DFF<Bit>,
-    run_table: DFF<Bits<36>>,
-    run_line: DFF<Bits<6>>,
-    run_slot: DFF<Bits<S>>,
-    run_frame: DFF<Bits<28>>,
-    run_global: DFF<Bit>,
+    // The run: how far ahead lines have been wanted, and how often it has been confirmed.
     run_next: DFF<Bits<7>>,
     run_length: DFF<Bits<6>>,
     doubt: DFF<Bits<3>>,
@@ -147,11 +145,15 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize, const W: us
     near_table: Signal<Local, Bits<36>>,
     near_vpn0: Signal<Local, Bits<9>>,
     after: Signal<Local, Bits<7>>,
-    gap: Signal<Local, Bits<7>>,
+    line_wide: Signal<Local, Bits<7>>,
+    along: Signal<Local, Bit>,
     ahead: Signal<Local, Bits<7>>,
     reach: Signal<Local, Bits<7>>,
-    follows: Signal<Local, Bit>,
-    crosses: Signal<Local, Bit>,
+    goes_with: Signal<Local, Bit>,
+    moved: Signal<Local, Bit>,
+    new_table: Signal<Local, Bits<36>>,
+    new_line: Signal<Local, Bits<6>>,
+    new_slot: Signal<Local, Bits<S>>,
     demand: Signal<Local, Bit>,
     goes_on: Signal<Local, Bit>,
 
@@ -214,20 +216,17 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             want_global: Default::default(),
             want_again: Default::default(),
             want_place: Default::default(),
+            run: Default::default(),
             now: Default::default(),
             now_read: Default::default(),
             now_again: Default::default(),
-            now_table: Default::default(),
-            now_line: Default::default(),
-            now_slot: Default::default(),
-            now_frame: Default::default(),
-            now_global: Default::default(),
-            run: Default::default(),
-            run_table: Default::default(),
-            run_line: Default::default(),
-            run_slot: Default::default(),
-            run_frame: Default::default(),
-            run_global: Default::default(),
+            follows: Default::default(),
+            crosses: Default::default(),
+            at_table: Default::default(),
+            at_line: Default::default(),
+            at_slot: Default::default(),
+            at_frame: Default::default(),
+            at_global: Default::default(),
             run_next: Default::default(),
             run_length: Default::default(),
             doubt: Default::default(),
@@ -237,11 +236,15 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             near_table: Default::default(),
             near_vpn0: Default::default(),
             after: Default::default(),
-            gap: Default::default(),
+            line_wide: Default::default(),
+            along: Default::default(),
             ahead: Default::default(),
             reach: Default::default(),
-            follows: Default::default(),
-            crosses: Default::default(),
+            goes_with: Default::default(),
+            moved: Default::default(),
+            new_table: Default::default(),
+            new_line: Default::default(),
+            new_slot: Default::default(),
             demand: Default::default(),
             goes_on: Default::default(),
             present: Constant::new(L > 0),
@@ -274,20 +277,17 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             want_global,
             want_again,
             want_place,
+            run,
             now,
             now_read,
             now_again,
-            now_table,
-            now_line,
-            now_slot,
-            now_frame,
-            now_global,
-            run,
-            run_table,
-            run_line,
-            run_slot,
-            run_frame,
-            run_global,
+            follows,
+            crosses,
+            at_table,
+            at_line,
+            at_slot,
+            at_frame,
+            at_global,
             run_next,
             run_length,
             doubt
@@ -336,46 +336,50 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
         self.near_vpn0.next = self.near_req.val().vpn0;
 
         // Where a device is: an entry was found, or is read. What follows from that has a cycle of its own.
-        self.now.d.next = (self.used.val() | self.near.val()) & self.present.val();
-        self.now_read.d.next = !self.used.val();
-        self.now_again.d.next = self.near_again.val();
-        self.now_table.d.next = self.near_table.val();
-        self.now_line.d.next = self.near_vpn0.val().get_bits::<6>(3);
-        self.now_slot.d.next = self.near_slot.val();
-        self.now_frame.d.next = self.near_frame.val();
-        self.now_global.d.next = self.near_global.val();
+        self.moved.next = (self.used.val() | self.near.val()) & self.present.val();
+        self.new_table.next = self.near_table.val();
+        self.new_line.next = self.near_vpn0.val().get_bits::<6>(3);
+        self.new_slot.next = self.near_slot.val();
         if self.used.val() {
-            self.now_table.d.next = self.ask_table.val();
-            self.now_line.d.next = self.ask_vpn0.val().get_bits::<6>(3);
-            self.now_slot.d.next = self.ask_slot.val();
-            self.now_frame.d.next = self.store.frame.val();
-            self.now_global.d.next = self.store.is_global.val();
+            self.new_table.next = self.ask_table.val();
+            self.new_line.next = self.ask_vpn0.val().get_bits::<6>(3);
+            self.new_slot.next = self.ask_slot.val();
         }
-        self.after.next = unsigned_cast_to::<7, 6>(self.now_line.q.val()) + 1;
-        self.gap.next = self.run_next.q.val() - unsigned_cast_to::<7, 6>(self.now_line.q.val());
-        self.follows.next = self.run.q.val()
-            & (self.now_table.q.val() == self.run_table.q.val())
-            & (self.now_slot.q.val() == self.run_slot.q.val())
-            & (self.gap.val() <= (self.furthest.val() + self.one.val()));
-        self.crosses.next = self.run.q.val()
-            & (self.run_line.q.val() == self.last_line.val())
-            & (self.now_line.q.val() == 0)
-            & (self.now_slot.q.val() == self.run_slot.q.val());
-        if self.now.q.val() {
+        self.goes_with.next = self.run.q.val() & (self.new_slot.val() == self.at_slot.q.val());
+        self.now.d.next = self.moved.val();
+        if self.moved.val() {
             self.run.d.next = true;
-            self.run_table.d.next = self.now_table.q.val();
-            self.run_line.d.next = self.now_line.q.val();
-            self.run_slot.d.next = self.now_slot.q.val();
-            self.run_frame.d.next = self.now_frame.q.val();
-            self.run_global.d.next = self.now_global.q.val();
-            if !self.follows.val() {
+            self.now_read.d.next = !self.used.val();
+            self.now_again.d.next = self.near_again.val();
+            self.follows.d.next =
+                self.goes_with.val() & (self.new_table.val() == self.at_table.q.val());
+            self.crosses.d.next = self.goes_with.val()
+                & (self.at_line.q.val() == self.last_line.val())
+                & (self.new_line.val() == 0);
+            self.at_table.d.next = self.new_table.val();
+            self.at_line.d.next = self.new_line.val();
+            self.at_slot.d.next = self.new_slot.val();
+            self.at_frame.d.next = self.near_frame.val();
+            self.at_global.d.next = self.near_global.val();
+            if self.used.val() {
+                self.at_frame.d.next = self.store.frame.val();
+                self.at_global.d.next = self.store.is_global.val();
+            }
+        }
+        self.line_wide.next = unsigned_cast_to::<7, 6>(self.at_line.q.val());
+        self.after.next = self.line_wide.val() + 1;
+        self.ahead.next = self.run_next.q.val() - self.line_wide.val();
+        self.along.next =
+            self.follows.q.val() & (self.ahead.val() <= (self.furthest.val() + self.one.val()));
+        if self.now.q.val() {
+            if !self.along.val() {
                 self.run_next.d.next = self.after.val();
                 // A run that has come to the end of its table goes on in the next one.
-                if !self.crosses.val() {
+                if !self.crosses.q.val() {
                     self.run_length.d.next = 0.into();
                 }
             } else {
-                if self.gap.val() == 0 {
+                if self.ahead.val() == 0 {
                     self.run_next.d.next = self.after.val();
                 }
                 if self.run_length.q.val() != self.longest.val() {
@@ -387,32 +391,26 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
         // The line of what is read, or the next one of the run.
         self.demand.next = self.now.q.val()
             & self.now_read.q.val()
-            & ((self.follows.val() & (self.run_length.q.val() != 0))
+            & ((self.along.val() & (self.run_length.q.val() != 0))
                 | (self.doubt.q.val() != self.certain.val()));
-        self.ahead.next = self.run_next.q.val() - unsigned_cast_to::<7, 6>(self.run_line.q.val());
         self.reach.next = unsigned_cast_to::<7, 6>(self.run_length.q.val() >> 3) + self.one.val();
         self.goes_on.next = self.run.q.val()
-            & !(self.now.q.val() & (!self.follows.val() | (self.gap.val() == 0)))
+            & !(self.now.q.val() & (!self.along.val() | (self.ahead.val() == 0)))
             & (self.run_length.q.val() > 1)
             & (self.ahead.val() <= self.reach.val())
             & !self.run_next.q.val().get_bit(6);
         if !self.want.q.val() {
+            self.want_again.d.next = self.demand.val() & self.now_again.q.val();
+            self.want_table.d.next = self.at_table.q.val();
+            self.want_line.d.next = self.at_line.q.val();
+            self.want_slot.d.next = self.at_slot.q.val();
+            self.want_frame.d.next = self.at_frame.q.val();
+            self.want_global.d.next = self.at_global.q.val();
             if self.demand.val() {
                 self.want.d.next = true;
-                self.want_again.d.next = self.now_again.q.val();
-                self.want_table.d.next = self.now_table.q.val();
-                self.want_line.d.next = self.now_line.q.val();
-                self.want_slot.d.next = self.now_slot.q.val();
-                self.want_frame.d.next = self.now_frame.q.val();
-                self.want_global.d.next = self.now_global.q.val();
             } else if self.goes_on.val() {
                 self.want.d.next = true;
-                self.want_again.d.next = false;
-                self.want_table.d.next = self.run_table.q.val();
                 self.want_line.d.next = self.run_next.q.val().get_bits::<6>(0);
-                self.want_slot.d.next = self.run_slot.q.val();
-                self.want_frame.d.next = self.run_frame.q.val();
-                self.want_global.d.next = self.run_global.q.val();
                 self.run_next.d.next = self.run_next.q.val() + 1;
             }
         }

@@ -229,7 +229,7 @@ impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
         let (asked, wanted) = (self.asked(), self.wanted());
         let at = self.ask_at.val().index();
         let found = self._lines.iter().position(|l| l.open() && l.tag == asked);
-        let line = found.map(|i| self._lines[i]).unwrap_or_default();
+        let line = self._lines[found.unwrap_or(0)];
         let come = line.there || at < line.beat;
         self.hit.next = found.is_some() && come && line.words[at].1;
         self.word.next = line.words[at].0.into();
@@ -239,7 +239,7 @@ impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
         self.r_at.next = (self._lines.get(place).map_or(0, |l| l.beat) as u64).into();
         self.is_global.next = line.global;
         self.frame.next = line.frame;
-        self.fresh.next = !line.used;
+        self.fresh.next = found.is_none() || !line.used;
         let same = |l: &&Line| l.tag == wanted;
         self.there.next = self._lines.iter().filter(same).any(|l| l.there);
         self.coming.next = self
@@ -352,8 +352,7 @@ always @(*) begin
   for (k = 0; k < {N}; k = k + 1)
     if (r_place == k[{a1}:0]) r_at = beat[k];
   word = {{napot, 25'd0, page, 2'd0, flags}};
-  if (~|equal) word = 0;
-  {{is_global, frame}} = tables[found] & {{29{{|equal}}}};
+  {{is_global, frame}} = tables[found];
   fresh = ~|equal | ~was_used[found];
   there = |(same & is_there);
   coming = |(same & comes & ~dropped);

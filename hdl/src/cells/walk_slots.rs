@@ -388,6 +388,7 @@ always @(posedge clock) begin
     if (comes[k]) ready[k] <= 1'b1;
     if (starts[k]) begin
       busy[k] <= 1'b1;
+      ready[k] <= ~start_waits;
       fresh[k] <= 1'b1;
       marked[k] <= 1'b0;
       old[k] <= start_old;
