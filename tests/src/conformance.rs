@@ -17,12 +17,13 @@ pub use encoding::*;
 pub use portcullis_sim::backend::model::Golden;
 
 use portcullis_regmap::config::{Config, TINY};
-use portcullis_sim::backend::Backend;
 use portcullis_sim::core::{Access, Core, Kind, MemStatus, Purpose, RegAccess, Request, Response};
 use portcullis_sim::harness::Harness;
 use portcullis_sim::memory::{FaultOn, Memory, Timing};
 
-use crate::{CQ, DDT, FQ, FaultRecord, RWX, SV39, TABLE, TABLES, TC_V, csr, reg, request};
+use crate::{
+    CQ, DDT, FQ, FaultRecord, RWX, SV39, TABLE, TABLES, TC_V, csr, reg, request, under_test,
+};
 
 /// Makes a `#[test]` of every named body, on each configuration and each implementation of [`Dut`].
 ///
@@ -41,14 +42,14 @@ macro_rules! conformance {
     ) => {
         mod tiny {
             $crate::conformance_bodies!(
-                portcullis_regmap::config::TINY;
+                &portcullis_regmap::config::TINY;
                 $($both)* $($($tiny)+)?;
                 $($($cycles)+)?
             );
         }
         mod linux {
             $crate::conformance_bodies!(
-                portcullis_regmap::config::LINUX;
+                $crate::under_test::linux();
                 $($both)* $($($linux)+)?;
                 $($($cycles)+)? $($($linux_cycles)+)?
             );
@@ -60,18 +61,18 @@ macro_rules! conformance {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_bodies {
-    ($config:path; $($body:ident)*; $($cycles:ident)*) => {
+    ($config:expr; $($body:ident)*; $($cycles:ident)*) => {
         mod rtl {
             $(
                 #[test]
                 fn $body() {
-                    super::super::$body(&mut $crate::conformance::Rig::rtl(&$config, 2));
+                    super::super::$body(&mut $crate::conformance::Rig::rtl($config, 2));
                 }
             )*
             $(
                 #[test]
                 fn $cycles() {
-                    super::super::$cycles(&$config);
+                    super::super::$cycles($config);
                 }
             )*
         }
@@ -79,7 +80,7 @@ macro_rules! conformance_bodies {
             $(
                 #[test]
                 fn $body() {
-                    super::super::$body(&mut $crate::conformance::Rig::golden(&$config));
+                    super::super::$body(&mut $crate::conformance::Rig::golden($config));
                 }
             )*
         }
@@ -227,8 +228,7 @@ impl Rig<Rtl> {
     /// The same with any memory timing.
     #[must_use]
     pub fn rtl_with(config: &'static Config, timing: Timing) -> Self {
-        let core = Backend::Rtl.core(config).expect("back end rtl");
-        Self::rtl_around(config, core, timing)
+        Self::rtl_around(config, under_test::core(config), timing)
     }
 
     /// The same around any core, for instance one behind an unruly bus.

@@ -4,14 +4,16 @@
 pub mod conformance;
 pub mod ownership;
 pub mod random;
+pub mod under_test;
 
 use portcullis_hdl as _;
-use portcullis_regmap::config::{Config, LINUX, TINY};
+use portcullis_regmap::config::Config;
 use portcullis_regmap::regs::offset;
-use portcullis_sim::backend::Backend;
 use portcullis_sim::core::{Access, Core, Kind, Purpose, RegAccess, Request};
 use portcullis_sim::harness::{Finished, Harness};
 use portcullis_sim::memory::{Memory, Timing};
+
+use under_test::Need;
 
 /// Directory root.
 pub const DDT: u64 = 0x1000_0000;
@@ -117,7 +119,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A `tiny` core after reset, with memory latency `latency`.
+    /// A `tiny` core, or what stands for it ([`under_test::any`]), after reset, with memory latency `latency`.
     #[must_use]
     pub fn new(latency: u64) -> Self {
         Self::with_timing(Timing {
@@ -129,14 +131,13 @@ impl Machine {
     /// The same with any memory timing.
     #[must_use]
     pub fn with_timing(timing: Timing) -> Self {
-        Self::with_config(&TINY, timing)
+        Self::with_config(under_test::any(), timing)
     }
 
     /// The same with any configuration.
     #[must_use]
     pub fn with_config(config: &'static Config, timing: Timing) -> Self {
-        let core = Backend::Rtl.core(config).expect("back end rtl");
-        Self::with_core(core, timing)
+        Self::with_core(under_test::core(config), timing)
     }
 
     /// A machine around any core, for instance one behind an unruly bus.
@@ -160,14 +161,24 @@ impl Machine {
         m
     }
 
-    /// The same of `linux`, its IOTLB cleared as after any reset.
+    /// The same of `linux` or what stands for it ([`under_test::linux`]), its IOTLB cleared as after any reset.
     #[must_use]
     pub fn linux(latency: u64) -> Self {
+        Self::cleared(under_test::linux(), latency)
+    }
+
+    /// The same for a test that needs something that not every variant has.
+    #[must_use]
+    pub fn linux_with(need: Need, latency: u64) -> Self {
+        Self::cleared(under_test::with(under_test::linux(), need), latency)
+    }
+
+    fn cleared(config: &'static Config, latency: u64) -> Self {
         let timing = Timing {
             latency,
             ..Timing::default()
         };
-        let mut m = Self::with_config(&LINUX, timing);
+        let mut m = Self::with_config(config, timing);
         m.start();
         m.h.advance(64).expect("quiet machine");
         m

@@ -16,6 +16,8 @@ use portcullis_sim::own::monitor::{BusEvent, Footprint};
 use portcullis_sim::own::paint::{Colour, Colours};
 use portcullis_sim::own::stage::{Bus, Setting, Stage};
 
+use crate::under_test;
+
 /// The device that changes hands.
 pub const DEV: DeviceId = DeviceId(0x25);
 /// A device that has nothing to do with it.
@@ -30,11 +32,7 @@ pub const PAGE: usize = 4096;
 /// `rtl`, or `verilog` if PORTCULLIS_OWN_BACKEND says so (`cargo xtask verify` does): fifty times faster.
 #[must_use]
 pub fn backend() -> Backend {
-    match std::env::var("PORTCULLIS_OWN_BACKEND").as_deref() {
-        Err(_) | Ok("rtl") => Backend::Rtl,
-        Ok("verilog") => Backend::Verilog,
-        Ok(other) => panic!("PORTCULLIS_OWN_BACKEND is rtl or verilog, not {other}"),
-    }
+    under_test::backend("PORTCULLIS_OWN_BACKEND")
 }
 
 /// How often a test repeats what it does: PORTCULLIS_OWN_ROUNDS, or `default`.

@@ -1,11 +1,11 @@
 //! Commands fetched in bursts (configuration `linux`): what a burst may bring, and what becomes of the commands that came
 //! with one that failed, or with the one at which software switched the queue off.
 
-use portcullis_regmap::config::LINUX;
-use portcullis_sim::backend::Backend;
+use portcullis_regmap::Config;
 use portcullis_sim::core::{Core, Inputs, MemStatus, Outputs, Purpose};
 use portcullis_sim::memory::{FaultOn, Timing};
 use portcullis_tests::conformance::bus::{Knobs, Unruly};
+use portcullis_tests::under_test::BURSTS;
 use portcullis_tests::*;
 use std::cell::RefCell;
 use std::io;
@@ -50,10 +50,10 @@ impl Core for Watched {
     }
 }
 
-fn machine(latency: u64, log2sz_minus_1: u64) -> (Machine, Bursts) {
+fn machine(config: &'static Config, latency: u64, log2sz_minus_1: u64) -> (Machine, Bursts) {
     let bursts = Bursts::default();
     let core = Box::new(Watched {
-        core: Backend::Rtl.core(&LINUX).expect("back end rtl"),
+        core: under_test::core(config),
         bursts: bursts.clone(),
     });
     let timing = Timing {
@@ -89,7 +89,7 @@ fn settle(m: &mut Machine) {
 fn invalidations_in_a_batch_share_their_bursts() {
     for latency in [1, 10, 50] {
         // Given 33 invalidations, the first of which takes the pipeline's measure
-        let (mut m, bursts) = machine(latency, 7);
+        let (mut m, bursts) = machine(under_test::with(under_test::linux(), BURSTS), latency, 7);
         for _ in 0..33 {
             m.queue(cmd::VMA_ADDR, cmd::addr(0x4000_0000));
         }
@@ -114,7 +114,7 @@ fn invalidations_in_a_batch_share_their_bursts() {
 fn a_burst_brings_only_what_lies_between_cqh_and_cqt() {
     for log2sz_minus_1 in [0, 1, 2, 3, 8] {
         let size = 2 << log2sz_minus_1;
-        let (mut m, bursts) = machine(3, log2sz_minus_1);
+        let (mut m, bursts) = machine(under_test::linux(), 3, log2sz_minus_1);
         let (mut head, mut value) = (0, 0);
         // Given any number of commands that the queue holds, from any place; or a queue of two pages
         let small = (0..2 * size).map(|round| 1 + (round * 5 + round / size) % (size - 1));
@@ -204,7 +204,7 @@ fn cq_05_cq_09_a_failed_command_stays_at_cqh_wherever_its_burst_has_it() {
         for latency in [1, 5] {
             for place in 0..6 {
                 // Given eight fences that store, one of which cannot be executed
-                let (mut m, _) = machine(latency, 7);
+                let (mut m, _) = machine(under_test::linux(), latency, 7);
                 for i in 0..8 {
                     put(&mut m, i, store(i, 1));
                 }
@@ -244,7 +244,7 @@ fn cq_07_a_command_counts_as_what_it_is_wherever_its_burst_has_it() {
         if kinds.iter().filter(|k| **k == 3).count() > 1 {
             continue;
         }
-        let (mut m, _) = machine(1 + mix % 3, 7);
+        let (mut m, _) = machine(under_test::linux(), 1 + mix % 3, 7);
         for (place, kind) in (0..4).zip(&kinds) {
             let command = match kind {
                 0 => (cmd::VMA_ADDR, cmd::addr(0x4000_0000)),
@@ -274,7 +274,7 @@ fn cq_09_words_that_come_after_a_failure_do_not_reach_the_next_burst() {
     // Given four fences that store, the first of which is illegal, and a memory that takes its time between words
     let knobs = Knobs::default();
     knobs.bubbles.set(30);
-    let core = Backend::Rtl.core(&LINUX).expect("back end rtl");
+    let core = under_test::core(under_test::linux());
     let mut m = Machine::with_core(Box::new(Unruly::new(core, knobs)), Timing::default());
     m.queues(7, 7);
     put(&mut m, 0, (ILLEGAL, 0));
@@ -300,7 +300,7 @@ fn cqcsr_03_a_queue_switched_off_in_a_burst_stops_between_two_commands() {
     for latency in [1, 5, 20] {
         for delay in (0..8 * latency + 50).step_by(1 + latency as usize / 10) {
             // Given eight fences that store
-            let (mut m, _) = machine(latency, 7);
+            let (mut m, _) = machine(under_test::linux(), latency, 7);
             for i in 0..8 {
                 put(&mut m, i, store(i, 1));
             }

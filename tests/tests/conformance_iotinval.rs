@@ -189,10 +189,15 @@ fn inv_05_vma_of_address_and_pscid_leaves_the_rest_old_or_new(m: &mut Rig) {
     drops(m, RWX | pte::G, Cmd::VMA.at(PAGE).pscid(8), |_, _| false);
 }
 
+const EIGHT_PAGES: under_test::Need = under_test::Need {
+    what: "room for eight pages",
+    of: |c| c.iotlb_entries >= 8,
+};
+
 /// Reads of page tables that the cached pages of [`Spaces`] cost after `c`.
 fn reads_after(config: &'static Config, flags: u64, c: Cmd) -> [[u64; 3]; 3] {
-    let mut m = Rig::rtl(config, 2);
     // Four pages: the cache of `tiny` holds them together, and again with what is walked anew
+    let mut m = Rig::rtl(under_test::with(config, EIGHT_PAGES), 2);
     let spaces = Spaces::new(&mut m, flags);
     for (n, page) in [(0, 0), (1, 0), (0, 2), (1, 2)] {
         spaces.expect(&mut m, n, page, &[0]);

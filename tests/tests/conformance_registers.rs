@@ -294,7 +294,7 @@ fn reg_07_reserved_offsets_read_zero_and_ignore_writes(m: &mut Rig) {
     m.start();
     is_void(m, 12, 16);
     is_void(m, 628, 688);
-    // The one custom register, linectl: one bit where there are lines of page-table entries (REG-08)
+    // The one custom register, linectl: one bit in `linux` and its variants (REG-08)
     let bits = m.pick(Each { tiny: 0, linux: 1 });
     m.write32(688, 0xffff_ffff);
     assert_eq!(m.read32(688), bits);

@@ -3,6 +3,7 @@
 
 use portcullis_sim::core::{Access, Request};
 use portcullis_sim::harness::Finished;
+use portcullis_tests::under_test::SETS;
 use portcullis_tests::*;
 
 /// First page.
@@ -69,7 +70,7 @@ fn cached(m: &mut Machine, did: u32, pscid: u64, pages: std::ops::Range<u64>) ->
 fn requests_right_behind_the_fence_of_a_range_find_none_of_it() {
     for pages in [2, 8, 64, 128, 512] {
         // Given cached pages that have changed
-        let mut m = Machine::linux(1);
+        let mut m = Machine::linux_with(SETS, 1);
         let held = pages.min(128);
         let root = cached(&mut m, 3, 7, 0..held);
         map(&mut m, root, 0..held, NEW);
@@ -86,7 +87,7 @@ fn requests_right_behind_the_fence_of_a_range_find_none_of_it() {
 fn requests_in_the_cycles_around_a_range_are_old_before_its_fence_and_new_after() {
     for delay in 0..21 {
         // Given requests that go on while a range is invalidated
-        let mut m = Machine::linux(2);
+        let mut m = Machine::linux_with(SETS, 2);
         let root = cached(&mut m, 3, 7, 0..32);
         map(&mut m, root, 0..32, NEW);
         range(&mut m, 7, 0, 32);
@@ -116,7 +117,7 @@ fn requests_in_the_cycles_around_a_range_are_old_before_its_fence_and_new_after(
 fn ranges_one_behind_the_other_all_act() {
     for (count, size, gap) in [(2, 64, 1), (8, 16, 3), (64, 2, 1)] {
         // Given 128 cached pages of two spaces that have changed
-        let mut m = Machine::linux(1);
+        let mut m = Machine::linux_with(SETS, 1);
         let (root, other) = (cached(&mut m, 3, 7, 0..128), cached(&mut m, 4, 8, 0..64));
         map(&mut m, root, 0..128, NEW);
         map(&mut m, other, 0..64, NEW);
@@ -139,7 +140,7 @@ fn ranges_one_behind_the_other_all_act() {
 #[test]
 fn a_range_leaves_in_time_among_hits_that_never_stop() {
     // Given a device that hits in every cycle, and the pages of another that have changed
-    let mut m = Machine::linux(1).without_lines();
+    let mut m = Machine::linux_with(SETS, 1).without_lines();
     let root = cached(&mut m, 3, 7, 0..64);
     cached(&mut m, 4, 8, 0..4);
     map(&mut m, root, 0..64, NEW);
@@ -185,7 +186,7 @@ fn a_range_leaves_in_time_among_hits_that_never_stop() {
 #[test]
 fn a_range_leaves_while_responses_are_not_taken() {
     // Given an answer that waits for its device, with a request behind it
-    let mut m = Machine::linux(1);
+    let mut m = Machine::linux_with(SETS, 1);
     let root = cached(&mut m, 3, 7, 0..64);
     map(&mut m, root, 0..64, NEW);
     m.h.hold_responses(true);
@@ -212,7 +213,7 @@ fn one_page_is_invalidated_while_a_range_leaves() {
     for set in [0, 30, 63] {
         for wait in [0, 2] {
             // Given a page outside a range, in any set
-            let mut m = Machine::linux(1);
+            let mut m = Machine::linux_with(SETS, 1);
             let root = cached(&mut m, 3, 7, 0..128);
             map(&mut m, root, 0..128, NEW);
             // When its invalidation follows the range
@@ -234,7 +235,7 @@ fn one_page_is_invalidated_while_a_range_leaves() {
 fn pages_filled_while_their_range_leaves_are_right_then_and_later() {
     for wait in [0, 1, 5, 17] {
         // Given a range that is leaving, and pages of it that are walked again meanwhile
-        let mut m = Machine::linux(1).without_lines();
+        let mut m = Machine::linux_with(SETS, 1).without_lines();
         let root = cached(&mut m, 3, 7, 0..64);
         map(&mut m, root, 0..64, NEW);
         range(&mut m, 7, 0, 512);
@@ -259,7 +260,7 @@ fn pages_filled_while_their_range_leaves_are_right_then_and_later() {
 fn a_slot_that_changes_hands_while_a_range_leaves() {
     // Given a range of a device's pages that is leaving
     for wait in [0, 9] {
-        let mut m = Machine::linux(1);
+        let mut m = Machine::linux_with(SETS, 1);
         let root = cached(&mut m, 3, 7, 0..64);
         map(&mut m, root, 0..64, NEW);
         range(&mut m, 7, 0, 64);

@@ -4,8 +4,8 @@
 //! Reads of page tables are counted to see what was kept: a page that is cached costs none. So that one that is not costs
 //! some, lines of page-table entries are off where reads are counted.
 
-use portcullis_regmap::config::LINUX;
 use portcullis_sim::core::Access;
+use portcullis_tests::under_test::SETS;
 use portcullis_tests::*;
 
 /// First page.
@@ -50,7 +50,7 @@ fn count(m: &mut Machine, did: u32, pages: impl Iterator<Item = u64>, pa: u64) -
 
 #[test]
 fn two_hundred_and_fifty_six_pages_of_one_device_stay() {
-    let mut m = Machine::linux(2).without_lines();
+    let mut m = Machine::linux_with(SETS, 2).without_lines();
     let root = m.sv39(3, 7);
     map(&mut m, root, 0..256, OLD, RWX);
     assert_eq!(count(&mut m, 3, 0..256, OLD), 0);
@@ -88,7 +88,7 @@ fn inv_27_a_range_drops_its_pages_and_no_others() {
     for pages in [1, 2, 8, 32, 64, 128, 512] {
         // Ranges at the beginning and at the end of what is cached
         for first in [0, CACHED.saturating_sub(pages)] {
-            let mut m = Machine::linux(1).without_lines();
+            let mut m = Machine::linux_with(SETS, 1).without_lines();
             let root = m.sv39(3, 7);
             map(&mut m, root, 0..CACHED, OLD, RWX);
             count(&mut m, 3, 0..CACHED, OLD);
@@ -113,7 +113,7 @@ fn inv_27_a_range_drops_its_pages_and_no_others() {
 #[test]
 fn inv_27_a_range_spares_other_spaces_and_globals() {
     // Given a space with a global page, and another space
-    let mut m = Machine::linux(1).without_lines();
+    let mut m = Machine::linux_with(SETS, 1).without_lines();
     let (root, other) = (m.sv39(3, 7), m.sv39(4, 8));
     map(&mut m, root, 0..7, OLD, RWX);
     map(&mut m, root, 7..8, OLD, RWX | GLOBAL);
@@ -130,9 +130,9 @@ fn inv_27_a_range_spares_other_spaces_and_globals() {
 #[test]
 fn inv_22_one_page_is_dropped_in_the_slot_of_its_context_and_no_other() {
     // Given as many spaces as contexts are cached, with a page in each, in sets of their own
-    const SPACES: u64 = LINUX.context_entries as u64;
+    let spaces = u64::from(under_test::linux().context_entries);
     let mut m = Machine::linux(1).without_lines();
-    let roots: Vec<u64> = (0..SPACES).map(|n| m.sv39(n as u32, 7 + n)).collect();
+    let roots: Vec<u64> = (0..spaces).map(|n| m.sv39(n as u32, 7 + n)).collect();
     for (n, root) in (0..).zip(&roots) {
         map(&mut m, *root, n..n + 1, OLD, RWX);
         cached(&mut m, n as u32, n, OLD);
@@ -141,11 +141,11 @@ fn inv_22_one_page_is_dropped_in_the_slot_of_its_context_and_no_other() {
     for (n, root) in (0..).zip(&roots) {
         map(&mut m, *root, n..n + 1, NEW, RWX);
     }
-    for n in 0..SPACES {
+    for n in 0..spaces {
         run(&mut m, cmd::vma_range(7 + n, IOVA + n * PAGE, 1));
         // Then it is new there, and those that are still to come have it cached.
         assert!(!cached(&mut m, n as u32, n, NEW), "space {n}");
-        for later in n + 1..SPACES {
+        for later in n + 1..spaces {
             assert!(cached(&mut m, later as u32, later, OLD), "space {later}");
         }
     }
@@ -208,7 +208,7 @@ fn inv_03_a_space_that_is_dropped_64_times_stays_dropped() {
 
 #[test]
 fn inv_03_a_dropped_space_spares_the_others_and_globals() {
-    let mut m = Machine::linux(1).without_lines();
+    let mut m = Machine::linux_with(SETS, 1).without_lines();
     let (root, other) = (m.sv39(3, 7), m.sv39(4, 8));
     map(&mut m, root, 0..30, OLD, RWX);
     map(&mut m, root, 30..32, OLD, RWX | GLOBAL);
@@ -243,7 +243,7 @@ fn a_context_that_loses_its_slot_takes_its_pages_along() {
 #[test]
 fn a_device_with_many_pages_leaves_others_theirs() {
     for greedy_first in [false, true] {
-        let mut m = Machine::linux(1).without_lines();
+        let mut m = Machine::linux_with(SETS, 1).without_lines();
         let (root, greedy) = (m.sv39(3, 7), m.sv39(4, 8));
         map(&mut m, root, 0..64, OLD, RWX);
         map(&mut m, greedy, 0..512, NEW, RWX);

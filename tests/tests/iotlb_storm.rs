@@ -7,12 +7,11 @@
 
 use std::collections::VecDeque;
 
-use portcullis_regmap::config::LINUX;
-use portcullis_sim::backend::Backend;
 use portcullis_sim::core::Access;
 use portcullis_sim::harness::Finished;
 use portcullis_sim::memory::Timing;
 use portcullis_tests::random::Rng;
+use portcullis_tests::under_test::SETS;
 use portcullis_tests::*;
 
 /// First page: 64 of them beside each other, and as many 2 MiB, 1 GiB and 256 GiB further.
@@ -110,12 +109,8 @@ impl Storm {
             latency: rng.one(&[1, 2, 3, 10, 25]),
             ..Timing::default()
         };
-        let backend = match std::env::var("PORTCULLIS_STORM_BACKEND").as_deref() {
-            Err(_) | Ok("rtl") => Backend::Rtl,
-            Ok("verilog") => Backend::Verilog,
-            Ok(other) => panic!("PORTCULLIS_STORM_BACKEND is rtl or verilog, not {other}"),
-        };
-        let core = backend.core(&LINUX).expect("a core");
+        let backend = under_test::backend("PORTCULLIS_STORM_BACKEND");
+        let core = backend.core(under_test::linux()).expect("a core");
         let mut m = Machine::with_core(core, timing);
         m.start();
         let roots: Vec<u64> = (0..SPACES).map(|_| m.page()).collect();
@@ -390,7 +385,12 @@ fn random_invalidations_of_many_pages() {
         cycles += storm.m.h.cycle();
     }
     println!("{answers} answers, {hits} hits, {old} old ones, {cycles} cycles");
-    // Or nothing was tested: pages are found, and found old before their fence.
-    assert!(hits > answers / 5, "{hits} hits of {answers}");
-    assert!(old > answers / 200, "{old} old of {answers}");
+    // Or nothing was tested: pages are found, and found old before their fence; less often where few are kept.
+    let (found, found_old) = if (SETS.of)(under_test::linux()) {
+        (5, 200)
+    } else {
+        (20, 1000)
+    };
+    assert!(hits > answers / found, "{hits} hits of {answers}");
+    assert!(old > answers / found_old, "{old} old of {answers}");
 }

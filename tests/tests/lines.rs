@@ -7,11 +7,11 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
-use portcullis_regmap::config::LINUX;
+use portcullis_regmap::Config;
 use portcullis_regmap::regs::offset;
-use portcullis_sim::backend::Backend;
 use portcullis_sim::core::{Access, Core, Inputs, MemStatus, Outputs, Purpose, ReadBeat};
 use portcullis_sim::memory::{FaultOn, Timing};
+use portcullis_tests::under_test::LINES;
 use portcullis_tests::*;
 
 const DEV: u32 = 5;
@@ -24,8 +24,12 @@ const READ_ONLY: u64 = RWX & !0x84;
 /// Ids of line reads at the memory port.
 const LINE_IDS: std::ops::Range<u8> = 4..8;
 
+fn build() -> &'static Config {
+    under_test::with(under_test::linux(), LINES)
+}
+
 fn machine(timing: Timing) -> Machine {
-    let mut m = Machine::with_config(&LINUX, timing);
+    let mut m = Machine::with_config(build(), timing);
     m.start();
     m
 }
@@ -288,7 +292,7 @@ fn no_line_of_a_table_that_was_taken_out_is_on_its_way_after_the_fence() {
         };
         let (table, under_way) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let core = Watched {
-            core: Backend::Rtl.core(&LINUX).expect("back end rtl"),
+            core: under_test::core(build()),
             table: Rc::clone(&table),
             under_way: Rc::clone(&under_way),
             lines: [false; 4],
@@ -339,7 +343,7 @@ impl Late {
     fn machine(timing: Timing) -> (Machine, Rc<Cell<bool>>) {
         let hold = Rc::new(Cell::new(false));
         let core = Self {
-            core: Backend::Rtl.core(&LINUX).expect("back end rtl"),
+            core: under_test::core(build()),
             hold: Rc::clone(&hold),
             late: VecDeque::new(),
         };
@@ -376,7 +380,7 @@ impl Core for Late {
 /// A line belongs to a slot of the context cache: what was asked for before the slot got another context is not its.
 #[test]
 fn a_line_that_comes_after_its_context_lost_its_slot_is_not_used() {
-    let contexts = u32::from(LINUX.context_entries);
+    let contexts = u32::from(build().context_entries);
     let own = |did: u32, n: u64| OLD + (u64::from(did) << 30) + 0x1000 * n;
     for heir in contexts + 1..=2 * contexts {
         // Given more devices with the same addresses than there are contexts
@@ -427,7 +431,7 @@ fn an_entry_that_cannot_be_read_harms_only_who_asks_for_it() {
 
 #[test]
 fn lines_of_devices_and_regions_are_told_apart() {
-    let contexts = u32::from(LINUX.context_entries);
+    let contexts = u32::from(build().context_entries);
     // Given devices with the same addresses: few that share the lines, or more than there are contexts
     for devices in [2, contexts + 2] {
         let mut m = machine(steady(2));

@@ -1,8 +1,6 @@
 //! The failures that measurements of an existing open IOMMU brought to light, second part: permissions and ranges, records
 //! and the command queue. See `peer.rs`.
 
-use portcullis_regmap::config::TINY;
-use portcullis_sim::backend::Backend;
 use portcullis_sim::core::{Access, Kind};
 use portcullis_sim::memory::Timing;
 use portcullis_tests::conformance::bus::{Knobs, Unruly};
@@ -25,7 +23,7 @@ const ALIGNMENTS: std::ops::Range<u64> = 0..40;
 
 /// A running machine with device [`DEV`] and page [`PAGE`], and its root.
 fn machine(timing: Timing) -> (Rig<Rtl>, u64) {
-    let mut m = Rig::rtl_with(&TINY, timing);
+    let mut m = Rig::rtl_with(under_test::any(), timing);
     m.start();
     let root = m.device_with_page();
     (m, root)
@@ -34,8 +32,12 @@ fn machine(timing: Timing) -> (Rig<Rtl>, u64) {
 /// The same behind an unruly bus.
 fn unruly(timing: Timing) -> (Rig<Rtl>, Knobs) {
     let knobs = Knobs::default();
-    let core = Backend::Rtl.core(&TINY).expect("back end rtl");
-    let mut m = Rig::rtl_around(&TINY, Box::new(Unruly::new(core, knobs.clone())), timing);
+    let core = under_test::core(under_test::any());
+    let mut m = Rig::rtl_around(
+        under_test::any(),
+        Box::new(Unruly::new(core, knobs.clone())),
+        timing,
+    );
     m.start();
     m.device_with_page();
     (m, knobs)
@@ -109,7 +111,7 @@ fn peer_12_a_page_may_lead_anywhere_in_56_bits() {
 #[test]
 fn peer_13_all_seven_bits_of_device_id_are_directory_index() {
     for timing in TIMINGS {
-        let mut m = Rig::rtl_with(&TINY, timing);
+        let mut m = Rig::rtl_with(under_test::any(), timing);
         m.start();
         // Given a context for each device of 64 to 127, with a page of its own
         let mut cases = vec![];

@@ -1,8 +1,8 @@
 //! Pointers to tables that the walker keeps: what they save, and what must drop them (INV-20, INV-24, DIR-03, DIR-10).
 
-use portcullis_regmap::config::LINUX;
 use portcullis_sim::core::{Access, Purpose};
 use portcullis_sim::memory::Timing;
+use portcullis_tests::under_test::POINTERS;
 use portcullis_tests::*;
 
 const DEV: u32 = 5;
@@ -23,7 +23,7 @@ fn map_eight(m: &mut Machine, root: u64, iova: u64, to: u64) {
 
 /// A device whose first page has been walked, so that its tables are known.
 fn walked(latency: u64) -> (Machine, u64) {
-    let mut m = Machine::linux(latency).without_lines();
+    let mut m = Machine::linux_with(POINTERS, latency).without_lines();
     let root = m.sv39(DEV, PSCID);
     map_eight(&mut m, root, PAGE, OLD);
     assert_eq!(m.read(DEV, PAGE), Some(OLD));
@@ -153,7 +153,7 @@ fn pointers_go_with_the_context_they_were_found_for() {
 
 #[test]
 fn pointers_of_devices_and_regions_are_told_apart() {
-    let contexts = u32::from(LINUX.context_entries);
+    let contexts = u32::from(under_test::linux().context_entries);
     // Given as many devices as contexts, or more, with the same addresses in regions that have places of their own in
     // the cache, or share one
     for devices in [contexts, contexts + 2] {
@@ -198,7 +198,7 @@ fn hw2_a_pointer_read_before_an_invalidation_is_not_kept_after_it() {
         for delay in (0..4 * (latency + jitter / 2) + 24).step_by(step) {
             for (dw0, dw1) in [(cmd::VMA_ALL, 0), (cmd::VMA_ADDR | NL, cmd::addr(PAGE))] {
                 // Given a walk in flight
-                let mut m = Machine::with_config(&LINUX, timing);
+                let mut m = Machine::with_config(under_test::linux(), timing);
                 m.start();
                 let root = m.sv39(DEV, PSCID);
                 map_eight(&mut m, root, PAGE, OLD);
@@ -234,7 +234,7 @@ fn directory(m: &mut Machine, root: u64, page: u64, did: u32, table: u64) {
 
 #[test]
 fn directory_pointers_save_reads_and_go_with_inval_ddt_of_all() {
-    let mut m = Machine::linux(3).without_lines();
+    let mut m = Machine::linux_with(POINTERS, 3).without_lines();
     let (old, new) = (m.page(), m.page());
     map_eight(&mut m, old, PAGE, OLD);
     map_eight(&mut m, new, PAGE, NEW);

@@ -3,8 +3,6 @@
 //! Each test slides one event over the other cycle by cycle, so that every stage of a walk is hit. A failure names the
 //! delay. `docs/verification.md` says which guarantee is which; `cargo xtask mutants` shows that each test can fail.
 
-use portcullis_regmap::config::{LINUX, TINY};
-use portcullis_sim::backend::Backend;
 use portcullis_sim::core::{Access, Core, Inputs, Outputs};
 use portcullis_sim::harness::Finished;
 use portcullis_sim::memory::Timing;
@@ -399,10 +397,10 @@ fn hw8_an_error_is_not_lost_to_its_clearing() {
 #[test]
 fn hw8_a_pending_bit_is_not_lost_to_its_clearing() {
     for delay in 0..60 {
-        // Given a fault on its way into the queue, interrupts enabled
+        // Given a fault on its way into the queue, interrupts enabled, on wires
         let risen = Rc::new(Cell::new(false));
         let core = Box::new(Wired {
-            core: Backend::Rtl.core(&TINY).expect("back end rtl"),
+            core: under_test::core(under_test::any()),
             risen: risen.clone(),
         });
         let timing = Timing {
@@ -410,6 +408,7 @@ fn hw8_a_pending_bit_is_not_lost_to_its_clearing() {
             ..Timing::default()
         };
         let mut m = Machine::with_core(core, timing);
+        m.write32(reg::FCTL, 2);
         m.start();
         m.write32(reg::FQCSR, csr::EN | csr::IE);
         m.h.submit(request(DEV, Access::Read, IOVA));
@@ -475,7 +474,7 @@ fn hw9_ddtp_off_while_the_command_queue_is_dead() {
 
 #[test]
 fn hw9_no_walk_begins_at_a_root_that_came_with_another_mode() {
-    for config in [&TINY, &LINUX] {
+    for config in [under_test::any(), under_test::linux()] {
         for delay in 0..12 {
             // Given a directory and one at another address that leads elsewhere
             let mut m = Machine::with_config(config, Timing::default());

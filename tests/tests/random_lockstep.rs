@@ -2,9 +2,9 @@
 
 use portcullis_regmap::Config;
 use portcullis_regmap::config::{LINUX, TINY, variant};
-use portcullis_sim::backend::Backend;
 use portcullis_sim::core::Core;
 use portcullis_tests::random::{Summary, examine};
+use portcullis_tests::under_test::backend;
 
 /// Seeds from PORTCULLIS_RANDOM_SEEDS=first..end, or PORTCULLIS_RANDOM_N=count from 0, or `default`.
 fn seeds(default: u64) -> std::ops::Range<u64> {
@@ -19,17 +19,6 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
     0..count
 }
 
-/// `rtl`, or what PORTCULLIS_RANDOM_BACKEND says (`cargo xtask verify` does): `verilog`, fifty times faster, or `both`,
-/// which also compares the two in every cycle.
-fn backend() -> Backend {
-    match std::env::var("PORTCULLIS_RANDOM_BACKEND").as_deref() {
-        Err(_) | Ok("rtl") => Backend::Rtl,
-        Ok("verilog") => Backend::Verilog,
-        Ok("both") => Backend::Both,
-        Ok(other) => panic!("PORTCULLIS_RANDOM_BACKEND is rtl, verilog or both, not {other}"),
-    }
-}
-
 /// Cycles after which no further machine is begun: PORTCULLIS_RANDOM_CYCLES, or no limit but that of the seeds.
 fn enough_cycles() -> u64 {
     std::env::var("PORTCULLIS_RANDOM_CYCLES")
@@ -37,7 +26,8 @@ fn enough_cycles() -> u64 {
 }
 
 fn lockstep(config: &'static Config, default: u64) {
-    let (backend, enough) = (backend(), enough_cycles());
+    // `verilog` is fifty times faster, `both` also compares it with `rtl` in every cycle.
+    let (backend, enough) = (backend("PORTCULLIS_RANDOM_BACKEND"), enough_cycles());
     let core = || -> Box<dyn Core> { backend.core(config).expect("a core") };
     let mut total = Summary::default();
     let mut failures = Vec::new();

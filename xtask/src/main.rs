@@ -14,6 +14,7 @@ mod proofs;
 mod python;
 mod report;
 mod riscv;
+mod rules;
 mod synth;
 mod tools;
 
@@ -29,7 +30,7 @@ usage: cargo xtask verify [--only STEP[,STEP...]] [--cycles N] [--seed N] [--equ
        cargo xtask mutants [PART OF THE NAME OF A DEFECT OR OF ITS TEST]
        cargo xtask tools
 
-steps of verify: firmware, riscv, lint, synth, cosim, backend, random, ownership, boards, cocotb, cores, proofs (all of them without --only)
+steps of verify: firmware, riscv, lint, synth, cosim, backend, rules, random, ownership, boards, cocotb, cores, proofs (all of them without --only)
 --cycles N   cycles of co-simulation of the core (default 30000; a third of it for each block)
 --seed N     seed of the random inputs (default 1)
 --equal N    cycles for which kernels and Verilog are compared on random machines, for each configuration (default 50000)
@@ -41,13 +42,14 @@ steps of verify: firmware, riscv, lint, synth, cosim, backend, random, ownership
 tools installs Yosys and nextpnr from PyPI for `portcullis area`.";
 
 /// The steps of `verify`.
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     "firmware",
     "riscv",
     "lint",
     "synth",
     "cosim",
     "backend",
+    "rules",
     "random",
     "ownership",
     "boards",
@@ -199,6 +201,10 @@ fn verify(options: &Options) -> Report {
     if wants("backend") {
         backend::works(&mut report);
         backend::equal(&mut report, options.equal);
+    }
+    if wants("rules") {
+        rules::builds(&mut report);
+        rules::equal(&mut report);
     }
     if wants("random") {
         backend::random(&mut report, options.random);

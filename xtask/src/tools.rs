@@ -80,7 +80,7 @@ pub fn provide(report: &mut Report, wants: impl Fn(&str) -> bool) -> bool {
     if wants("proofs") {
         wanted.push("python3");
     }
-    if ["backend", "random", "ownership", "boards"]
+    if ["backend", "rules", "random", "ownership", "boards"]
         .iter()
         .any(|s| wants(s))
     {

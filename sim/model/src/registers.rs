@@ -1,5 +1,6 @@
 //! The register page: access rules and effects (groups 1 to 6, 25 to 27).
 
+use portcullis_regmap::config::TINY;
 use portcullis_regmap::regs::offset;
 
 use crate::interrupts::{CIP, FIP, PMIP};
@@ -236,8 +237,8 @@ impl Model {
                 self.level();
             }
             Word::Inhibit => self.counters.set_inhibit(value),
-            // The model has no caches: only the bit is there.
-            Word::Lines => self.linectl = value & u32::from(self.config.pte_lines != 0),
+            // The model has no caches: only the bit is there. Variants of `linux` have it, with lines or without.
+            Word::Lines => self.linectl = value & u32::from(self.config != TINY),
             Word::MsiData(at) => {
                 if let Some(entry) = self.interrupts.table.get_mut(at) {
                     entry.data = value;
