@@ -1,6 +1,7 @@
 //! One event counter of the performance monitor: iohpmctr and iohpmevt with their filters.
 //!
-//! Timing: an event of cycle t is counted at its end. Software's write of the counter wins over an event of that cycle.
+//! Timing: an event of cycle t is counted at the end of cycle t+1, so that nothing waits for the counters; software's write
+//! of the counter wins over an event of its cycle and of the one before.
 //! Filters: HPM-08..HPM-10; an event that does not know the ids a filter asks for is not counted (HPM-11).
 
 use crate::types::Req;
@@ -75,6 +76,7 @@ pub struct HpmCounter {
     pid_ok: Signal<Local, Bit>,
     did_ok: Signal<Local, Bit>,
     counts: Signal<Local, Bit>,
+    counted: DFF<Bit>,
     new_event: Signal<Local, Bits<15>>,
     one24: Constant<Bits<24>>,
     one32: Constant<Bits<32>>,
@@ -126,6 +128,7 @@ impl Default for HpmCounter {
             pid_ok: Default::default(),
             did_ok: Default::default(),
             counts: Default::default(),
+            counted: Default::default(),
             new_event: Default::default(),
             one24: Constant::new(1u64.into()),
             one32: Constant::new(1u64.into()),
@@ -137,7 +140,7 @@ impl Logic for HpmCounter {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock, counter, event_id, dmask, pid_lo, pid_hi, did, pv, dv, idt, of
+            self, clock, counted, counter, event_id, dmask, pid_lo, pid_hi, did, pv, dv, idt, of
         );
         self.pid.next = (unsigned_cast_to::<20, 4>(self.pid_hi.q.val()) << 16)
             | unsigned_cast_to::<20, 16>(self.pid_lo.q.val());
@@ -198,9 +201,10 @@ impl Logic for HpmCounter {
         }
         self.counts.next =
             self.happens.val() & self.pid_ok.val() & self.did_ok.val() & !self.inhibit.val();
+        self.counted.d.next = self.counts.val() & !self.write_count.val();
 
         self.overflow.next = false;
-        if self.counts.val() {
+        if self.counted.q.val() {
             self.counter.d.next = self.counter.q.val() + self.one32.val();
             if self.counter.q.val().all() {
                 self.of.d.next = true;

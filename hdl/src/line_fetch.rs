@@ -149,6 +149,7 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize, const W: us
     along: Signal<Local, Bit>,
     ahead: Signal<Local, Bits<7>>,
     reach: Signal<Local, Bits<7>>,
+    of_device: Signal<Local, Bit>,
     goes_with: Signal<Local, Bit>,
     moved: Signal<Local, Bit>,
     new_table: Signal<Local, Bits<36>>,
@@ -240,6 +241,7 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             along: Default::default(),
             ahead: Default::default(),
             reach: Default::default(),
+            of_device: Default::default(),
             goes_with: Default::default(),
             moved: Default::default(),
             new_table: Default::default(),
@@ -345,25 +347,27 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             self.new_line.next = self.ask_vpn0.val().get_bits::<6>(3);
             self.new_slot.next = self.ask_slot.val();
         }
-        self.goes_with.next = self.run.q.val() & (self.new_slot.val() == self.at_slot.q.val());
+        self.of_device.next = self.run.q.val() & (self.new_slot.val() == self.at_slot.q.val());
+        self.goes_with.next =
+            self.of_device.val() & (self.new_table.val() == self.at_table.q.val());
         self.now.d.next = self.moved.val();
         if self.moved.val() {
-            self.run.d.next = true;
             self.now_read.d.next = !self.used.val();
             self.now_again.d.next = self.near_again.val();
-            self.follows.d.next =
-                self.goes_with.val() & (self.new_table.val() == self.at_table.q.val());
-            self.crosses.d.next = self.goes_with.val()
+            self.follows.d.next = self.goes_with.val();
+            self.crosses.d.next = self.of_device.val()
                 & (self.at_line.q.val() == self.last_line.val())
                 & (self.new_line.val() == 0);
             self.at_table.d.next = self.new_table.val();
             self.at_line.d.next = self.new_line.val();
             self.at_slot.d.next = self.new_slot.val();
-            self.at_frame.d.next = self.near_frame.val();
-            self.at_global.d.next = self.near_global.val();
             if self.used.val() {
-                self.at_frame.d.next = self.store.frame.val();
-                self.at_global.d.next = self.store.is_global.val();
+                // Whoever goes on in a table knows where it is; where another one is, a line does not say.
+                self.run.d.next = self.goes_with.val();
+            } else {
+                self.run.d.next = true;
+                self.at_frame.d.next = self.near_frame.val();
+                self.at_global.d.next = self.near_global.val();
             }
         }
         self.line_wide.next = unsigned_cast_to::<7, 6>(self.at_line.q.val());
@@ -419,7 +423,6 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
         self.store.want_table.next = self.want_table.q.val();
         self.store.want_line.next = self.want_line.q.val();
         self.store.want_slot.next = self.want_slot.q.val();
-        self.store.want_frame.next = self.want_frame.q.val();
         self.store.want_global.next = self.want_global.q.val();
         self.store.start.next = false;
         if self.want.q.val() & !self.asked.q.val() {

@@ -41,9 +41,9 @@ fn answers(m: &mut Machine) -> Vec<Finished> {
     all
 }
 
-/// Cycles from the first request to the last answer of reads of `pages` pages that are not cached.
+/// Cycles from the first request to the last answer of reads of `pages` pages that are not cached, each with a read.
 fn misses(config: &'static Config, latency: u64, pages: u64) -> u64 {
-    let mut m = machine(config, latency, 0);
+    let mut m = machine(config, latency, 0).without_lines();
     device(&mut m, 1, pages + 1);
     assert!(m.read(1, PAGE + 0x1000 * pages).is_some());
     for n in 0..pages {
@@ -71,7 +71,7 @@ fn four_walks_of_linux_take_hardly_longer_than_one() {
 #[test]
 fn a_hit_is_not_delayed_by_the_walks_of_another_device() {
     // Given a page of device 2 that is cached
-    let mut m = machine(&LINUX, 30, 0);
+    let mut m = machine(&LINUX, 30, 0).without_lines();
     device(&mut m, 1, 8);
     device(&mut m, 2, 1);
     assert_eq!(m.read(2, PAGE), Some(frame(2)));

@@ -50,8 +50,6 @@ pub struct LineStore<const N: usize, const A: usize, const S: usize> {
     pub word: Signal<Out, Bits<64>>,
     /// ... and a pointer that leads to it is global (S1-29).
     pub is_global: Signal<Out, Bit>,
-    /// Page number of its table.
-    pub frame: Signal<Out, Bits<28>>,
     /// It is not there, but comes ...
     pub soon: Signal<Out, Bit>,
     /// ... to this place.
@@ -67,8 +65,6 @@ pub struct LineStore<const N: usize, const A: usize, const S: usize> {
     pub want_line: Signal<In, Bits<6>>,
     /// As `ask_slot`.
     pub want_slot: Signal<In, Bits<S>>,
-    /// As `frame`.
-    pub want_frame: Signal<In, Bits<28>>,
     /// As `is_global`.
     pub want_global: Signal<In, Bit>,
     /// It is there.
@@ -109,7 +105,6 @@ struct Line {
     dropped: bool,
     used: bool,
     tag: (u64, u64, u64),
-    frame: Bits<28>,
     global: bool,
     beat: usize,
     words: [(u64, bool); WORDS],
@@ -128,7 +123,6 @@ impl<const N: usize, const A: usize, const S: usize> Default for LineStore<N, A,
             hit: Default::default(),
             word: Default::default(),
             is_global: Default::default(),
-            frame: Default::default(),
             soon: Default::default(),
             soon_place: Default::default(),
             fresh: Default::default(),
@@ -136,7 +130,6 @@ impl<const N: usize, const A: usize, const S: usize> Default for LineStore<N, A,
             want_table: Default::default(),
             want_line: Default::default(),
             want_slot: Default::default(),
-            want_frame: Default::default(),
             want_global: Default::default(),
             there: Default::default(),
             coming: Default::default(),
@@ -207,7 +200,6 @@ impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
                 *line = Line {
                     comes: true,
                     tag: wanted,
-                    frame: self.want_frame.val(),
                     global: self.want_global.val(),
                     words: line.words,
                     ..Line::default()
@@ -238,7 +230,6 @@ impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
         let place = self.r_place.val().index();
         self.r_at.next = (self._lines.get(place).map_or(0, |l| l.beat) as u64).into();
         self.is_global.next = line.global;
-        self.frame.next = line.frame;
         self.fresh.next = found.is_none() || !line.used;
         let same = |l: &&Line| l.tag == wanted;
         self.there.next = self._lines.iter().filter(same).any(|l| l.there);
@@ -269,7 +260,6 @@ impl<const N: usize, const A: usize, const S: usize> Logic for LineStore<N, A, S
         self.hit.connect();
         self.word.connect();
         self.is_global.connect();
-        self.frame.connect();
         self.soon.connect();
         self.soon_place.connect();
         self.r_at.connect();
@@ -285,12 +275,11 @@ impl<const N: usize, const A: usize, const S: usize> Logic for LineStore<N, A, S
         if N == 0 {
             return Verilog::Custom(
                 "wire unused = &{1'b0, clock, reset, ask_table, ask_line, ask_at, ask_slot, touch, want_table, want_line, want_slot,
-  want_frame, want_global, start, r_valid, r_place, r_data, r_good, r_last};
+  want_global, start, r_valid, r_place, r_data, r_good, r_last};
 always @(*) begin
   hit = 1'b0 & drop;
   word = {64{hit}};
   is_global = hit;
-  frame = {28{hit}};
   soon = hit;
   soon_place = hit;
   r_at = {3{hit}};
@@ -314,7 +303,7 @@ reg [{n1}:0] was_used;
 (* mem2reg *) reg [{t1}:0] tag[{n1}:0];
 (* mem2reg *) reg [2:0] beat[{n1}:0];
 reg [37:0] words[{w1}:0];
-reg [28:0] tables[{n1}:0];
+reg [{n1}:0] global_there;
 reg [{a1}:0] next;
 reg [{a1}:0] found;
 reg [{n1}:0] equal;
@@ -329,9 +318,9 @@ wire [{t1}:0] asked = {{ask_slot, ask_table, ask_line}};
 wire [{t1}:0] wanted = {{want_slot, want_table, want_line}};
 integer k;
 initial begin
-  is_there = 0; comes = 0; dropped = 0; was_used = 0; next = 0;
+  is_there = 0; comes = 0; dropped = 0; was_used = 0; global_there = 0; next = 0;
   for (k = 0; k < {N}; k = k + 1) begin
-    tag[k] = 0; beat[k] = 0; tables[k] = 0;
+    tag[k] = 0; beat[k] = 0;
   end
   for (k = 0; k < {all}; k = k + 1) words[k] = 0;
 end
@@ -352,7 +341,7 @@ always @(*) begin
   for (k = 0; k < {N}; k = k + 1)
     if (r_place == k[{a1}:0]) r_at = beat[k];
   word = {{napot, 25'd0, page, 2'd0, flags}};
-  {{is_global, frame}} = tables[found];
+  is_global = global_there[found];
   fresh = ~|equal | ~was_used[found];
   there = |(same & is_there);
   coming = |(same & comes & ~dropped);
@@ -389,7 +378,7 @@ always @(posedge clock) begin
     comes <= 0;
   end
   if (start) begin
-    tables[next] <= {{want_global, want_frame}};
+    global_there[next] <= want_global;
     next <= (next == {n1}) ? 0 : next + 1'b1;
   end
   if (r_valid) words[{{r_place, r_at}}] <= {{r_good & ~|r_data[62:38], r_data[63], r_data[37:10], r_data[7:0]}};

@@ -256,7 +256,6 @@ fn memories() -> Vec<Case> {
                 want_table,
                 want_line,
                 want_slot,
-                want_frame,
                 want_global,
                 start,
                 r_valid,
