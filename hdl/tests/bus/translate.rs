@@ -108,6 +108,14 @@ struct Bench {
     /// Device side, by id: what is still to be answered, in order, and beats already seen.
     want_r: Vec<VecDeque<(u64, u64)>>,
     want_b: Vec<VecDeque<u64>>,
+    /// Beats of write data up to the last of each burst, and those that have been taken.
+    write_ends: Vec<u64>,
+    beats_sent: u64,
+    beats_taken: u64,
+    /// The beat before was the last of its burst, or none came yet.
+    between_reads: bool,
+    /// It was one of an error burst, and not the last.
+    erring: bool,
     /// Memory side: reads taken, by id, with the next beat; writes taken, and those whose data is complete.
     mem_r: Vec<VecDeque<(u64, u64)>>,
     mem_aw: VecDeque<u64>,
@@ -147,6 +155,11 @@ impl Bench {
             bursts: vec![],
             want_r: vec![VecDeque::new(); 16],
             want_b: vec![VecDeque::new(); 16],
+            write_ends: vec![],
+            beats_sent: 0,
+            beats_taken: 0,
+            between_reads: true,
+            erring: false,
             mem_r: vec![VecDeque::new(); 16],
             mem_aw: VecDeque::new(),
             mem_w: VecDeque::from([vec![]]),
@@ -171,12 +184,14 @@ impl Bench {
                 self.w
                     .push((burst.data(beat), (burst.number + beat) & 0xff));
             }
+            self.beats_sent += burst.len + 1;
             self.want_b[id].push_back(burst.number);
             self.aw.push(burst);
         } else {
             self.want_r[id].push_back((burst.number, 0));
             self.ar.push(burst);
         }
+        self.write_ends.push(self.beats_sent);
     }
 
     fn idle(&self) -> bool {
@@ -447,6 +462,17 @@ impl Bench {
             };
             assert_eq!((data, resp), wanted, "beat {beat} of {burst:?}");
             assert_eq!(last, *beat == burst.len, "beat {beat} of {burst:?}");
+            // An error burst stands between others. Within one from memory, memory may mix.
+            if resp == SLVERR {
+                assert!(
+                    *beat > 0 || self.between_reads,
+                    "{burst:?} cuts another in two"
+                );
+                self.erring = !last;
+            } else {
+                assert!(!self.erring, "{burst:?} is mixed with an error burst");
+            }
+            self.between_reads = last;
             *beat += 1;
             if last {
                 self.refused += u64::from(resp == SLVERR);
@@ -465,6 +491,11 @@ impl Bench {
                 SLVERR
             };
             assert_eq!(resp, wanted, "answer to {burst:?}");
+            let end = self.write_ends[number as usize];
+            assert!(
+                self.beats_taken >= end,
+                "answer before the data of {burst:?}"
+            );
             self.refused += u64::from(resp == SLVERR);
             self.answered += 1;
         }
@@ -497,6 +528,7 @@ impl Bench {
         }
         if w {
             self.w.taken();
+            self.beats_taken += 1;
         }
         self.see_requests();
         self.see_memory();
