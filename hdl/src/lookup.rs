@@ -11,6 +11,7 @@
 //!   else it may be — a permission that the cached leaf lacks, a mode that refuses, an unknown device — the walker
 //!   decides from memory. Faults therefore have one source, and a cached leaf can only ever allow (AD-11, MEM-05).
 //! * **Miss queue** ([`crate::miss_queue`]): requests that must wait for a walk; they come back for another lookup.
+//! * **Fills** ([`crate::iotlb_fill`]) come a cycle after the walker's answer.
 //! * **Maintenance** (`op`): invalidations and fences take a turn in the pipeline. An invalidation acts on the
 //!   caches in stage 1; requests before it have passed, requests behind it see its effect. While one is in the
 //!   pipeline `block_fill` keeps the walker from filling, and when it leaves, `mark_stale` tells the walker that the
