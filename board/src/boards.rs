@@ -41,7 +41,7 @@ pub const BOARDS: [Board; 4] = [
         pins: include_str!("../../constraints/alchitry-cu.pcf"),
         hertz: 48_437_500,
         baud: 1_000_000,
-        seed: 1,
+        seed: 5,
         verilog: &[include_str!("../verilog/alchitry_cu.v")],
     },
     Board {

@@ -354,7 +354,7 @@ pub const REGISTERS: &[Register] = &[
         .reset(Reset::Zero)
         .doc(
             "custom",
-            "Lines of page-table entries that are fetched ahead; 0 in a build without",
+            "Lines of page-table entries that are fetched ahead; of no effect in a build without",
         ),
     Register::new("icvec", offset::ICVEC, 8, Access::Warl, Icvec::FIELDS)
         .doc("Regs: icvec", "Interrupt cause to vector"),
