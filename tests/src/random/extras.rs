@@ -158,7 +158,7 @@ impl Runner {
                 Outcome::Refused(fault) => Some(fault.record(&asked)),
                 Outcome::Granted { .. } => None,
             });
-            self.faults.push(Pending::new(&asked, records));
+            self.faults.push(Pending::new(&asked, records, false));
         }
         Ok(())
     }

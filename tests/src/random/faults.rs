@@ -15,17 +15,21 @@ pub(super) struct Pending {
     device: u32,
     /// Records that it may have; none if DTF may hold it back.
     records: Vec<Option<Record>>,
-    /// The record may be missing: the queue went off or on, or was cleared, at about that time.
+    /// The record may be missing: the queue went off or on, or was cleared, while the request was in flight or after it.
     may: bool,
     done: bool,
 }
 
 impl Pending {
-    pub fn new(request: &model::Request, records: impl Iterator<Item = Option<Record>>) -> Self {
+    pub fn new(
+        request: &model::Request,
+        records: impl Iterator<Item = Option<Record>>,
+        may: bool,
+    ) -> Self {
         Self {
             device: request.device_id,
             records: records.collect(),
-            may: false,
+            may,
             done: false,
         }
     }
@@ -217,8 +221,9 @@ impl Runner {
         Ok(())
     }
 
-    /// Records of what is refused by now may be missing.
+    /// Records of what is in flight, or refused by now, may be missing.
     fn loosen(&mut self) {
+        self.queue_changed = self.h.cycle();
         for fault in &mut self.faults {
             fault.may = true;
         }

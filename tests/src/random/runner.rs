@@ -88,6 +88,9 @@ pub(super) struct Runner {
     pub flights: BTreeMap<u64, u64>,
     pub grants: Vec<Grant>,
     pub faults: Vec<Pending>,
+    /// When the fault queue went off or on, or was cleared, last: a record leaves before its answer, so who was in flight
+    /// may have met the queue as it was before.
+    pub queue_changed: u64,
     /// Pending bits that a write of software may have met or missed.
     pub open_ipsr: u64,
     /// Error bits of cqcsr, likewise.
@@ -188,6 +191,7 @@ impl Runner {
             flights: BTreeMap::new(),
             grants: Vec::new(),
             faults: Vec::new(),
+            queue_changed: 0,
             open_ipsr: 0,
             open_cqcsr: 0,
             open_overflow: false,
@@ -334,7 +338,8 @@ impl Runner {
                     Outcome::Refused(fault) => Some(fault.record(&request)),
                     Outcome::Granted { .. } => None,
                 });
-                self.faults.push(Pending::new(&request, records));
+                let unsure = from < self.queue_changed;
+                self.faults.push(Pending::new(&request, records, unsure));
             } else if request.kind != model::Kind::Ats {
                 let write = request.access == model::Access::Write;
                 let latency = if write { self.dma.1 } else { self.dma.0 };
