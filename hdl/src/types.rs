@@ -129,10 +129,8 @@ pub struct Walk {
     pub dtf: Bit,
     /// ... its PSCID.
     pub pscid: Bits<20>,
-    /// Of the fault to be reported ...
+    /// Of the fault to be reported.
     pub cause: Bits<9>,
-    /// ... whose record has been handed over.
-    pub told: Bit,
 }
 
 /// A doubleword that was read, and its status.

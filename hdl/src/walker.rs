@@ -227,6 +227,7 @@ pub struct Walker<
     walks: SlotMem<Walk, W, B>,
     steps: SlotMem<WalkStep, W, B>,
     words: SlotMem<Raw, W, B>,
+    told: SlotMem<Bit, W, B>,
     ctx_victim: DFF<Bits<S>>,
     tlb_victim: DFF<Bits<I>>,
 
@@ -377,6 +378,7 @@ impl<
             walks: Default::default(),
             steps: Default::default(),
             words: Default::default(),
+            told: Default::default(),
             ctx_victim: Default::default(),
             tlb_victim: Default::default(),
             request: Default::default(),
@@ -449,6 +451,7 @@ impl<
             walks,
             steps,
             words,
+            told,
             leaf_tables,
             upper_tables,
             context_pages
@@ -564,6 +567,7 @@ impl<
         self.walks.ra.next = self.slots.sel.val();
         self.steps.ra.next = self.slots.sel.val();
         self.words.ra.next = self.slots.sel.val();
+        self.told.ra.next = self.slots.sel.val();
         self.reader.sel.next = self.slots.sel.val();
         self.request.next = self.requests.rd.val();
         self.begun.next = self.beginnings.rd.val();
@@ -639,7 +643,7 @@ impl<
             !self.slots.sel_old.val() & !self.mark_stale.val() & !self.block_fill.val();
 
         // FLT-03, FLT-04: the causes that DTF cannot suppress are those found before there is a context.
-        self.owes.next = !(self.walk.val().have & self.walk.val().dtf) & !self.walk.val().told;
+        self.owes.next = !(self.walk.val().have & self.walk.val().dtf) & !self.told.rd.val();
         self.answers_fault.next = false;
 
         // What the walk will be: as it is, unless said otherwise.
@@ -821,14 +825,15 @@ impl<
             }
         }
 
-        // Its record goes with the answer, unless it could go before.
+        // Its record goes with the answer, unless it could go before. That it went has a memory of its own: `walks` is
+        // written where the judgement is made that this follows from.
         self.tells.next = self.deny.val()
             & !self.slots.sel_new.val()
             & (self.steps.rd.val() == WalkStep::Pte)
             & self.slots.sel_first.val()
             & self.record_ready.val()
             & self.owes.val();
-        self.walks.wd.next.told = self.tells.val();
+        self.told.wd.next = self.tells.val();
         self.record_of.req.next = self.request.val();
         self.record_of.cause.next = self.walks.wd.val().cause;
         if self.steps.rd.val() == WalkStep::Fault {
@@ -845,6 +850,8 @@ impl<
         self.moves.next = self.deny.val() | self.reads.val() | self.ends.val();
         self.walks.we.next = self.deny.val() | self.reads.val();
         self.walks.wa.next = self.slots.sel.val();
+        self.told.we.next = self.walks.we.val();
+        self.told.wa.next = self.slots.sel.val();
         self.steps.we.next = self.deny.val() | self.reads.val();
         self.steps.wa.next = self.slots.sel.val();
         self.slots.finish.next = self.ends.val();
