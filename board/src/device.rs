@@ -81,9 +81,7 @@ impl Family {
         match self {
             // The fast cells' delays, and a mapper that looks at them.
             Family::Ice40 => "synth_ice40 -device hx -abc9",
-            // Nothing has to be faster than 9.2 ns by the mapper's reckoning, in which the longest path of `linux` takes
-            // 8.7: what is spared elsewhere is some 100 LUT4, and the router finds as fast a place for it.
-            Family::Ecp5 => "scratchpad -set abc9.D 9200; synth_ecp5 -abc9 -nowidelut",
+            Family::Ecp5 => "synth_ecp5 -abc9 -nowidelut",
         }
     }
 

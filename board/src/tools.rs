@@ -25,14 +25,14 @@ import importlib.metadata as m, sys
 sys.exit(any(m.version(p.split('==')[0]) != p.split('==')[1] for p in sys.argv[1:]))
 ";
 
-/// A small command line around the Yosys library: runs the script in its first argument.
+/// A small command line around the Yosys library: every argument is a command.
 const YOSYS: &str = "\
 import sys
 from pyosys import libyosys as ys
 
 design = ys.Design()
-for command in sys.argv[1].split(';'):
-    ys.run_pass(command.strip(), design)
+for command in sys.argv[1:]:
+    ys.run_pass(command, design)
 ";
 
 /// The virtual environment with the flow's tools.
@@ -77,17 +77,13 @@ impl Tools {
         Command::new(self.dir.join("bin/python"))
     }
 
-    /// Runs a script of Yosys; returns its log.
+    /// Runs commands of Yosys; returns its log.
     ///
     /// # Errors
     /// Yosys stops with an error.
-    pub fn yosys(&self, script: &str) -> Result<String, String> {
-        let wrapper = self.dir.join("yosys.py");
-        if !wrapper.exists() {
-            write(&wrapper, YOSYS)?;
-        }
+    pub fn yosys(&self, commands: &[String]) -> Result<String, String> {
         let mut yosys = self.python();
-        run(yosys.arg(&wrapper).arg(script)).map_err(|e| e.replacen("python", "yosys", 1))
+        run(yosys.args(["-c", YOSYS]).args(commands)).map_err(|e| e.replacen("python", "yosys", 1))
     }
 
     /// A program of the YoWASP packages, such as `nextpnr-ice40` or `icepack`.

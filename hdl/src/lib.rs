@@ -6,7 +6,7 @@
 //! |---|---|
 //! | shapes | [`types`], [`widen`] and the crate `portcullis-regmap` |
 //! | leaves | [`cells`], [`fifo`]; combinational: [`canonical`], [`answer`], [`entry_check`], [`context_check`], [`record_of`] |
-//! | blocks | [`lookup`], [`iotlb_fill`], [`miss_queue`], [`walker`] with its [`context_reader`], [`command_queue`], [`fault_queue`], [`drain`], [`memory_port`], [`register_port`], [`registers`] |
+//! | blocks | [`lookup`], [`iotlb_fill`], [`miss_queue`], [`walker`] with its [`context_reader`] and [`pointers`], [`command_queue`], [`fault_queue`], [`drain`], [`memory_port`], [`register_port`], [`registers`] |
 //! | around the core | [`msi`], [`hpm`], [`hpm_counter`], [`debug`] |
 //! | core | [`core`]: the blocks and their wires |
 //! | configurations | [`tiny`], [`linux`]; [`ports`]: what they have in common |
@@ -43,6 +43,7 @@ pub mod lookup;
 pub mod memory_port;
 pub mod miss_queue;
 pub mod msi;
+pub mod pointers;
 pub mod ports;
 pub mod record_of;
 pub mod register_port;

@@ -4,11 +4,10 @@
 //! the first stage, answers, and fills the caches. Every fault of the design is found and recorded here, in the order
 //! of FLT-01.
 //!
-//! Non-leaf entries that a walk has found good are kept: pointers to tables of 4 KiB leaves, to tables of 2 MiB
-//! entries, and to pages of device contexts. The next walk on the same way begins there: a 4 KiB page in a region
-//! that is known costs one read, and is answered L+2 cycles after `start`. What was found there is judged as ever;
-//! only good pointers are kept. The request's lookup asks these caches (`start`), so an invalidation that has passed
-//! the pipeline is not missed.
+//! Non-leaf entries that a walk has found good are kept ([`Pointers`]). The next walk on the same way begins there: a
+//! 4 KiB page in a region that is known costs one read, and is answered L+2 cycles after `start`. What was found there
+//! is judged as ever; only good pointers are kept. The request's lookup asks these caches (`start`), so an invalidation
+//! that has passed the pipeline is not missed.
 //!
 //! Up to `W` walks are in flight, each waiting for a read of its own; a walk is its slot's words in small memories.
 //! There is one set of logic, which serves one walk in a cycle: the memory port brings one doubleword a cycle, so
@@ -31,9 +30,10 @@
 //! shows is handed over as it is judged, a cycle before the answer, if it is this walk's turn and the queue has room.
 
 use crate::canonical::Canonical;
-use crate::cells::{PointerCache, SlotMem, WalkSlots};
+use crate::cells::{SlotMem, WalkSlots};
 use crate::context_reader::ContextReader;
 use crate::entry_check::EntryCheck;
+use crate::pointers::Pointers;
 use crate::record_of::RecordOf;
 use crate::types::*;
 use crate::widen::unsigned_cast_to;
@@ -216,9 +216,7 @@ pub struct Walker<
 
     slots: WalkSlots<W, B, S>,
     reader: ContextReader<W, B>,
-    leaf_tables: PointerCache<P, PA, 36, C, S>,
-    upper_tables: PointerCache<4, 2, 27, C, S>,
-    context_pages: PointerCache<4, 2, 17, 2, 1>,
+    pointers: Pointers<C, S, P, PA>,
     canonical: Canonical,
     entry: EntryCheck,
     record_of: RecordOf,
@@ -246,7 +244,6 @@ pub struct Walker<
     ends: Signal<Local, Bit>,
     moves: Signal<Local, Bit>,
     short: Signal<Local, Bit>,
-    keeps: Signal<Local, Bit>,
     reads: Signal<Local, Bit>,
     may_fill: Signal<Local, Bit>,
     line_read: Signal<Local, Bit>,
@@ -269,8 +266,6 @@ pub struct Walker<
 
     has_levels: Constant<Bit>,
     has_pointers: Constant<Bit>,
-    no_slot: Constant<Bits<1>>,
-    both: Constant<Bits<2>>,
     cause_ddt_access: Constant<Bits<9>>,
     cause_ddt_poison: Constant<Bits<9>>,
     cause_ddt_invalid: Constant<Bits<9>>,
@@ -366,9 +361,7 @@ impl<
             ev_miss: Default::default(),
             ev_pscid: Default::default(),
             reader: ContextReader::new(config),
-            leaf_tables: Default::default(),
-            upper_tables: Default::default(),
-            context_pages: Default::default(),
+            pointers: Default::default(),
             entry: EntryCheck::new(config),
             slots: Default::default(),
             canonical: Default::default(),
@@ -395,7 +388,6 @@ impl<
             ends: Default::default(),
             moves: Default::default(),
             short: Default::default(),
-            keeps: Default::default(),
             reads: Default::default(),
             may_fill: Default::default(),
             owes: Default::default(),
@@ -415,8 +407,6 @@ impl<
             next_vpn: Default::default(),
             has_levels: Constant::new(config.accepts_mode(3)),
             has_pointers: Constant::new(config.table_pointers != 0),
-            no_slot: Constant::new(0u64.into()),
-            both: Constant::new(3u64.into()),
             cause_ddt_access: Constant::new(257u64.into()),
             cause_ddt_poison: Constant::new(268u64.into()),
             cause_ddt_invalid: Constant::new(258u64.into()),
@@ -442,19 +432,7 @@ impl<
     fn update(&mut self) {
         dff_setup!(self, clock, ctx_victim, tlb_victim);
         clock!(
-            self,
-            clock,
-            slots,
-            reader,
-            requests,
-            beginnings,
-            walks,
-            steps,
-            words,
-            told,
-            leaf_tables,
-            upper_tables,
-            context_pages
+            self, clock, slots, reader, requests, beginnings, walks, steps, words, told, pointers
         );
         self.slots.reset.next = self.reset.val();
         self.reader.reset.next = self.reset.val();
@@ -489,31 +467,13 @@ impl<
         self.beginnings.wd.next.info = self.info.val();
 
         // Where it may begin.
-        self.upper_tables.ask_key.next = (unsigned_cast_to::<27, 9>(self.req.val().vpn4) << 18)
-            | (unsigned_cast_to::<27, 9>(self.req.val().vpn3) << 9)
-            | unsigned_cast_to::<27, 9>(self.req.val().vpn2);
-        self.upper_tables.ask_slot.next = self.slot.val();
-        self.leaf_tables.ask_key.next =
-            (unsigned_cast_to::<36, 27>(self.upper_tables.ask_key.val()) << 9)
-                | unsigned_cast_to::<36, 9>(self.req.val().vpn1);
-        self.leaf_tables.ask_slot.next = self.slot.val();
-        self.context_pages.ask_key.next = self.new_did.val().get_bits::<17>(7);
-        self.context_pages.ask_slot.next = self.no_slot.val();
-        self.beginnings.wd.next.near = self.context_pages.hit.val();
-        self.beginnings.wd.next.near_frame = self.context_pages.frame.val();
-        self.beginnings.wd.next.near_level = 0.into();
-        self.beginnings.wd.next.near_global = false;
-        if self.found.val() {
-            self.beginnings.wd.next.near = self.leaf_tables.hit.val() | self.upper_tables.hit.val();
-            self.beginnings.wd.next.near_frame = self.upper_tables.frame.val();
-            self.beginnings.wd.next.near_level = 1.into();
-            self.beginnings.wd.next.near_global = self.upper_tables.is_global.val();
-            if self.leaf_tables.hit.val() {
-                self.beginnings.wd.next.near_frame = self.leaf_tables.frame.val();
-                self.beginnings.wd.next.near_level = 0.into();
-                self.beginnings.wd.next.near_global = self.leaf_tables.is_global.val();
-            }
-        }
+        self.pointers.ask.next = self.req.val();
+        self.pointers.ask_found.next = self.found.val();
+        self.pointers.ask_slot.next = self.slot.val();
+        self.beginnings.wd.next.near = self.pointers.near.val();
+        self.beginnings.wd.next.near_frame = self.pointers.near_frame.val();
+        self.beginnings.wd.next.near_level = self.pointers.near_level.val();
+        self.beginnings.wd.next.near_global = self.pointers.near_global.val();
         // An entry that is known, or comes, is to the walk as if it had read it; there is one place to write to.
         self.line_read.next = self.line_hit.val() & !self.r_valid.val() & !self.line_brings.val();
         self.line_used.next = self.start.val()
@@ -523,17 +483,10 @@ impl<
         self.slots.start_waits.next = self.found.val() & self.line_comes.val();
         self.beginnings.wd.next.in_line = self.line_used.val();
         self.beginnings.wd.next.line_global = self.line_global.val();
-        self.leaf_tables.reset.next = self.reset.val();
-        self.upper_tables.reset.next = self.reset.val();
-        self.context_pages.reset.next = self.reset.val();
-        self.leaf_tables.drop.next = self.drop_tables.val();
-        self.upper_tables.drop.next = self.drop_tables.val();
-        self.context_pages.drop.next = 0.into();
-        self.context_pages.renew.next = false;
-        self.context_pages.renew_slot.next = 0.into();
-        if self.drop_directory.val() {
-            self.context_pages.drop.next = self.both.val();
-        }
+        self.pointers.reset.next = self.reset.val();
+        self.pointers.maintenance.next = self.block_fill.val();
+        self.pointers.drop_tables.next = self.drop_tables.val();
+        self.pointers.drop_directory.next = self.drop_directory.val();
 
         // What has come from memory.
         // Memory brings one doubleword in a cycle: for a walk, or for a line and whoever waits for that.
@@ -883,41 +836,23 @@ impl<
         self.near_global.next = self.walks.wd.val().globally;
         self.near_again.next = self.slots.sel_new.val() & self.begun.val().in_line;
         // Pointers go with the context that they were found under.
-        self.leaf_tables.renew.next = self.ctx_fill.val();
-        self.leaf_tables.renew_slot.next = self.ctx_fill_slot.val();
-        self.upper_tables.renew.next = self.ctx_fill.val();
-        self.upper_tables.renew_slot.next = self.ctx_fill_slot.val();
+        self.pointers.renew.next = self.ctx_fill.val();
+        self.pointers.renew_slot.next = self.ctx_fill_slot.val();
         // A pointer that was good is kept when the walk goes on from it.
-        self.keeps.next = self.reads.val()
+        self.pointers.found.next = self.reads.val()
             & !self.slots.sel_new.val()
             & self.may_fill.val()
             & self.has_pointers.val();
-        self.upper_tables.fill_key.next = (unsigned_cast_to::<27, 9>(self.request.val().vpn4)
-            << 18)
-            | (unsigned_cast_to::<27, 9>(self.request.val().vpn3) << 9)
-            | unsigned_cast_to::<27, 9>(self.request.val().vpn2);
-        self.upper_tables.fill.next = self.keeps.val()
-            & (self.steps.rd.val() == WalkStep::Pte)
-            & (self.walk.val().level == 2);
-        self.upper_tables.fill_slot.next = self.slots.sel_context.val();
-        self.upper_tables.fill_frame.next = self.entry.frame.val();
-        self.upper_tables.fill_global.next = self.tlb_fill_global.val();
-        self.leaf_tables.fill_key.next =
-            (unsigned_cast_to::<36, 27>(self.upper_tables.fill_key.val()) << 9)
-                | unsigned_cast_to::<36, 9>(self.request.val().vpn1);
-        self.leaf_tables.fill.next = self.keeps.val()
-            & (self.steps.rd.val() == WalkStep::Pte)
-            & (self.walk.val().level == 1);
-        self.leaf_tables.fill_slot.next = self.slots.sel_context.val();
-        self.leaf_tables.fill_frame.next = self.entry.frame.val();
-        self.leaf_tables.fill_global.next = self.tlb_fill_global.val();
-        self.context_pages.fill_key.next = self.did.val().get_bits::<17>(7);
-        self.context_pages.fill.next = self.keeps.val()
-            & (self.steps.rd.val() == WalkStep::Ddt)
-            & (self.walk.val().dir_level == 1);
-        self.context_pages.fill_slot.next = self.no_slot.val();
-        self.context_pages.fill_frame.next = self.entry.frame.val();
-        self.context_pages.fill_global.next = false;
+        self.pointers.found_contexts.next =
+            (self.steps.rd.val() == WalkStep::Ddt) & (self.walk.val().dir_level == 1);
+        self.pointers.found_upper.next =
+            (self.steps.rd.val() == WalkStep::Pte) & (self.walk.val().level == 2);
+        self.pointers.found_leaves.next =
+            (self.steps.rd.val() == WalkStep::Pte) & (self.walk.val().level == 1);
+        self.pointers.found_req.next = self.request.val();
+        self.pointers.found_slot.next = self.slots.sel_context.val();
+        self.pointers.found_frame.next = self.entry.frame.val();
+        self.pointers.found_global.next = self.tlb_fill_global.val();
 
         if self.ctx_fill.val() {
             self.ctx_victim.d.next = self.ctx_victim.q.val() + 1;

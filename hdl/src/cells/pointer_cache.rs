@@ -32,12 +32,8 @@ pub struct PointerCache<
     pub frame: Signal<Out, Bits<28>>,
     /// ... and a pointer that leads to it is global (S1-29).
     pub is_global: Signal<Out, Bit>,
-    /// Drop the entries of these contexts ...
+    /// Drop the entries of these contexts.
     pub drop: Signal<In, Bits<C>>,
-    /// ... and, with this, ...
-    pub renew: Signal<In, Bit>,
-    /// ... of this one: known early, while `renew` comes late in the cycle.
-    pub renew_slot: Signal<In, Bits<S>>,
     /// Store an entry.
     pub fill: Signal<In, Bit>,
     /// See `ask_key`.
@@ -73,8 +69,6 @@ impl<const E: usize, const A: usize, const K: usize, const C: usize, const S: us
             frame: Default::default(),
             is_global: Default::default(),
             drop: Default::default(),
-            renew: Default::default(),
-            renew_slot: Default::default(),
             fill: Default::default(),
             fill_key: Default::default(),
             fill_slot: Default::default(),
@@ -103,8 +97,7 @@ impl<const E: usize, const A: usize, const K: usize, const C: usize, const S: us
         if self.clock.pos_edge() {
             let dropped = self.drop.val().index();
             for e in &mut self._entries {
-                let renewed = self.renew.val() && self.renew_slot.val().index() == e.slot;
-                if self.reset.val() || (dropped >> e.slot) & 1 == 1 || renewed {
+                if self.reset.val() || (dropped >> e.slot) & 1 == 1 {
                     e.valid = false;
                 }
             }
@@ -159,7 +152,7 @@ initial begin
 end
 always @(posedge clock) begin
   for (k = 0; k < {E}; k = k + 1)
-    if (drop[tag_slot[k]] | (renew & (tag_slot[k] == renew_slot))) valid[k] <= 1'b0;
+    if (drop[tag_slot[k]]) valid[k] <= 1'b0;
   if (fill & ~reset) begin
     valid[fill_at] <= 1'b1;
     tag_slot[fill_at] <= fill_slot;

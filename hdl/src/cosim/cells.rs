@@ -51,8 +51,6 @@ macro_rules! pointer_cache {
                 ask_key,
                 ask_slot,
                 drop,
-                renew,
-                renew_slot,
                 fill,
                 fill_key,
                 fill_slot,
@@ -67,8 +65,6 @@ macro_rules! pointer_cache {
                 if !rng.one_in(16) {
                     u.drop.next = 0.into();
                 }
-                u.renew.next = rng.one_in(16);
-                u.renew_slot.next = rng.below(3).into();
             }
         )
     };
