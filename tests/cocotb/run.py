@@ -4,13 +4,12 @@ python run.py --verilog portcullis_tiny_axi.v --header portcullis.h --config tin
 """
 
 import argparse
-import os
 import re
 import sys
 from pathlib import Path
 
-from cocotb_tools.check_results import get_results
-from cocotb_tools.runner import get_runner
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import icarus
 
 SIDEBANDS = (("mmussidv", 1), ("mmussid", 20), ("mmusid", 24))
 
@@ -56,35 +55,16 @@ def main():
     args.build.mkdir(parents=True, exist_ok=True)
     wrapper = args.build / "harness.v"
     wrapper.write_text(harness(args.verilog.read_text(), args.verilog.stem))
-    runner = get_runner("icarus")
-    runner.build(
+    icarus.run(
         sources=[args.verilog.resolve(), wrapper.resolve()],
-        hdl_toplevel="harness",
-        build_dir=args.build,
-        build_args=["-g2005"],
-        timescale=("1ns", "1ps"),
-        always=True,
+        top="harness",
+        tests=Path(__file__).resolve().with_name("test_portcullis.py"),
+        config=args.config,
+        header=args.header,
+        build=args.build,
+        seed=args.seed,
+        PORTCULLIS_OPERATIONS=str(args.operations),
     )
-    here = Path(__file__).resolve().parent
-    results = runner.test(
-        test_module="test_portcullis",
-        hdl_toplevel="harness",
-        build_dir=args.build,
-        test_dir=args.build,
-        results_xml=str(args.build.resolve() / "results.xml"),
-        extra_env={
-            "PYTHONPATH": os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")]),
-            "PORTCULLIS_CONFIG": args.config,
-            "PORTCULLIS_HEADER": str(args.header.resolve()),
-            "PORTCULLIS_SEED": str(args.seed),
-            "PORTCULLIS_OPERATIONS": str(args.operations),
-            "GPI_LOG_LEVEL": "ERROR",
-            "COCOTB_LOG_LEVEL": os.environ.get("COCOTB_LOG_LEVEL", "WARNING"),
-        },
-    )
-    total, failed = get_results(results)
-    print(f"{total - failed} of {total} tests passed, seed {args.seed}")
-    sys.exit(1 if failed or not total else 0)
 
 
 main()

@@ -8,10 +8,10 @@ import os
 import sys
 from pathlib import Path
 
-from cocotb_tools.check_results import get_results
-from cocotb_tools.runner import get_runner
-
 import soc
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import icarus
 
 TOP = "portcullis_soc"
 
@@ -32,35 +32,16 @@ def main():
     sources = soc.make(args.wrapper, args.bus, args.width, verilog, facts)
     # For whoever looks at the same files with other tools.
     Path("sources.txt").write_text("\n".join([str(verilog), *sources]) + "\n")
-    runner = get_runner("icarus")
-    runner.build(
+    icarus.run(
         sources=[verilog, *sources],
-        hdl_toplevel=TOP,
-        build_dir=".",
-        build_args=["-g2005"],
-        timescale=("1ns", "1ps"),
-        always=True,
+        top=TOP,
+        tests=Path(__file__).resolve().with_name("test_soc.py"),
+        config=args.config,
+        header=args.header,
+        build=".",
+        seed=args.seed,
+        PORTCULLIS_FACTS=str(facts),
     )
-    here = Path(__file__).resolve().parent
-    results = runner.test(
-        test_module="test_soc",
-        hdl_toplevel=TOP,
-        build_dir=".",
-        test_dir=".",
-        results_xml=str(Path.cwd() / "results.xml"),
-        extra_env={
-            "PYTHONPATH": os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")]),
-            "PORTCULLIS_CONFIG": args.config,
-            "PORTCULLIS_HEADER": str(args.header),
-            "PORTCULLIS_FACTS": str(facts),
-            "PORTCULLIS_SEED": str(args.seed),
-            "GPI_LOG_LEVEL": "ERROR",
-            "COCOTB_LOG_LEVEL": os.environ.get("COCOTB_LOG_LEVEL", "WARNING"),
-        },
-    )
-    total, failed = get_results(results)
-    print(f"{total - failed} of {total} tests passed, seed {args.seed}")
-    sys.exit(1 if failed or not total else 0)
 
 
 main()

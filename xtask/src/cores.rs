@@ -1,7 +1,7 @@
 //! The core in other people's build systems: FuseSoC lints and synthesises it, LiteX builds a SoC around it that is linted
 //! and simulated.
 
-use crate::python::environment;
+use crate::python::{LIMIT, bench, environment};
 use crate::report::Report;
 use crate::root;
 use crate::tools::{make_dir, portcullis, run as tool, run_within};
@@ -10,9 +10,6 @@ use portcullis_regmap::config::CONFIGS;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
-
-const LIMIT: Duration = Duration::from_secs(600);
 
 /// Configuration, standard and width of the SoC's bus.
 const SOCS: [(&str, &str, &str); 4] = [
@@ -120,29 +117,21 @@ fn synthesised(text: &str) -> Result<String, String> {
 fn litex(python: &Path, dir: &Path, soc: (&str, &str, &str), seed: u64) -> Result<String, String> {
     let (config, bus, width) = soc;
     let build = make_dir(&dir.join(format!("litex-{config}-{bus}-{width}")))?;
-    let log = build.join("log.txt");
-    let mut command = Command::new(python);
-    command
-        .arg(root().join("tests/litex/run.py"))
-        .arg("--wrapper")
-        .arg(dir.join(format!("portcullis_{config}_axi.py")))
-        .arg("--header")
-        .arg(dir.join("portcullis.h"))
-        .args(["--config", config, "--bus", bus, "--width", width])
-        .args(["--seed", &seed.to_string(), "--build"])
-        .arg(&build)
-        // The bus models use names of cocotb that its next release will drop.
-        .env("PYTHONWARNINGS", "ignore::DeprecationWarning")
-        .env("PYTHONDONTWRITEBYTECODE", "1");
-    let outcome = run_within(&mut command, LIMIT, &log);
-    let text = read(&log).unwrap_or_default();
-    let failure = text
-        .lines()
-        .find(|l| l.contains("AssertionError") || l.contains("Error:"));
-    outcome.map_err(|e| {
-        let why = failure.unwrap_or("no test says why");
-        format!("{e}, seed {seed}: {}; see {}", why.trim(), log.display())
-    })?;
+    let wrapper = dir.join(format!("portcullis_{config}_axi.py"));
+    let wrapper = wrapper.to_string_lossy();
+    let passed = bench(
+        python,
+        "litex/run.py",
+        &[
+            ("--wrapper", &wrapper),
+            ("--config", config),
+            ("--bus", bus),
+            ("--width", width),
+        ],
+        &dir.join("portcullis.h"),
+        &build,
+        seed,
+    )?;
     let sources = read(&build.join("sources.txt"))?;
     // LiteX's own style is not -Wall clean; what Verilator refuses, it refuses here too.
     let mut verilator = Command::new("verilator");
@@ -163,6 +152,6 @@ fn litex(python: &Path, dir: &Path, soc: (&str, &str, &str), seed: u64) -> Resul
     });
     match pins {
         Some(line) => Err(format!("verilator: {line}")),
-        None => Ok(text.lines().last().unwrap_or_default().into()),
+        None => Ok(passed),
     }
 }
