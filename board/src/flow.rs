@@ -12,12 +12,13 @@ use std::process::Command;
 pub type Counts = BTreeMap<String, u64>;
 
 /// What Yosys only mentions but nobody wants in a bitstream.
-const UNWANTED: [&str; 5] = [
+const UNWANTED: [&str; 6] = [
     "is implicitly declared",
     "Latch inferred",
     "is used but has no driver",
     "multiple conflicting drivers",
     "NOT EQUIVALENT",
+    "UNDECIDED",
 ];
 
 /// What ABC does, a comma for each space: as Yosys has it, but `&syn3` rebuilds the logic first. The networks come out

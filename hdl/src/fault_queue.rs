@@ -1,6 +1,7 @@
 //! The fault queue: a small FIFO of records, and the writer that puts them into memory.
 //!
-//! Timing: a record is written as one burst of four doublewords, the first in the cycle after it was handed over; `fqt` moves when the memory has answered it (FQ-01).
+//! Timing: a record is written as one burst of four doublewords, the first in the cycle after it was handed over at the
+//! earliest; `fqt` moves when the memory has answered it (FQ-01).
 //! Records are taken while the queue is enabled and has no error bit, and dropped otherwise (FQ-04, A-11): `ready` then
 //! is always true, so a fault never waits for software. A full FIFO makes the walker wait, and only for the memory.
 //! Invariants: each record taken is written, or sets fqof (FQ-02) or fqmf (FQ-03); none is lost silently.

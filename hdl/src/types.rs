@@ -409,10 +409,11 @@ pub mod purpose {
     pub const LINE: u64 = 6;
 }
 
-/// Who a memory read is for: `mem_ar_id` and `mem_r_id`. Ids below [`read_id::COMMAND`] are walks.
+/// Who a memory read is for: `mem_ar_id` and `mem_r_id`. Walks have the ids of their slots.
 pub mod read_id {
     /// Command queue.
     pub const COMMAND: u64 = 8;
-    /// The first of the lines of page-table entries, in a build that fetches them (it has four walks at most).
+    /// The first of the lines of page-table entries, in a build that fetches them (it has four walks at most): 4 to 7, then
+    /// 12 to 15.
     pub const LINE: u64 = 4;
 }

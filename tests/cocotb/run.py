@@ -8,7 +8,8 @@ import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+# At the end: this directory has namesakes of packages.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 import icarus
 
 SIDEBANDS = (("mmussidv", 1), ("mmussid", 20), ("mmusid", 24))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import soc
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+# At the end: this directory has namesakes of packages.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 import icarus
 
 TOP = "portcullis_soc"
