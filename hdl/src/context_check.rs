@@ -12,8 +12,6 @@ pub struct ContextCheck {
     pub word: Signal<In, Bits<64>>,
     /// The last doubleword.
     pub fsc: Signal<In, Bits<64>>,
-    /// tc.PDTV of the same context, for `fsc_bad`.
-    pub pdtv: Signal<In, Bit>,
     /// As tc: misconfigured.
     pub tc_bad: Signal<Out, Bit>,
     /// As iohgatp: misconfigured.
@@ -22,7 +20,7 @@ pub struct ContextCheck {
     pub ta_bad: Signal<Out, Bit>,
     /// As ta: PSCID.
     pub pscid: Signal<Out, Bits<20>>,
-    /// As fsc: misconfigured.
+    /// As fsc: misconfigured, whatever tc is.
     pub fsc_bad: Signal<Out, Bit>,
     /// As fsc: the first stage is not Bare ...
     pub paged: Signal<Out, Bit>,
@@ -30,8 +28,6 @@ pub struct ContextCheck {
     pub extra: Signal<Out, Bits<2>>,
     /// As fsc: the root lies beyond capabilities.PAS.
     pub far: Signal<Out, Bit>,
-    /// As fsc: the root, as far as the IOMMU can address it.
-    pub root: Signal<Out, Bits<28>>,
     iohgatp_mode: Signal<Local, Bits<4>>,
     mode: Signal<Local, Bits<4>>,
     ppn: Signal<Local, Bits<44>>,
@@ -39,7 +35,6 @@ pub struct ContextCheck {
     ta_reserved: Constant<Bits<64>>,
     fsc_reserved: Constant<Bits<64>>,
     far_mask: Constant<Bits<44>>,
-    frame_mask: Constant<Bits<28>>,
     bare: Constant<Bits<4>>,
     sv39: Constant<Bits<4>>,
     sv48: Constant<Bits<4>>,
@@ -57,7 +52,6 @@ impl ContextCheck {
         Self {
             word: Default::default(),
             fsc: Default::default(),
-            pdtv: Default::default(),
             tc_bad: Default::default(),
             iohgatp_bad: Default::default(),
             ta_bad: Default::default(),
@@ -66,7 +60,6 @@ impl ContextCheck {
             paged: Default::default(),
             extra: Default::default(),
             far: Default::default(),
-            root: Default::default(),
             iohgatp_mode: Default::default(),
             mode: Default::default(),
             ppn: Default::default(),
@@ -78,7 +71,6 @@ impl ContextCheck {
             // DCM-05, 06.
             fsc_reserved: Constant::new(0x0fff_f000_0000_0000u64.into()),
             far_mask: Constant::new((((1u64 << 44) - 1) & !frame_mask).into()),
-            frame_mask: Constant::new(frame_mask.into()),
             bare: Constant::new(0u64.into()),
             sv39: Constant::new(8u64.into()),
             sv48: Constant::new(9u64.into()),
@@ -115,8 +107,7 @@ impl Logic for ContextCheck {
             self.extra.next = 2.into();
         }
         self.fsc_bad.next = ((self.fsc.val() & self.fsc_reserved.val()) != 0)
-            | ((self.mode.val() != self.bare.val()) & (!self.paged.val() | self.pdtv.val()));
+            | ((self.mode.val() != self.bare.val()) & !self.paged.val());
         self.far.next = (self.ppn.val() & self.far_mask.val()) != 0;
-        self.root.next = self.fsc.val().get_bits::<28>(0) & self.frame_mask.val();
     }
 }

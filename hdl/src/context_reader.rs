@@ -2,13 +2,14 @@
 //!
 //! A context comes as one burst of four doublewords, `tc` first (HW4); bursts of different walks may be interleaved.
 //! Each of the first three is judged in the cycle after it came and added to what is known of its slot. The last one
-//! is judged when the walk is served, together with what was found before: the outputs speak of slot `sel`.
+//! is judged in the cycle in which it comes, so that both are there when the walk is served, which may be the next one: the
+//! outputs speak of slot `sel`.
 //!
 //! Other reads pass through here too: they are bursts of one doubleword, and nobody looks at what becomes of them.
 
 use crate::cells::SlotMem;
 use crate::context_check::ContextCheck;
-use crate::types::{Context, Partial};
+use crate::types::{Context, Fits, Partial, Stage};
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
 
@@ -29,6 +30,8 @@ pub struct ContextReader<const W: usize, const B: usize> {
     pub r_status: Signal<In, Bits<2>>,
     /// ... the last of its burst.
     pub r_last: Signal<In, Bit>,
+    /// The modes that the request of this walk fits into.
+    pub fits: Signal<In, Fits>,
 
     /// The walk asked about.
     pub sel: Signal<In, Bits<B>>,
@@ -48,10 +51,13 @@ pub struct ContextReader<const W: usize, const B: usize> {
     pub ctx: Signal<Out, Context>,
     /// Its PSCID.
     pub pscid: Signal<Out, Bits<20>>,
+    /// The first stage is not Bare, and the request's IOVA is not one of its mode.
+    pub outside: Signal<Out, Bit>,
 
     check: ContextCheck,
     known: SlotMem<Partial, W, B>,
     shown: SlotMem<Partial, W, B>,
+    stages: SlotMem<Stage, W, B>,
     beats: [DFF<Bits<2>>; W],
     beat: Signal<Local, Bits<2>>,
     came: DFF<Bit>,
@@ -62,6 +68,9 @@ pub struct ContextReader<const W: usize, const B: usize> {
     past: Signal<Local, Partial>,
     after: Signal<Local, Partial>,
     asked: Signal<Local, Partial>,
+    fit: Signal<Local, Bit>,
+    stage: Signal<Local, Stage>,
+    frame_mask: Constant<Bits<28>>,
 }
 
 impl<const W: usize, const B: usize> ContextReader<W, B> {
@@ -76,6 +85,7 @@ impl<const W: usize, const B: usize> ContextReader<W, B> {
             r_data: Default::default(),
             r_status: Default::default(),
             r_last: Default::default(),
+            fits: Default::default(),
             sel: Default::default(),
             last: Default::default(),
             last_status: Default::default(),
@@ -85,9 +95,12 @@ impl<const W: usize, const B: usize> ContextReader<W, B> {
             bad: Default::default(),
             ctx: Default::default(),
             pscid: Default::default(),
+            outside: Default::default(),
+            fit: Default::default(),
             check: ContextCheck::new(config),
             known: Default::default(),
             shown: Default::default(),
+            stages: Default::default(),
             beats: std::array::from_fn(|_| Default::default()),
             beat: Default::default(),
             came: Default::default(),
@@ -98,6 +111,8 @@ impl<const W: usize, const B: usize> ContextReader<W, B> {
             past: Default::default(),
             after: Default::default(),
             asked: Default::default(),
+            stage: Default::default(),
+            frame_mask: Constant::new(((1u64 << (config.pas_bits() - 12)) - 1).into()),
         }
     }
 }
@@ -106,7 +121,7 @@ impl<const W: usize, const B: usize> Logic for ContextReader<W, B> {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(self, clock, came, slot, word, status, ends);
-        clock!(self, clock, known, shown);
+        clock!(self, clock, known, shown, stages);
         self.came.d.next = self.r_valid.val() & !self.reset.val();
         self.slot.d.next = self.r_slot.val();
         self.word.d.next = self.r_data.val();
@@ -165,21 +180,42 @@ impl<const W: usize, const B: usize> Logic for ContextReader<W, B> {
         self.shown.wa.next = self.slot.q.val();
         self.shown.wd.next = self.after.val();
 
+        // The last one.
+        self.check.fsc.next = self.r_data.val();
+        self.stages.we.next = self.r_valid.val();
+        self.stages.wa.next = self.r_slot.val();
+        self.stages.wd.next.bad = self.check.fsc_bad.val();
+        self.stages.wd.next.paged = self.check.paged.val();
+        self.stages.wd.next.extra = self.check.extra.val();
+        self.stages.wd.next.far = self.check.far.val();
+        self.fit.next = self.fits.val().sv39;
+        if self.check.extra.val() == 1 {
+            self.fit.next = self.fits.val().sv48;
+        }
+        if self.check.extra.val() == 2 {
+            self.fit.next = self.fits.val().sv57;
+        }
+        self.stages.wd.next.outside = self.check.paged.val() & !self.fit.val();
+
         // The verdict.
         self.shown.ra.next = self.sel.val();
+        self.stages.ra.next = self.sel.val();
         self.asked.next = self.shown.rd.val();
-        self.check.fsc.next = self.last.val();
-        self.check.pdtv.next = self.asked.val().pdtv;
+        self.stage.next = self.stages.rd.val();
         self.refused.next = self.asked.val().refused | (self.last_status.val() == 1);
         self.poisoned.next = self.asked.val().poisoned | (self.last_status.val() == 2);
         self.valid.next = self.asked.val().valid;
-        self.bad.next = self.asked.val().bad | self.check.fsc_bad.val();
+        // DCM-20: with PDTV the doubleword is pdtp, and only Bare is supported.
+        self.bad.next = self.asked.val().bad
+            | self.stage.val().bad
+            | (self.stage.val().paged & self.asked.val().pdtv);
         self.pscid.next = self.asked.val().pscid;
+        self.outside.next = self.stage.val().outside;
         self.ctx.next.dtf = self.asked.val().dtf;
         self.ctx.next.pdtv = self.asked.val().pdtv;
-        self.ctx.next.paged = self.check.paged.val();
-        self.ctx.next.extra = self.check.extra.val();
-        self.ctx.next.far = self.check.far.val();
-        self.ctx.next.root = self.check.root.val();
+        self.ctx.next.paged = self.stage.val().paged;
+        self.ctx.next.extra = self.stage.val().extra;
+        self.ctx.next.far = self.stage.val().far;
+        self.ctx.next.root = self.last.val().get_bits::<28>(0) & self.frame_mask.val();
     }
 }

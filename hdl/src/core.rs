@@ -467,6 +467,8 @@ impl<
 
         // Misses and answers.
         self.walker.start.next = self.lookup.walk_start.val();
+        self.walker.look.next = self.lookup.walk_look.val();
+        self.walker.look_slot.next = self.lookup.walk_look_slot.val();
         self.walker.req.next = self.lookup.walk_req.val();
         self.walker.mode.next = self.lookup.walk_mode.val();
         self.walker.wide.next = self.lookup.walk_wide.val();
@@ -505,10 +507,13 @@ impl<
         self.lines.off.next = self.lines_off.val();
         self.lines.drop.next = self.lookup.mark_stale.val() | self.lookup.block_fill.val();
         self.lines.renew.next = self.walker.ctx_fill.val();
+        self.lines.look.next = self.lookup.walk_look.val();
         self.lines.ask.next = self.lookup.walk_req.val();
         self.lines.ask_slot.next = self.lookup.walk_slot.val();
         self.walker.line_hit.next = self.lines.hit.val();
         self.walker.line_word.next = self.lines.word.val();
+        self.walker.line_leaf.next = self.lines.leaf.val();
+        self.lines.r_leaf.next = self.walker.r_leaf.val();
         self.walker.line_global.next = self.lines.is_global.val();
         self.walker.line_arrives.next = self.lines.arrives.val();
         self.walker.line_comes.next = self.lines.comes.val();

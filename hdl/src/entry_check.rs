@@ -1,7 +1,8 @@
-//! Judges one doubleword that the walker has read: as a page-table entry, and as a non-leaf directory entry.
-//! Combinational; whoever asks looks only at the outputs that fit the doubleword's place.
+//! Judges one doubleword as it comes for a walk: as a page-table entry of a level, and as a non-leaf directory entry.
+//! Combinational; whoever asks looks only at the outputs that fit the doubleword's place. What a good leaf grants is
+//! compared with what the request wants later ([`crate::entry_fields`]).
 
-use crate::types::{Leaf, Pte};
+use crate::types::Pte;
 use crate::widen::unsigned_cast_to;
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
@@ -11,35 +12,27 @@ use rust_hdl::prelude::*;
 pub struct EntryCheck {
     /// The doubleword.
     pub word: Signal<In, Bits<64>>,
+    /// Its status: with another than 0 it is neither.
+    pub status: Signal<In, Bits<2>>,
     /// Level of the page-table entry, 0 the last.
     pub level: Signal<In, Bits<3>>,
-    /// What the request wants: 0 read, 1 or 3 write, 2 execute.
-    pub access: Signal<In, Bits<2>>,
-    /// A leaf that grants the access.
+    /// A good leaf.
     pub leaf_good: Signal<Out, Bit>,
-    /// A pointer to the next table.
-    pub table_good: Signal<Out, Bit>,
-    /// V of either kind of entry.
-    pub valid: Signal<Out, Bit>,
-    /// Of a non-leaf directory entry: a reserved bit is set (DDT-12, DDT-13).
-    pub directory_bad: Signal<Out, Bit>,
-    /// The page number lies beyond capabilities.PAS.
-    pub far: Signal<Out, Bit>,
-    /// The page number, as far as the IOMMU can address it.
-    pub frame: Signal<Out, Bits<28>>,
-    /// The leaf, as the IOTLB holds it.
-    pub leaf: Signal<Out, Leaf>,
     /// Its size: 0 4 KiB, 1 64 KiB, 2 2 MiB, 3 1 GiB, 4 512 GiB, 5 256 TiB.
     pub size: Signal<Out, Bits<3>>,
-    /// G.
-    pub is_global: Signal<Out, Bit>,
+    /// A good pointer to the next table.
+    pub table_good: Signal<Out, Bit>,
+    /// The page number lies beyond capabilities.PAS.
+    pub far: Signal<Out, Bit>,
+    /// Of a non-leaf directory entry: a reserved bit is set (DDT-12, DDT-13).
+    pub directory_bad: Signal<Out, Bit>,
     pte: Signal<Local, Pte>,
     p0: Signal<Local, Bits<9>>,
     p3: Signal<Local, Bits<9>>,
+    came: Signal<Local, Bit>,
     is_leaf: Signal<Local, Bit>,
     encoded: Signal<Local, Bit>,
     table_bits: Signal<Local, Bit>,
-    granted: Signal<Local, Bit>,
     misaligned: Signal<Local, Bit>,
     napot_bad: Signal<Local, Bit>,
     napot_bits: Signal<Local, Bits<4>>,
@@ -55,24 +48,20 @@ impl EntryCheck {
         let far = ((1u64 << 44) - 1) & !((1u64 << (config.pas_bits() - 12)) - 1);
         Self {
             word: Default::default(),
+            status: Default::default(),
             level: Default::default(),
-            access: Default::default(),
             leaf_good: Default::default(),
-            table_good: Default::default(),
-            valid: Default::default(),
-            directory_bad: Default::default(),
-            far: Default::default(),
-            frame: Default::default(),
-            leaf: Default::default(),
             size: Default::default(),
-            is_global: Default::default(),
+            table_good: Default::default(),
+            far: Default::default(),
+            directory_bad: Default::default(),
             pte: Default::default(),
             p0: Default::default(),
             p3: Default::default(),
+            came: Default::default(),
             is_leaf: Default::default(),
             encoded: Default::default(),
             table_bits: Default::default(),
-            granted: Default::default(),
             misaligned: Default::default(),
             napot_bad: Default::default(),
             napot_bits: Default::default(),
@@ -90,19 +79,16 @@ impl Logic for EntryCheck {
         self.pte.next = self.word.val().into();
         self.p0.next = self.pte.val().p0;
         self.p3.next = self.pte.val().p3;
-        self.frame.next = (unsigned_cast_to::<28, 1>(self.p3.val().get_bit(0).into()) << 27)
-            | (unsigned_cast_to::<28, 9>(self.pte.val().p2) << 18)
-            | (unsigned_cast_to::<28, 9>(self.pte.val().p1) << 9)
-            | unsigned_cast_to::<28, 9>(self.p0.val());
+        self.came.next = self.status.val() == 0;
         self.far.next = (self.pte.val().p4 != 0)
             | ((self.p3.val() & self.far_p3.val()) != 0)
             | ((self.pte.val().p2 & self.far_p2.val()) != 0);
-        self.valid.next = self.pte.val().v;
-        self.is_global.next = self.pte.val().g;
 
         // S1-11..S1-15.
-        self.encoded.next =
-            self.pte.val().v & !(self.pte.val().w & !self.pte.val().r) & (self.pte.val().resv == 0);
+        self.encoded.next = self.came.val()
+            & self.pte.val().v
+            & !(self.pte.val().w & !self.pte.val().r)
+            & (self.pte.val().resv == 0);
         self.is_leaf.next = self.pte.val().r | self.pte.val().x;
 
         // S1-16..S1-18.
@@ -123,11 +109,6 @@ impl Logic for EntryCheck {
             | (self.pte.val().resv != 0);
 
         // S1-19..S1-23, S1-25..S1-27, S1-33. Every request here has user privilege (TRN-02, TRN-12).
-        self.granted.next = self.pte.val().u
-            & self.pte.val().a
-            & ((self.access.val() != 0) | self.pte.val().r)
-            & (!self.access.val().get_bit(0) | (self.pte.val().w & self.pte.val().d))
-            & ((self.access.val() != 2) | self.pte.val().x);
         self.misaligned.next = ((self.level.val() > 0) & (self.p0.val() != 0))
             | ((self.level.val() > 1) & (self.pte.val().p1 != 0))
             | ((self.level.val() > 2) & (self.pte.val().p2 != 0))
@@ -137,18 +118,10 @@ impl Logic for EntryCheck {
             & ((self.level.val() != 0) | (self.napot_bits.val() != self.napot_code.val()));
         self.leaf_good.next = self.encoded.val()
             & self.is_leaf.val()
-            & self.granted.val()
+            & self.pte.val().u
+            & self.pte.val().a
             & !self.misaligned.val()
             & !self.napot_bad.val();
-
-        self.leaf.next.p0 = self.p0.val();
-        self.leaf.next.p1 = self.pte.val().p1;
-        self.leaf.next.p2 = self.pte.val().p2;
-        self.leaf.next.p3 = self.p3.val();
-        self.leaf.next.p4 = self.pte.val().p4;
-        self.leaf.next.r = self.pte.val().r;
-        self.leaf.next.w = self.pte.val().w & self.pte.val().d;
-        self.leaf.next.x = self.pte.val().x;
         self.size.next = self.level.val() + 1;
         if self.level.val() == 0 {
             self.size.next = unsigned_cast_to::<3, 1>(self.pte.val().n.into());

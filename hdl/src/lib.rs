@@ -5,8 +5,8 @@
 //! | level | files |
 //! |---|---|
 //! | shapes | [`types`], [`widen`] and the crate `portcullis-regmap` |
-//! | leaves | [`cells`], [`fifo`]; combinational: [`canonical`], [`answer`], [`entry_check`], [`context_check`], [`record_of`] |
-//! | blocks | [`lookup`], [`iotlb_fill`], [`miss_queue`], [`walker`] with its [`context_reader`] and [`pointers`], [`command_queue`], [`fault_queue`], [`drain`], [`memory_port`], [`register_port`], [`registers`] |
+//! | leaves | [`cells`], [`fifo`]; combinational: [`canonical`], [`answer`], [`entry_check`], [`entry_fields`], [`context_check`], [`record_of`], [`causes`] |
+//! | blocks | [`lookup`], [`iotlb_fill`], [`context_fill`], [`miss_queue`], [`walker`] with its [`walk_start`], [`context_reader`] and [`pointers`], [`command_queue`], [`fault_queue`], [`drain`], [`memory_port`], [`register_port`], [`registers`] |
 //! | around the core | [`msi`], [`hpm`], [`hpm_counter`], [`debug`] |
 //! | core | [`core`]: the blocks and their wires |
 //! | configurations | [`tiny`], [`linux`]; [`ports`]: what they have in common |
@@ -21,9 +21,11 @@
 pub mod answer;
 pub mod bus;
 pub mod canonical;
+pub mod causes;
 pub mod cells;
 pub mod command_queue;
 pub mod context_check;
+pub mod context_fill;
 pub mod context_reader;
 pub mod core;
 pub mod cosim;
@@ -31,6 +33,7 @@ pub mod debug;
 pub mod drain;
 pub mod emit;
 pub mod entry_check;
+pub mod entry_fields;
 pub mod fault_queue;
 pub mod fifo;
 pub mod hpm;
@@ -52,6 +55,7 @@ pub mod tiny;
 pub mod types;
 pub mod variants;
 pub mod verilog;
+pub mod walk_start;
 pub mod walker;
 pub mod widen;
 

@@ -44,7 +44,9 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize, const W: us
     /// A context is stored: what is here goes in the next cycle.
     pub renew: Signal<In, Bit>,
 
-    /// A request whose context is known ...
+    /// A request that may ask in the next cycle.
+    pub look: Signal<In, Req>,
+    /// A request whose context is known, and that was `look` in the cycle before ...
     pub ask: Signal<In, Req>,
     /// ... in this slot: its entry ...
     pub ask_slot: Signal<In, Bits<S>>,
@@ -52,6 +54,8 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize, const W: us
     pub hit: Signal<Out, Bit>,
     /// ... this one ...
     pub word: Signal<Out, Bits<64>>,
+    /// ... a good leaf ...
+    pub leaf: Signal<Out, Bit>,
     /// ... to which a global pointer leads.
     pub is_global: Signal<Out, Bit>,
     /// Or it comes in this very cycle ...
@@ -98,6 +102,8 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize, const W: us
     pub r_data: Signal<In, Bits<64>>,
     /// Its status.
     pub r_status: Signal<In, Bits<2>>,
+    /// It is a good leaf entry.
+    pub r_leaf: Signal<In, Bit>,
     /// The last of the line.
     pub r_last: Signal<In, Bit>,
     /// A line that was dropped still comes.
@@ -140,6 +146,8 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize, const W: us
     doubt: DFF<Bits<3>>,
 
     soon: Signal<Local, Bit>,
+    look_table: Signal<Local, Bits<36>>,
+    look_vpn0: Signal<Local, Bits<9>>,
     ask_table: Signal<Local, Bits<36>>,
     ask_vpn0: Signal<Local, Bits<9>>,
     near_table: Signal<Local, Bits<36>>,
@@ -150,6 +158,8 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize, const W: us
     ahead: Signal<Local, Bits<7>>,
     reach: Signal<Local, Bits<7>>,
     of_device: Signal<Local, Bit>,
+    ask_goes_with: Signal<Local, Bit>,
+    near_goes_with: Signal<Local, Bit>,
     goes_with: Signal<Local, Bit>,
     moved: Signal<Local, Bit>,
     new_table: Signal<Local, Bits<36>>,
@@ -176,10 +186,12 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             off: Default::default(),
             drop: Default::default(),
             renew: Default::default(),
+            look: Default::default(),
             ask: Default::default(),
             ask_slot: Default::default(),
             hit: Default::default(),
             word: Default::default(),
+            leaf: Default::default(),
             is_global: Default::default(),
             arrives: Default::default(),
             comes: Default::default(),
@@ -202,6 +214,7 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             r_place: Default::default(),
             r_data: Default::default(),
             r_status: Default::default(),
+            r_leaf: Default::default(),
             r_last: Default::default(),
             stale: Default::default(),
             store: Default::default(),
@@ -232,6 +245,8 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             run_length: Default::default(),
             doubt: Default::default(),
             soon: Default::default(),
+            look_table: Default::default(),
+            look_vpn0: Default::default(),
             ask_table: Default::default(),
             ask_vpn0: Default::default(),
             near_table: Default::default(),
@@ -242,6 +257,8 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             ahead: Default::default(),
             reach: Default::default(),
             of_device: Default::default(),
+            ask_goes_with: Default::default(),
+            near_goes_with: Default::default(),
             goes_with: Default::default(),
             moved: Default::default(),
             new_table: Default::default(),
@@ -300,26 +317,32 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
         self.drops.next = self.drop.val() | self.renewed.q.val();
 
         // The question.
+        self.look_table.next = (unsigned_cast_to::<36, 9>(self.look.val().vpn4) << 27)
+            | (unsigned_cast_to::<36, 9>(self.look.val().vpn3) << 18)
+            | (unsigned_cast_to::<36, 9>(self.look.val().vpn2) << 9)
+            | unsigned_cast_to::<36, 9>(self.look.val().vpn1);
+        self.look_vpn0.next = self.look.val().vpn0;
+        self.store.look_table.next = self.look_table.val();
+        self.store.look_line.next = self.look_vpn0.val().get_bits::<6>(3);
         self.ask_table.next = (unsigned_cast_to::<36, 9>(self.ask.val().vpn4) << 27)
             | (unsigned_cast_to::<36, 9>(self.ask.val().vpn3) << 18)
             | (unsigned_cast_to::<36, 9>(self.ask.val().vpn2) << 9)
             | unsigned_cast_to::<36, 9>(self.ask.val().vpn1);
         self.ask_vpn0.next = self.ask.val().vpn0;
-        self.store.ask_table.next = self.ask_table.val();
-        self.store.ask_line.next = self.ask_vpn0.val().get_bits::<6>(3);
         self.store.ask_at.next = self.ask_vpn0.val().get_bits::<3>(0);
         self.store.ask_slot.next = self.ask_slot.val();
         self.hit.next = self.store.hit.val();
         self.word.next = self.store.word.val();
+        self.leaf.next = self.store.leaf.val();
         self.is_global.next = self.store.is_global.val();
         self.store.touch.next = self.used.val();
         // A line that is not asked for yet may still have to wait, and nobody waits with it.
         self.soon.next = self.store.soon.val()
             & !(self.asked.q.val() & (self.want_place.q.val() == self.store.soon_place.val()));
         self.arrives.next = self.soon.val()
+            & self.store.soon_next.val()
             & self.r_valid.val()
-            & (self.r_place.val() == self.store.soon_place.val())
-            & (self.store.r_at.val() == self.ask_vpn0.val().get_bits::<3>(0));
+            & (self.r_place.val() == self.store.soon_place.val());
         self.comes.next = self.soon.val() & !self.arrives.val();
         self.waits.reset.next = self.reset.val();
         self.waits.start.next = self.used.val() & self.comes.val();
@@ -328,7 +351,7 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
         self.waits.start_at.next = self.ask_vpn0.val().get_bits::<3>(0);
         self.waits.r_valid.next = self.r_valid.val();
         self.waits.r_place.next = self.r_place.val();
-        self.waits.r_at.next = self.store.r_at.val();
+        self.waits.beats.next = self.store.beats.val();
         self.brings.next = self.waits.arrive.val();
         self.brings_walk.next = self.waits.walk.val();
         self.near_table.next = (unsigned_cast_to::<36, 9>(self.near_req.val().vpn4) << 27)
@@ -348,8 +371,13 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             self.new_slot.next = self.ask_slot.val();
         }
         self.of_device.next = self.run.q.val() & (self.new_slot.val() == self.at_slot.q.val());
-        self.goes_with.next =
-            self.of_device.val() & (self.new_table.val() == self.at_table.q.val());
+        // Compared before it is known which of the two counts.
+        self.ask_goes_with.next = self.ask_table.val() == self.at_table.q.val();
+        self.near_goes_with.next = self.near_table.val() == self.at_table.q.val();
+        self.goes_with.next = self.of_device.val() & self.near_goes_with.val();
+        if self.used.val() {
+            self.goes_with.next = self.of_device.val() & self.ask_goes_with.val();
+        }
         self.now.d.next = self.moved.val();
         if self.moved.val() {
             self.now_read.d.next = !self.used.val();
@@ -446,6 +474,7 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
         self.store.r_place.next = self.r_place.val();
         self.store.r_data.next = self.r_data.val();
         self.store.r_good.next = self.r_status.val() == 0;
+        self.store.r_leaf.next = self.r_leaf.val();
         self.store.r_last.next = self.r_last.val();
         self.stale.next = self.store.stale.val();
 

@@ -6,23 +6,26 @@
 //!                          and rights                    └─ miss ──► walker, or the miss queue while it is busy
 //! ```
 //!
-//! * **Stage 1** asks the context cache and, in the same cycle, the IOTLB tags (which are tagged by context slot).
+//! * **Stage 1** begins with the context that the cache has found while the request came, and asks the IOTLB tags (which are
+//!   tagged by context slot).
 //! * **Stage 2** answers, or hands the request to the miss path. It judges nothing but "plainly allowed": whatever
 //!   else it may be — a permission that the cached leaf lacks, a mode that refuses, an unknown device — the walker
 //!   decides from memory. Faults therefore have one source, and a cached leaf can only ever allow (AD-11, MEM-05).
 //! * **Miss queue** ([`crate::miss_queue`]): requests that must wait for a walk; they come back for another lookup.
-//! * **Fills** ([`crate::iotlb_fill`]) come a cycle after the walker's answer.
+//! * **Fills** ([`crate::iotlb_fill`], [`crate::context_fill`]) come a cycle after the walker has found them.
 //! * **Maintenance** (`op`): invalidations and fences take a turn in the pipeline. An invalidation acts on the
 //!   caches in stage 1; requests before it have passed, requests behind it see its effect. While one is in the
 //!   pipeline `block_fill` keeps the walker from filling, and when it leaves, `mark_stale` tells the walker that the
 //!   walk in flight must not fill at all (HW2).
 //!
-//! The response port goes to the walker first and stage 2 holds, unless stage 2's answer has been offered already: what
-//! is offered stays until it is taken.
+//! The response port goes to stage 2 first: whether it answers is known from registers, while behind the walker's answer lies
+//! the judgement of an entry, which must not decide whether the pipeline moves. A walker that has had to wait goes first in
+//! the next cycle, so hits cannot starve it. What is offered stays until it is taken.
 
 use crate::answer::Answer;
 use crate::canonical::Canonical;
 use crate::cells::{ContextTags, IotlbSets, IotlbTags, SyncRam};
+use crate::context_fill::ContextFill;
 use crate::iotlb_fill::IotlbFill;
 use crate::miss_queue::MissQueue;
 use crate::types::*;
@@ -114,6 +117,10 @@ pub struct Lookup<
     pub walk_head: Signal<Out, Req>,
     /// ... must wait for a walk in flight.
     pub walk_head_busy: Signal<In, Bit>,
+    /// What is in stage 1, and may miss in the next cycle ...
+    pub walk_look: Signal<Out, Req>,
+    /// ... with its context, if it was found, in this slot.
+    pub walk_look_slot: Signal<Out, Bits<S>>,
     /// The request.
     pub walk_req: Signal<Out, Req>,
     /// ddtp.iommu_mode when it was looked up.
@@ -182,6 +189,7 @@ pub struct Lookup<
     data: SyncRam<Leaf, T>,
     misses: MissQueue<Q, Q1>,
     incoming: IotlbFill<I, S>,
+    arriving: ContextFill<S>,
     canonical: Canonical,
     answer: Answer,
 
@@ -199,6 +207,7 @@ pub struct Lookup<
     s1_bare: Signal<Local, Bit>,
     s1_found: Signal<Local, Bit>,
     s1_usable: Signal<Local, Bit>,
+    s1_canonical: Signal<Local, Bit>,
     s1_stays: Signal<Local, Bit>,
     s1_hit: Signal<Local, Bit>,
     s1_index: Signal<Local, Bits<T>>,
@@ -237,8 +246,9 @@ pub struct Lookup<
     s2_counts: Signal<Local, Bit>,
 
     // Acceptance
-    held: DFF<Bit>,
+    owed: DFF<Bit>,
     from_walker: Signal<Local, Bit>,
+    offers: Signal<Local, Bit>,
     advance: Signal<Local, Bit>,
     take: Signal<Local, Bit>,
     room: Signal<Local, Bit>,
@@ -310,6 +320,8 @@ impl<
             walk_busy: Default::default(),
             walk_head: Default::default(),
             walk_head_busy: Default::default(),
+            walk_look: Default::default(),
+            walk_look_slot: Default::default(),
             walk_req: Default::default(),
             walk_mode: Default::default(),
             walk_wide: Default::default(),
@@ -345,6 +357,7 @@ impl<
             data: Default::default(),
             misses: Default::default(),
             incoming: Default::default(),
+            arriving: Default::default(),
             canonical: Default::default(),
             answer: Default::default(),
             s1_valid: Default::default(),
@@ -360,6 +373,7 @@ impl<
             s1_bare: Default::default(),
             s1_found: Default::default(),
             s1_usable: Default::default(),
+            s1_canonical: Default::default(),
             s1_stays: Default::default(),
             s1_hit: Default::default(),
             s1_index: Default::default(),
@@ -394,8 +408,9 @@ impl<
             s2_answers: Default::default(),
             s2_misses: Default::default(),
             s2_counts: Default::default(),
-            held: Default::default(),
+            owed: Default::default(),
             from_walker: Default::default(),
+            offers: Default::default(),
             advance: Default::default(),
             take: Default::default(),
             room: Default::default(),
@@ -461,14 +476,17 @@ impl<
             s2_in_set,
             s2_victim,
             s2_size,
-            held
+            owed
         );
-        clock!(self, clock, contexts, tags, sets, data, misses, incoming);
+        clock!(
+            self, clock, contexts, tags, sets, data, misses, incoming, arriving
+        );
         self.contexts.reset.next = self.reset.val();
         self.tags.reset.next = self.reset.val();
         self.sets.reset.next = self.reset.val();
         self.misses.reset.next = self.reset.val();
         self.incoming.reset.next = self.reset.val();
+        self.arriving.reset.next = self.reset.val();
 
         // Stage 1: what the caches know of the request.
         self.s1_directory.next = self.mode.val() > 1;
@@ -480,7 +498,13 @@ impl<
             self.s1_wide.next = (self.s1.q.val().did & self.two_levels_mask.val()) != 0;
         }
         self.canonical.req.next = self.s1.q.val();
-        self.canonical.extra.next = self.contexts.info.val().extra;
+        self.s1_canonical.next = self.canonical.sv39.val();
+        if self.contexts.info.val().extra == 1 {
+            self.s1_canonical.next = self.canonical.sv48.val();
+        }
+        if self.contexts.info.val().extra == 2 {
+            self.s1_canonical.next = self.canonical.sv57.val();
+        }
         self.s1_untranslated.next = self.s1.q.val().kind == 0;
         self.s1_bare.next = self.mode.val() == 1;
         self.contexts.did.next = self.s1.q.val().did;
@@ -619,6 +643,8 @@ impl<
         self.misses.walk_idle_two.next = self.walk_idle_two.val();
         self.misses.walk_idle_three.next = self.walk_idle_three.val();
         self.walk_start.next = self.misses.start.val();
+        self.walk_look.next = self.s1.q.val();
+        self.walk_look_slot.next = self.contexts.slot.val();
         self.walk_req.next = self.s2.q.val();
         self.walk_mode.next = self.s2_mode.q.val();
         self.walk_wide.next = self.s2_wide.q.val();
@@ -639,20 +665,35 @@ impl<
         self.mark_stale.next = self.s2_maint.val();
         self.block_fill.next = self.s1_maint.val() | self.s2_maint.val();
 
-        // The pipeline moves unless stage 2 has an answer that is not taken.
-        // An answer of stage 2 that has been offered stays; otherwise the walker's goes first.
-        self.from_walker.next = self.res_valid.val() & !self.held.q.val();
+        // The pipeline moves unless stage 2 has an answer that is not taken. Stage 2 goes first, for it knows early in the
+        // cycle that it has one; a walker that has had to wait goes first in the next cycle. What is offered stays.
+        self.from_walker.next = self.owed.q.val() | !self.s2_answers.val();
         self.res_ready.next =
-            !self.held.q.val() & (self.rsp_ready.val() | self.res_req.val().debug);
+            self.from_walker.val() & (self.rsp_ready.val() | self.res_req.val().debug);
         self.advance.next = !self.s2_answers.val()
-            | (!self.from_walker.val() & (self.rsp_ready.val() | self.s2.q.val().debug));
-        self.held.d.next = !self.advance.val() & !self.from_walker.val();
+            | (!self.owed.q.val() & (self.rsp_ready.val() | self.s2.q.val().debug));
+        self.owed.d.next = self.res_valid.val()
+            & !self.res_ready.val()
+            & (self.owed.q.val() | self.advance.val());
 
         // Stage 1 can stay while stage 2 moves.
         self.take.next = self.advance.val() & !self.s1_stays.val();
         self.sets.inval_leaves.next = self.take.val();
 
         // Acceptance: maintenance, then the oldest queued miss, the debug interface, the port.
+        // Which of them it is is known late: the context cache compares for the port (or the debug interface) and for the
+        // others before that.
+        self.contexts.ask.next = self.take.val();
+        self.contexts.ask_other.next = self.op_valid.val() | self.misses.replay.val();
+        self.contexts.ask_did.next = self.req.val().did;
+        if self.debug_valid.val() {
+            self.contexts.ask_did.next = self.debug_req.val().did;
+        }
+        self.contexts.other_did.next = self.misses.replay_req.val().did;
+        if self.op_valid.val() {
+            self.contexts.other_did.next = self.op_arg.val().did;
+        }
+        self.contexts.other_pscid.next = self.op_arg.val().pid;
         self.op_ready.next = self.take.val();
         self.room.next = self.take.val()
             & !self.op_valid.val()
@@ -703,11 +744,11 @@ impl<
             // A word that is being overwritten cannot be read: then it is a miss, and looks up again.
             self.s2_paged.d.next = self.s1_usable.val()
                 & self.contexts.info.val().paged
-                & self.canonical.canonical.val()
+                & self.s1_canonical.val()
                 & self.s1_hit.val()
                 & !self.s1_overwritten.val();
-            self.s2_raced.d.next = self.ctx_fill.val() | self.incoming.raced.val();
-            self.s2_moved.d.next = self.ctx_fill.val();
+            self.s2_raced.d.next = self.arriving.raced.val() | self.incoming.raced.val();
+            self.s2_moved.d.next = self.arriving.raced.val();
             self.s2_pscid.d.next = self.contexts.held_pscid.val();
             self.s2_found.d.next = self.s1_found.val();
             self.s2_slot.d.next = self.contexts.slot.val();
@@ -726,14 +767,20 @@ impl<
         // Fills.
         self.tags.fill_rights.next = self.incoming.rights.val();
         self.sets.fill_rights.next = self.incoming.rights.val();
-        self.contexts.fill.next = self.ctx_fill.val();
-        self.contexts.fill_slot.next = self.ctx_fill_slot.val();
-        self.contexts.fill_did.next = self.res_req.val().did;
-        self.contexts.fill_pscid.next = self.ctx_fill_pscid.val();
-        self.contexts.fill_info.next = self.ctx_fill_info.val();
+        self.arriving.found.next = self.ctx_fill.val();
+        self.arriving.found_slot.next = self.ctx_fill_slot.val();
+        self.arriving.found_did.next = self.res_req.val().did;
+        self.arriving.found_pscid.next = self.ctx_fill_pscid.val();
+        self.arriving.found_info.next = self.ctx_fill_info.val();
+        self.arriving.maintenance.next = self.s1_maint.val();
+        self.contexts.fill.next = self.arriving.fill.val();
+        self.contexts.fill_slot.next = self.arriving.slot.val();
+        self.contexts.fill_did.next = self.arriving.did.val();
+        self.contexts.fill_pscid.next = self.arriving.pscid.val();
+        self.contexts.fill_info.next = self.arriving.info.val();
         self.tags.flush.next = self.contexts.gone.val();
-        self.tags.renew.next = self.ctx_fill.val();
-        self.tags.renew_slot.next = self.ctx_fill_slot.val();
+        self.tags.renew.next = self.arriving.fill.val();
+        self.tags.renew_slot.next = self.arriving.slot.val();
         self.tags.fill.next = self.incoming.fill.val() & !self.fill_in_set.val();
         self.tags.fill_index.next = self.incoming.index.val();
         self.tags.fill_vpn4.next = self.incoming.req.val().vpn4;
@@ -745,8 +792,8 @@ impl<
         self.tags.fill_global.next = self.incoming.is_global.val();
         self.tags.fill_slot.next = self.incoming.slot.val();
         self.sets.flush.next = self.contexts.gone.val();
-        self.sets.renew.next = self.ctx_fill.val();
-        self.sets.renew_slot.next = self.ctx_fill_slot.val();
+        self.sets.renew.next = self.arriving.fill.val();
+        self.sets.renew_slot.next = self.arriving.slot.val();
         self.sets.fill.next = self.incoming.fill.val() & self.fill_in_set.val();
         self.sets.fill_vpn4.next = self.incoming.req.val().vpn4;
         self.sets.fill_vpn3.next = self.incoming.req.val().vpn3;
@@ -779,10 +826,9 @@ impl<
         self.answer.fault.next = self.out_fault.val();
         self.rsp_spa.next = self.answer.spa.val();
         self.rsp_size.next = self.answer.size.val();
-        self.debug_done.next =
-            (self.res_valid.val() | self.s2_answers.val()) & self.out_req.val().debug;
-        self.rsp_valid.next =
-            (self.res_valid.val() | self.s2_answers.val()) & !self.out_req.val().debug;
+        self.offers.next = !self.from_walker.val() | self.res_valid.val();
+        self.debug_done.next = self.offers.val() & self.out_req.val().debug;
+        self.rsp_valid.next = self.offers.val() & !self.out_req.val().debug;
         self.rsp_tag.next = self.out_req.val().tag;
         self.rsp_fault.next = self.out_fault.val();
 
@@ -804,7 +850,7 @@ impl<
         if self.reset.val() {
             self.s1_valid.d.next = false;
             self.s2_valid.d.next = false;
-            self.held.d.next = false;
+            self.owed.d.next = false;
         }
     }
 }

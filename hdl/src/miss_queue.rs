@@ -77,6 +77,13 @@ pub struct MissQueue<const Q: usize, const Q1: usize> {
     pub credit: Signal<Out, Bit>,
 
     misses: Fifo<Req, Q, Q1>,
+    // The oldest one, so that what depends on it begins with registers, and how many there are with it.
+    head: DFF<Req>,
+    head_valid: DFF<Bit>,
+    count: DFF<Bits<Q1>>,
+    head_moves: Signal<Local, Bit>,
+    behind: Signal<Local, Bit>,
+    push: Signal<Local, Bit>,
     replaying: Signal<Local, Bit>,
     enough: Signal<Local, Bit>,
     meets: Signal<Local, Bit>,
@@ -114,6 +121,12 @@ impl<const Q: usize, const Q1: usize> Default for MissQueue<Q, Q1> {
             s2_valid: Default::default(),
             credit: Default::default(),
             misses: Default::default(),
+            head: Default::default(),
+            head_valid: Default::default(),
+            count: Default::default(),
+            head_moves: Default::default(),
+            behind: Default::default(),
+            push: Default::default(),
             replaying: Default::default(),
             enough: Default::default(),
             meets: Default::default(),
@@ -128,9 +141,10 @@ impl<const Q: usize, const Q1: usize> Default for MissQueue<Q, Q1> {
 impl<const Q: usize, const Q1: usize> Logic for MissQueue<Q, Q1> {
     #[hdl_gen]
     fn update(&mut self) {
+        dff_setup!(self, clock, head, head_valid, count);
         clock!(self, clock, misses);
         self.misses.reset.next = self.reset.val();
-        self.queued.next = self.misses.level.val() != 0;
+        self.queued.next = self.head_valid.q.val();
         self.replaying.next = self.s1_replay.val() | self.s2_replay.val();
 
         // A miss whose lookup a fill may have overtaken looks up again, in its turn.
@@ -139,11 +153,11 @@ impl<const Q: usize, const Q1: usize> Logic for MissQueue<Q, Q1> {
             & !self.walk_busy.val()
             & (self.miss_replayed.val()
                 | (!self.queued.val() & !self.replaying.val() & !self.miss_raced.val()));
-        self.misses.push.next = self.miss.val() & !self.start.val();
+        self.push.next = self.miss.val() & !self.start.val();
         self.misses.data_in.next = self.miss_req.val();
 
         // Every one on its way finds a walk free for it, no two are of one page, and none fetches a context before another.
-        self.replay_req.next = self.misses.data_out.val();
+        self.replay_req.next = self.head.q.val();
         self.enough.next = self.walk_idle.val();
         if self.replaying.val() {
             self.enough.next = self.walk_idle_two.val();
@@ -161,16 +175,38 @@ impl<const Q: usize, const Q1: usize> Logic for MissQueue<Q, Q1> {
             & self.known.val()
             & !self.head_busy.val()
             & !self.meets.val();
-        self.misses.pop.next = self.replay_taken.val();
+
+        // The next one moves up when the oldest leaves; one that finds nobody before it is the oldest at once.
+        self.behind.next = self.misses.level.val() != 0;
+        self.head_moves.next = self.replay_taken.val() | !self.head_valid.q.val();
+        self.misses.pop.next = self.head_moves.val() & self.behind.val();
+        self.misses.push.next = self.push.val() & (self.behind.val() | !self.head_moves.val());
+        if self.head_moves.val() {
+            self.head_valid.d.next = self.behind.val() | self.push.val();
+            self.head.d.next = self.miss_req.val();
+            if self.behind.val() {
+                self.head.d.next = self.misses.data_out.val();
+            }
+        }
+        if self.push.val() & !self.replay_taken.val() {
+            self.count.d.next = self.count.q.val() + 1;
+        }
+        if self.replay_taken.val() & !self.push.val() {
+            self.count.d.next = self.count.q.val() - 1;
+        }
+        if self.reset.val() {
+            self.head_valid.d.next = false;
+            self.count.d.next = 0.into();
+        }
 
         self.credit.next = true;
-        if self.misses.level.val() == self.level_two_left.val() {
+        if self.count.q.val() == self.level_two_left.val() {
             self.credit.next = !(self.s1_valid.val() & self.s2_valid.val());
         }
-        if self.misses.level.val() == self.level_one_left.val() {
+        if self.count.q.val() == self.level_one_left.val() {
             self.credit.next = !(self.s1_valid.val() | self.s2_valid.val());
         }
-        if self.misses.level.val() > self.level_one_left.val() {
+        if self.count.q.val() > self.level_one_left.val() {
             self.credit.next = false;
         }
     }

@@ -9,13 +9,14 @@
 //!         walker reads on from it: `found` ─► is stored ──►  `near` to those who ask
 //! ```
 //!
-//! Timing: `near` and what belongs to it answer `ask` combinationally. The walker knows late in a cycle that it goes on,
-//! so the pointer waits here for a cycle, and the judgement ends in registers.
+//! Timing: a request is looked for (`look`) in stage 1, as its long key is compared then, and asks in stage 2: `near` and what
+//! belongs to it are made of registers. The walker knows late in a cycle that it goes on, so the pointer waits here for a
+//! cycle, and the judgement ends in registers.
 //!
 //! * A maintenance operation that is in the pipeline in cycle 1 may act in that cycle, and would not meet the pointer:
 //!   it is not stored (HW2). Later ones find it stored; for earlier ones the walker does not offer it.
-//! * A context that takes a slot (`renew` in cycle 0) must not meet pointers of the one before. They go in cycle 1, and
-//!   nobody asks for the new one before cycle 2: its first request finds it in stage 1 in cycle 1. One of the context
+//! * A context that takes a slot (`renew` in cycle 0) must not meet pointers of the one before. They go in cycle 1,
+//!   in which the first request that finds the new one may be in stage 1: `look` does not find what goes. One of the context
 //!   before may wait here in cycle 0, and is stored before they go; none can be found later, as the walk slots know
 //!   (`evict`).
 
@@ -32,12 +33,12 @@ pub struct Pointers<const C: usize, const S: usize, const P: usize, const PA: us
     /// Forgets all.
     pub reset: Signal<In, Bit>,
 
-    /// Where may this request begin ...
-    pub ask: Signal<In, Req>,
-    /// ... whose context is known ...
+    /// A request that may ask in the next cycle ...
+    pub look: Signal<In, Req>,
+    /// ... whose context, if it is known, is in this slot.
+    pub look_slot: Signal<In, Bits<S>>,
+    /// Where may the request begin that was `look` in the cycle before: its context is known.
     pub ask_found: Signal<In, Bit>,
-    /// ... in this slot?
-    pub ask_slot: Signal<In, Bits<S>>,
     /// There is a shorter way: with a context a page table, without one a page of contexts ...
     pub near: Signal<Out, Bit>,
     /// ... here ...
@@ -91,8 +92,18 @@ pub struct Pointers<const C: usize, const S: usize, const P: usize, const PA: us
     renewed: DFF<Bit>,
     renewed_slot: DFF<Bits<S>>,
 
-    ask_did: Signal<Local, Bits<24>>,
-    ask_key: Signal<Local, Bits<36>>,
+    leaves_found: DFF<Bit>,
+    leaves_frame: DFF<Bits<28>>,
+    leaves_global: DFF<Bit>,
+    upper_found: DFF<Bit>,
+    upper_frame: DFF<Bits<28>>,
+    upper_global: DFF<Bit>,
+    contexts_found: DFF<Bit>,
+    contexts_frame: DFF<Bits<28>>,
+
+    look_did: Signal<Local, Bits<24>>,
+    look_key: Signal<Local, Bits<36>>,
+    slot_kept: Signal<Local, Bit>,
     found_did: Signal<Local, Bits<24>>,
     stores: Signal<Local, Bit>,
     gone: Signal<Local, Bits<C>>,
@@ -107,9 +118,9 @@ impl<const C: usize, const S: usize, const P: usize, const PA: usize> Default
         Self {
             clock: Default::default(),
             reset: Default::default(),
-            ask: Default::default(),
+            look: Default::default(),
+            look_slot: Default::default(),
             ask_found: Default::default(),
-            ask_slot: Default::default(),
             near: Default::default(),
             near_frame: Default::default(),
             near_level: Default::default(),
@@ -141,8 +152,17 @@ impl<const C: usize, const S: usize, const P: usize, const PA: usize> Default
             kept_global: Default::default(),
             renewed: Default::default(),
             renewed_slot: Default::default(),
-            ask_did: Default::default(),
-            ask_key: Default::default(),
+            leaves_found: Default::default(),
+            leaves_frame: Default::default(),
+            leaves_global: Default::default(),
+            upper_found: Default::default(),
+            upper_frame: Default::default(),
+            upper_global: Default::default(),
+            contexts_found: Default::default(),
+            contexts_frame: Default::default(),
+            look_did: Default::default(),
+            look_key: Default::default(),
+            slot_kept: Default::default(),
             found_did: Default::default(),
             stores: Default::default(),
             gone: Default::default(),
@@ -170,38 +190,57 @@ impl<const C: usize, const S: usize, const P: usize, const PA: usize> Logic
             kept_frame,
             kept_global,
             renewed,
-            renewed_slot
+            renewed_slot,
+            leaves_found,
+            leaves_frame,
+            leaves_global,
+            upper_found,
+            upper_frame,
+            upper_global,
+            contexts_found,
+            contexts_frame
         );
         clock!(self, clock, leaves, upper, contexts);
         self.leaves.reset.next = self.reset.val();
         self.upper.reset.next = self.reset.val();
         self.contexts.reset.next = self.reset.val();
 
-        // Who asks.
-        self.ask_did.next = self.ask.val().did;
-        self.ask_key.next = (unsigned_cast_to::<36, 9>(self.ask.val().vpn4) << 27)
-            | (unsigned_cast_to::<36, 9>(self.ask.val().vpn3) << 18)
-            | (unsigned_cast_to::<36, 9>(self.ask.val().vpn2) << 9)
-            | unsigned_cast_to::<36, 9>(self.ask.val().vpn1);
-        self.leaves.ask_key.next = self.ask_key.val();
-        self.leaves.ask_slot.next = self.ask_slot.val();
-        self.upper.ask_key.next = self.ask_key.val().get_bits::<27>(9);
-        self.upper.ask_slot.next = self.ask_slot.val();
-        self.contexts.ask_key.next = self.ask_did.val().get_bits::<17>(7);
+        // Who will ask. What is about to go is not found: the first request of a context that takes a slot is here in the
+        // cycle in which the pointers of the one before go.
+        self.look_did.next = self.look.val().did;
+        self.look_key.next = (unsigned_cast_to::<36, 9>(self.look.val().vpn4) << 27)
+            | (unsigned_cast_to::<36, 9>(self.look.val().vpn3) << 18)
+            | (unsigned_cast_to::<36, 9>(self.look.val().vpn2) << 9)
+            | unsigned_cast_to::<36, 9>(self.look.val().vpn1);
+        self.leaves.ask_key.next = self.look_key.val();
+        self.leaves.ask_slot.next = self.look_slot.val();
+        self.upper.ask_key.next = self.look_key.val().get_bits::<27>(9);
+        self.upper.ask_slot.next = self.look_slot.val();
+        self.contexts.ask_key.next = self.look_did.val().get_bits::<17>(7);
         self.contexts.ask_slot.next = self.no_slot.val();
-        self.near.next = self.contexts.hit.val();
-        self.near_frame.next = self.contexts.frame.val();
+        self.slot_kept.next =
+            !(self.renewed.q.val() & (self.renewed_slot.q.val() == self.look_slot.val()));
+        self.leaves_found.d.next = self.leaves.hit.val() & self.slot_kept.val();
+        self.leaves_frame.d.next = self.leaves.frame.val();
+        self.leaves_global.d.next = self.leaves.is_global.val();
+        self.upper_found.d.next = self.upper.hit.val() & self.slot_kept.val();
+        self.upper_frame.d.next = self.upper.frame.val();
+        self.upper_global.d.next = self.upper.is_global.val();
+        self.contexts_found.d.next = self.contexts.hit.val() & !self.drop_directory.val();
+        self.contexts_frame.d.next = self.contexts.frame.val();
+        self.near.next = self.contexts_found.q.val();
+        self.near_frame.next = self.contexts_frame.q.val();
         self.near_level.next = 0.into();
         self.near_global.next = false;
         if self.ask_found.val() {
-            self.near.next = self.leaves.hit.val() | self.upper.hit.val();
-            self.near_frame.next = self.upper.frame.val();
+            self.near.next = self.leaves_found.q.val() | self.upper_found.q.val();
+            self.near_frame.next = self.upper_frame.q.val();
             self.near_level.next = 1.into();
-            self.near_global.next = self.upper.is_global.val();
-            if self.leaves.hit.val() {
-                self.near_frame.next = self.leaves.frame.val();
+            self.near_global.next = self.upper_global.q.val();
+            if self.leaves_found.q.val() {
+                self.near_frame.next = self.leaves_frame.q.val();
                 self.near_level.next = 0.into();
-                self.near_global.next = self.leaves.is_global.val();
+                self.near_global.next = self.leaves_global.q.val();
             }
         }
 

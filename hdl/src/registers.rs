@@ -169,11 +169,11 @@ pub struct Registers<const X: usize> {
     new_lo: Signal<Local, Bits<22>>,
     new_hi: Signal<Local, Bits<6>>,
     new_index: Signal<Local, Bits<X>>,
-    cq_index_mask: Signal<Local, Bits<X>>,
+    cq_index_mask: DFF<Bits<X>>,
     cq_span: Signal<Local, Bits<X>>,
     cq_next: Signal<Local, Bits<X>>,
     fq_span: Signal<Local, Bits<X>>,
-    fq_index_mask: Signal<Local, Bits<X>>,
+    fq_index_mask: DFF<Bits<X>>,
     fq_next: Signal<Local, Bits<X>>,
     cq_on: Signal<Local, Bit>,
     cq_off_busy: Signal<Local, Bit>,
@@ -335,7 +335,9 @@ impl<const X: usize> Logic for Registers<X> {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock, mode, busy, ddt_lo, ddt_hi, cqb_size, cqb_lo, cqb_hi, cqh, cqt, cqen, cie,
+            self, clock,
+            cq_index_mask,
+            fq_index_mask, mode, busy, ddt_lo, ddt_hi, cqb_size, cqb_lo, cqb_hi, cqh, cqt, cqen, cie,
             cqmf, cmd_ill, fence_w_ip, fqb_size, fqb_lo, fqb_hi, fqh, fqt, fqen, fie, fqmf, fqof,
             command_ip, fault_ip, monitor_ip, wsi
         );
@@ -370,10 +372,11 @@ impl<const X: usize> Logic for Registers<X> {
 
         // Queue state.
         self.cq_span.next = self.two.val() << self.cqb_size.q.val();
-        self.cq_index_mask.next = self.cq_span.val() - self.one.val();
+        // Registers of their own, a cycle later: an access takes two, so none meets the mask of the size before.
+        self.cq_index_mask.d.next = self.cq_span.val() - self.one.val();
         self.cq_next.next = self.cqh.q.val() + self.one.val();
         self.fq_span.next = self.two.val() << self.fqb_size.q.val();
-        self.fq_index_mask.next = self.fq_span.val() - self.one.val();
+        self.fq_index_mask.d.next = self.fq_span.val() - self.one.val();
         self.fq_next.next = self.fqt.q.val() + self.one.val();
         self.cq_on.next = self.cqen.q.val() | self.cq_active.val();
         self.fq_on.next = self.fqen.q.val() | self.fq_active.val();
@@ -393,14 +396,14 @@ impl<const X: usize> Logic for Registers<X> {
             | unsigned_cast_to::<28, 22>(self.cqb_lo.q.val());
         self.cq_head.next = self.cqh.q.val();
         self.cq_tail.next = self.cqt.q.val();
-        self.cq_mask.next = self.cq_index_mask.val();
+        self.cq_mask.next = self.cq_index_mask.q.val();
         self.fq_enabled.next = self.fqen.q.val();
         self.fq_failed.next = self.fq_error.val();
         self.fq_frame.next = (unsigned_cast_to::<28, 6>(self.fqb_hi.q.val()) << 22)
             | unsigned_cast_to::<28, 22>(self.fqb_lo.q.val());
         self.fq_head.next = self.fqh.q.val();
         self.fq_tail.next = self.fqt.q.val();
-        self.fq_mask.next = self.fq_index_mask.val();
+        self.fq_mask.next = self.fq_index_mask.q.val();
         self.cip.next = self.command_ip.q.val();
         self.fip.next = self.fault_ip.q.val();
         self.pmip.next = self.monitor_ip.q.val();
@@ -537,7 +540,7 @@ impl<const X: usize> Logic for Registers<X> {
                 }
                 4 => {
                     if self.second.val() {
-                        self.cqt.d.next = self.new_index.val() & self.cq_index_mask.val();
+                        self.cqt.d.next = self.new_index.val() & self.cq_index_mask.q.val();
                     }
                 }
                 5 => {
@@ -554,7 +557,7 @@ impl<const X: usize> Logic for Registers<X> {
                 }
                 6 => {
                     if self.first.val() {
-                        self.fqh.d.next = self.new_index.val() & self.fq_index_mask.val();
+                        self.fqh.d.next = self.new_index.val() & self.fq_index_mask.q.val();
                     }
                 }
                 9 => {
@@ -608,7 +611,7 @@ impl<const X: usize> Logic for Registers<X> {
             self.busy.d.next = false;
         }
         if self.cq_advance.val() {
-            self.cqh.d.next = self.cq_next.val() & self.cq_index_mask.val();
+            self.cqh.d.next = self.cq_next.val() & self.cq_index_mask.q.val();
         }
         if self.cq_memory_fault.val() {
             self.cqmf.d.next = true;
@@ -620,7 +623,7 @@ impl<const X: usize> Logic for Registers<X> {
             self.fence_w_ip.d.next = true;
         }
         if self.fq_advance.val() {
-            self.fqt.d.next = self.fq_next.val() & self.fq_index_mask.val();
+            self.fqt.d.next = self.fq_next.val() & self.fq_index_mask.q.val();
         }
         if self.fq_memory_fault.val() {
             self.fqmf.d.next = true;

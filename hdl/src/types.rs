@@ -85,29 +85,34 @@ pub struct Partial {
     pub pscid: Bits<20>,
 }
 
-/// What a walk begins with: what the lookup found.
+/// What a walk begins with: what follows from its lookup, decided when it starts. One of `denied`, `directory`, `identity`
+/// and `table` holds.
 #[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
 pub struct Started {
-    /// ddtp.iommu_mode at the lookup: 0 Off, 1 Bare, 2 1LVL, 3 2LVL, 4 3LVL.
-    pub mode: Bits<3>,
-    /// ddtp.PPN.
-    pub root: Bits<28>,
-    /// The device_id is too wide.
-    pub wide: Bit,
-    /// The context is known ...
-    pub found: Bit,
-    /// ... with this PSCID ...
-    pub pscid: Bits<20>,
-    /// ... as this.
-    pub info: Context,
-    /// The walk can be shortened: without a context the page of contexts is known, with one a page table ...
-    pub near: Bit,
-    /// ... here ...
-    pub near_frame: Bits<28>,
-    /// ... of this level ...
-    pub near_level: Bits<3>,
+    /// It is refused without a read ...
+    pub denied: Bit,
+    /// ... for this cause.
+    pub cause: Bits<9>,
+    /// It reads the device directory.
+    pub directory: Bit,
+    /// It needs no page table.
+    pub identity: Bit,
+    /// It reads a page table, unless a line has its entry.
+    pub table: Bit,
+    /// What it reads first lies in this page ...
+    pub frame: Bits<28>,
+    /// ... at this offset ...
+    pub off: Bits<12>,
+    /// ... and is this level of the directory, 0 a context ...
+    pub dir_level: Bits<2>,
+    /// ... or of a page table ...
+    pub level: Bits<3>,
     /// ... to which a global pointer leads.
-    pub near_global: Bit,
+    pub globally: Bit,
+    /// DTF of its context, 0 without one ...
+    pub dtf: Bit,
+    /// ... and PSCID.
+    pub pscid: Bits<20>,
     /// The leaf entry has been found in a line, and is what the walk has read ...
     pub in_line: Bit,
     /// ... to which a global pointer leads.
@@ -123,23 +128,57 @@ pub struct Walk {
     pub dir_level: Bits<2>,
     /// A pointer on the way was global.
     pub globally: Bit,
-    /// The context is known ...
-    pub have: Bit,
-    /// ... its DTF ...
+    /// DTF of its context; 0 while it has none.
     pub dtf: Bit,
-    /// ... its PSCID.
+    /// PSCID of its context.
     pub pscid: Bits<20>,
     /// Of the fault to be reported.
     pub cause: Bits<9>,
 }
 
-/// A doubleword that was read, and its status.
+/// A doubleword that was read for a walk, and what it is in its place: judged as it came.
 #[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
 pub struct Raw {
     /// The doubleword.
     pub data: Bits<64>,
     /// 0 good, 1 access fault, 2 poisoned.
     pub status: Bits<2>,
+    /// A good leaf entry ...
+    pub leaf: Bit,
+    /// ... of this size.
+    pub size: Bits<3>,
+    /// A good pointer to a page table.
+    pub table: Bit,
+    /// Its page number lies beyond capabilities.PAS.
+    pub far: Bit,
+    /// As a non-leaf directory entry: a reserved bit is set.
+    pub directory_bad: Bit,
+}
+
+/// What counts of a request when its context comes.
+#[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
+pub struct Fits {
+    /// Its IOVA is one of Sv39 ...
+    pub sv39: Bit,
+    /// ... of Sv48 ...
+    pub sv48: Bit,
+    /// ... of Sv57.
+    pub sv57: Bit,
+}
+
+/// The last doubleword of a device context (fsc), judged as it came, for the request that it came for.
+#[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
+pub struct Stage {
+    /// Misconfigured.
+    pub bad: Bit,
+    /// [`Context::paged`].
+    pub paged: Bit,
+    /// [`Context::extra`].
+    pub extra: Bits<2>,
+    /// [`Context::far`].
+    pub far: Bit,
+    /// The IOVA is not one of the mode.
+    pub outside: Bit,
 }
 
 /// A leaf as the IOTLB holds it. `w` is W and D, so that a store to a clean page walks again (AD-11).

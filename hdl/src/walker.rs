@@ -14,8 +14,8 @@
 //! more would have nothing to do. [`WalkSlots`] says whose turn it is.
 //!
 //! ```text
-//! cycle   0      1             L+1    L+2           (L cycles from read request to first data)
-//!         start  read          data   judge ─► next read in this very cycle, or the answer
+//! cycle   0      1             L+1             L+2           (L cycles from read request to first data)
+//!         start  read          data, judged    next read in this very cycle, or the answer
 //! ```
 //!
 //! A level costs L+1 cycles; a 4 KiB page with its context known is answered 3L+4 cycles after `start`, a cold one
@@ -29,13 +29,15 @@
 //! Faults of one device are recorded in the order in which its walks began. The record of a fault that a page-table entry
 //! shows is handed over as it is judged, a cycle before the answer, if it is this walk's turn and the queue has room.
 
-use crate::canonical::Canonical;
+use crate::causes::Causes;
 use crate::cells::{SlotMem, WalkSlots};
 use crate::context_reader::ContextReader;
 use crate::entry_check::EntryCheck;
+use crate::entry_fields::EntryFields;
 use crate::pointers::Pointers;
 use crate::record_of::RecordOf;
 use crate::types::*;
+use crate::walk_start::WalkStart;
 use crate::widen::unsigned_cast_to;
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
@@ -82,6 +84,10 @@ pub struct Walker<
     pub idle_three: Signal<Out, Bit>,
     /// The request.
     pub req: Signal<In, Req>,
+    /// A request that may be `req` in the next cycle ...
+    pub look: Signal<In, Req>,
+    /// ... whose context, if it is known, is in this slot.
+    pub look_slot: Signal<In, Bits<S>>,
     /// It must wait for a walk in flight: of the same page, or that fetches the context of the same device.
     pub req_busy: Signal<Out, Bit>,
     /// A request that waits.
@@ -107,6 +113,8 @@ pub struct Walker<
     pub line_hit: Signal<In, Bit>,
     /// ... this one ...
     pub line_word: Signal<In, Bits<64>>,
+    /// ... a good leaf ...
+    pub line_leaf: Signal<In, Bit>,
     /// ... to which a global pointer leads.
     pub line_global: Signal<In, Bit>,
     /// Or memory brings it in this cycle, in `r_data` ...
@@ -163,6 +171,8 @@ pub struct Walker<
     pub r_status: Signal<In, Bits<2>>,
     /// The last of the burst.
     pub r_last: Signal<In, Bit>,
+    /// The doubleword is a good leaf entry, if it is for a line (it may not be for a walk, then).
+    pub r_leaf: Signal<Out, Bit>,
 
     /// An answer.
     pub res_valid: Signal<Out, Bit>,
@@ -217,60 +227,60 @@ pub struct Walker<
     slots: WalkSlots<W, B, S>,
     reader: ContextReader<W, B>,
     pointers: Pointers<C, S, P, PA>,
-    canonical: Canonical,
-    entry: EntryCheck,
+    first: WalkStart,
+    causes: Causes,
+    check: EntryCheck,
+    entry: EntryFields,
     record_of: RecordOf,
     requests: SlotMem<Req, W, B>,
     beginnings: SlotMem<Started, W, B>,
     walks: SlotMem<Walk, W, B>,
     steps: SlotMem<WalkStep, W, B>,
+    fits: SlotMem<Fits, W, B>,
+    levels: SlotMem<Bits<3>, W, B>,
     words: SlotMem<Raw, W, B>,
     told: SlotMem<Bit, W, B>,
     ctx_victim: DFF<Bits<S>>,
     tlb_victim: DFF<Bits<I>>,
+    evicted: DFF<Bit>,
 
     // The walk served.
     request: Signal<Local, Req>,
     begun: Signal<Local, Started>,
     walk: Signal<Local, Walk>,
     raw: Signal<Local, Raw>,
-    ctx: Signal<Local, Context>,
-    fetched: Signal<Local, Bit>,
+    word: Signal<Local, Bits<64>>,
+    in_context: Signal<Local, Bit>,
+    in_directory: Signal<Local, Bit>,
     in_table: Signal<Local, Bit>,
+    in_fault: Signal<Local, Bit>,
+    allowed: Signal<Local, Bit>,
+    context_good: Signal<Local, Bit>,
+    wrong_type: Signal<Local, Bit>,
+    context_serves: Signal<Local, Bit>,
+    directory_good: Signal<Local, Bit>,
+    from_entry: Signal<Local, Bit>,
+    begins_table: Signal<Local, Bit>,
     deny: Signal<Local, Bit>,
-    table_answers: Signal<Local, Bit>,
-    table_reads: Signal<Local, Bit>,
-    settled: Signal<Local, Bit>,
-    ends: Signal<Local, Bit>,
-    moves: Signal<Local, Bit>,
-    short: Signal<Local, Bit>,
-    reads: Signal<Local, Bit>,
-    may_fill: Signal<Local, Bit>,
-    line_read: Signal<Local, Bit>,
     owes: Signal<Local, Bit>,
     tells: Signal<Local, Bit>,
     answers_fault: Signal<Local, Bit>,
-
-    page_fault: Signal<Local, Bits<9>>,
-    access_fault: Signal<Local, Bits<9>>,
+    ends: Signal<Local, Bit>,
+    moves: Signal<Local, Bit>,
+    reads: Signal<Local, Bit>,
+    may_fill: Signal<Local, Bit>,
+    line_read: Signal<Local, Bit>,
     new_did: Signal<Local, Bits<24>>,
     head_did: Signal<Local, Bits<24>>,
     did: Signal<Local, Bits<24>>,
-    ddi0: Signal<Local, Bits<7>>,
-    ddi1: Signal<Local, Bits<9>>,
-    ddi2: Signal<Local, Bits<8>>,
     dir_level: Signal<Local, Bits<2>>,
-    dir_asks: Signal<Local, Bit>,
-    access: Signal<Local, Bits<2>>,
     next_vpn: Signal<Local, Bits<9>>,
 
-    has_levels: Constant<Bit>,
     has_pointers: Constant<Bit>,
     cause_ddt_access: Constant<Bits<9>>,
     cause_ddt_poison: Constant<Bits<9>>,
     cause_ddt_invalid: Constant<Bits<9>>,
     cause_ddt_bad: Constant<Bits<9>>,
-    cause_off: Constant<Bits<9>>,
     cause_type: Constant<Bits<9>>,
     cause_pt_poison: Constant<Bits<9>>,
 }
@@ -297,6 +307,8 @@ impl<
             idle_two: Default::default(),
             idle_three: Default::default(),
             req: Default::default(),
+            look: Default::default(),
+            look_slot: Default::default(),
             req_busy: Default::default(),
             head: Default::default(),
             head_busy: Default::default(),
@@ -309,6 +321,7 @@ impl<
             raced: Default::default(),
             line_hit: Default::default(),
             line_word: Default::default(),
+            line_leaf: Default::default(),
             line_global: Default::default(),
             line_arrives: Default::default(),
             line_comes: Default::default(),
@@ -316,7 +329,6 @@ impl<
             line_walk: Default::default(),
             line_brings: Default::default(),
             line_brings_walk: Default::default(),
-            line_read: Default::default(),
             near: Default::default(),
             near_global: Default::default(),
             near_again: Default::default(),
@@ -337,6 +349,7 @@ impl<
             r_data: Default::default(),
             r_status: Default::default(),
             r_last: Default::default(),
+            r_leaf: Default::default(),
             res_valid: Default::default(),
             res_ready: Default::default(),
             res_fault: Default::default(),
@@ -362,56 +375,58 @@ impl<
             ev_pscid: Default::default(),
             reader: ContextReader::new(config),
             pointers: Default::default(),
-            entry: EntryCheck::new(config),
+            check: EntryCheck::new(config),
+            entry: Default::default(),
             slots: Default::default(),
-            canonical: Default::default(),
+            first: WalkStart::new(config),
+            causes: Default::default(),
             record_of: Default::default(),
             requests: Default::default(),
             beginnings: Default::default(),
             walks: Default::default(),
             steps: Default::default(),
+            fits: Default::default(),
+            levels: Default::default(),
             words: Default::default(),
             told: Default::default(),
             ctx_victim: Default::default(),
             tlb_victim: Default::default(),
+            evicted: Default::default(),
             request: Default::default(),
             begun: Default::default(),
             walk: Default::default(),
             raw: Default::default(),
-            ctx: Default::default(),
-            fetched: Default::default(),
+            word: Default::default(),
+            in_context: Default::default(),
+            in_directory: Default::default(),
             in_table: Default::default(),
+            in_fault: Default::default(),
+            allowed: Default::default(),
+            context_good: Default::default(),
+            wrong_type: Default::default(),
+            context_serves: Default::default(),
+            directory_good: Default::default(),
+            from_entry: Default::default(),
+            begins_table: Default::default(),
             deny: Default::default(),
-            table_answers: Default::default(),
-            table_reads: Default::default(),
-            settled: Default::default(),
-            ends: Default::default(),
-            moves: Default::default(),
-            short: Default::default(),
-            reads: Default::default(),
-            may_fill: Default::default(),
             owes: Default::default(),
             tells: Default::default(),
             answers_fault: Default::default(),
-            page_fault: Default::default(),
-            access_fault: Default::default(),
+            ends: Default::default(),
+            moves: Default::default(),
+            reads: Default::default(),
+            may_fill: Default::default(),
+            line_read: Default::default(),
             new_did: Default::default(),
             head_did: Default::default(),
             did: Default::default(),
-            ddi0: Default::default(),
-            ddi1: Default::default(),
-            ddi2: Default::default(),
             dir_level: Default::default(),
-            dir_asks: Default::default(),
-            access: Default::default(),
             next_vpn: Default::default(),
-            has_levels: Constant::new(config.accepts_mode(3)),
             has_pointers: Constant::new(config.table_pointers != 0),
             cause_ddt_access: Constant::new(257u64.into()),
             cause_ddt_poison: Constant::new(268u64.into()),
             cause_ddt_invalid: Constant::new(258u64.into()),
             cause_ddt_bad: Constant::new(259u64.into()),
-            cause_off: Constant::new(256u64.into()),
             cause_type: Constant::new(260u64.into()),
             cause_pt_poison: Constant::new(274u64.into()),
         }
@@ -430,9 +445,10 @@ impl<
 {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, ctx_victim, tlb_victim);
+        dff_setup!(self, clock, ctx_victim, tlb_victim, evicted);
         clock!(
-            self, clock, slots, reader, requests, beginnings, walks, steps, words, told, pointers
+            self, clock, slots, reader, requests, beginnings, walks, steps, fits, levels, words,
+            told, pointers
         );
         self.slots.reset.next = self.reset.val();
         self.reader.reset.next = self.reset.val();
@@ -459,21 +475,25 @@ impl<
         self.requests.wd.next = self.req.val();
         self.beginnings.we.next = self.start.val();
         self.beginnings.wa.next = self.slots.free.val();
-        self.beginnings.wd.next.mode = self.mode.val();
-        self.beginnings.wd.next.root = self.ddt_root.val();
-        self.beginnings.wd.next.wide = self.wide.val();
-        self.beginnings.wd.next.found = self.found.val();
-        self.beginnings.wd.next.pscid = self.pscid.val();
-        self.beginnings.wd.next.info = self.info.val();
-
-        // Where it may begin.
-        self.pointers.ask.next = self.req.val();
+        self.first.req.next = self.req.val();
+        self.first.mode.next = self.mode.val();
+        self.first.ddt_root.next = self.ddt_root.val();
+        self.first.wide.next = self.wide.val();
+        self.first.found.next = self.found.val();
+        self.first.pscid.next = self.pscid.val();
+        self.first.info.next = self.info.val();
+        self.pointers.look.next = self.look.val();
+        self.pointers.look_slot.next = self.look_slot.val();
         self.pointers.ask_found.next = self.found.val();
-        self.pointers.ask_slot.next = self.slot.val();
-        self.beginnings.wd.next.near = self.pointers.near.val();
-        self.beginnings.wd.next.near_frame = self.pointers.near_frame.val();
-        self.beginnings.wd.next.near_level = self.pointers.near_level.val();
-        self.beginnings.wd.next.near_global = self.pointers.near_global.val();
+        self.first.near.next = self.pointers.near.val() & self.has_pointers.val();
+        self.first.near_frame.next = self.pointers.near_frame.val();
+        self.first.near_level.next = self.pointers.near_level.val();
+        self.first.near_global.next = self.pointers.near_global.val();
+        self.beginnings.wd.next = self.first.begins.val();
+        self.fits.we.next = self.start.val();
+        self.fits.wa.next = self.slots.free.val();
+        self.fits.wd.next = self.first.fits.val();
+
         // An entry that is known, or comes, is to the walk as if it had read it; there is one place to write to.
         self.line_read.next = self.line_hit.val() & !self.r_valid.val() & !self.line_brings.val();
         self.line_used.next = self.start.val()
@@ -501,17 +521,36 @@ impl<
             self.words.wa.next = self.line_brings_walk.val();
             self.slots.arrive_slot.next = self.line_brings_walk.val();
         }
+        // It is judged as it comes, so that the cycle in which its walk is served begins with the judgement. What a line
+        // brings is the last entry of a walk.
+        self.levels.ra.next = self.r_slot.val();
+        self.check.word.next = self.r_data.val();
+        self.check.status.next = self.r_status.val();
+        self.check.level.next = 0.into();
+        if self.r_valid.val() {
+            self.check.level.next = self.levels.rd.val();
+        }
+        self.r_leaf.next = self.check.leaf_good.val();
         self.words.wd.next.data = self.r_data.val();
         self.words.wd.next.status = self.r_status.val();
+        self.words.wd.next.leaf = self.check.leaf_good.val();
+        self.words.wd.next.size = self.check.size.val();
+        self.words.wd.next.table = self.check.table_good.val();
+        self.words.wd.next.far = self.check.far.val();
+        self.words.wd.next.directory_bad = self.check.directory_bad.val();
         if self.line_read.val() {
             self.words.wd.next.data = self.line_word.val();
-            self.words.wd.next.status = 0.into();
+            self.words.wd.next.leaf = self.line_leaf.val();
+            self.words.wd.next.size =
+                unsigned_cast_to::<3, 1>(self.line_word.val().get_bit(63).into());
         }
         self.reader.r_valid.next = self.r_valid.val();
         self.reader.r_slot.next = self.r_slot.val();
         self.reader.r_data.next = self.r_data.val();
         self.reader.r_status.next = self.r_status.val();
         self.reader.r_last.next = self.r_last.val();
+        self.fits.ra.next = self.r_slot.val();
+        self.reader.fits.next = self.fits.rd.val();
 
         // The walk served.
         self.ar_slot.next = self.slots.sel.val();
@@ -526,41 +565,86 @@ impl<
         self.begun.next = self.beginnings.rd.val();
         self.walk.next = self.walks.rd.val();
         self.raw.next = self.words.rd.val();
+        self.word.next = self.raw.val().data;
         self.reader.last.next = self.raw.val().data;
         self.reader.last_status.next = self.raw.val().status;
-        self.fetched.next = !self.slots.sel_new.val() & (self.steps.rd.val() == WalkStep::Dc);
-        self.ctx.next = self.begun.val().info;
-        if self.fetched.val() {
-            self.ctx.next = self.reader.ctx.val();
-        }
+        self.in_context.next =
+            !self.slots.sel_new.val() & (self.steps.rd.val() == WalkStep::Dc);
+        self.in_directory.next =
+            !self.slots.sel_new.val() & (self.steps.rd.val() == WalkStep::Ddt);
+        self.in_table.next = !self.slots.sel_new.val() & (self.steps.rd.val() == WalkStep::Pte);
+        self.in_fault.next = !self.slots.sel_new.val() & (self.steps.rd.val() == WalkStep::Fault);
 
-        // What the request alone decides.
-        self.canonical.req.next = self.request.val();
-        self.canonical.extra.next = self.ctx.val().extra;
-        self.access.next = self.request.val().access;
-        self.page_fault.next = 13.into();
-        self.access_fault.next = 5.into();
-        if self.access.val().get_bit(0) {
-            self.page_fault.next = 15.into();
-            self.access_fault.next = 7.into();
-        }
-        if self.request.val().access == 2 {
-            self.page_fault.next = 12.into();
-            self.access_fault.next = 1.into();
-        }
-        self.did.next = self.request.val().did;
-        self.ddi0.next = self.did.val().get_bits::<7>(0);
-        self.ddi1.next = self.did.val().get_bits::<9>(7);
-        self.ddi2.next = self.did.val().get_bits::<8>(16);
-
-        // What the doubleword read means as an entry.
+        // What its doubleword means for it.
+        self.causes.access.next = self.request.val().access;
         self.entry.word.next = self.raw.val().data;
-        self.entry.level.next = self.walk.val().level;
-        if self.slots.sel_new.val() {
-            // Only a line can have brought it.
-            self.entry.level.next = 0.into();
-        }
         self.entry.access.next = self.request.val().access;
+        self.allowed.next = self.raw.val().leaf & self.entry.granted.val();
+        self.context_good.next = !self.reader.refused.val()
+            & !self.reader.poisoned.val()
+            & self.reader.valid.val()
+            & !self.reader.bad.val();
+        self.wrong_type.next = (self.request.val().kind != 0)
+            | (self.request.val().pv & !self.reader.ctx.val().pdtv);
+        self.context_serves.next = self.in_context.val()
+            & self.context_good.val()
+            & !self.wrong_type.val()
+            & !self.reader.outside.val();
+        self.directory_good.next = (self.raw.val().status == 0)
+            & self.word.val().get_bit(0)
+            & !self.raw.val().directory_bad
+            & !self.raw.val().far;
+
+        // What it does. Each follows from what was judged before, by itself: the next read, the answer and the refusal do not
+        // wait for one another.
+        self.from_entry.next = self.slots.serve.val()
+            & self.allowed.val()
+            & (self.in_table.val()
+                | (self.slots.sel_new.val() & self.begun.val().table & self.begun.val().in_line));
+        self.res_identity.next = self.slots.serve.val()
+            & ((self.slots.sel_new.val() & self.begun.val().identity)
+                | (self.context_serves.val() & !self.reader.ctx.val().paged));
+        self.begins_table.next = self.slots.serve.val()
+            & self.context_serves.val()
+            & self.reader.ctx.val().paged
+            & !self.reader.ctx.val().far;
+        self.ar_ddt.next = self.slots.serve.val()
+            & ((self.slots.sel_new.val() & self.begun.val().directory)
+                | (self.in_directory.val() & self.directory_good.val()));
+        self.ar_valid.next = self.ar_ddt.val()
+            | self.begins_table.val()
+            | (self.slots.serve.val()
+                & self.slots.sel_new.val()
+                & self.begun.val().table
+                & !(self.begun.val().in_line & self.allowed.val()))
+            | (self.slots.serve.val()
+                & self.in_table.val()
+                & self.raw.val().table
+                & !self.raw.val().far);
+        self.deny.next = self.slots.serve.val()
+            & ((self.slots.sel_new.val() & self.begun.val().denied)
+                | (self.in_context.val()
+                    & (!self.context_serves.val()
+                        | (self.reader.ctx.val().paged & self.reader.ctx.val().far)))
+                | (self.in_directory.val() & !self.directory_good.val())
+                | (self.in_table.val()
+                    & !self.allowed.val()
+                    & !(self.raw.val().table & !self.raw.val().far)));
+
+        // FLT-03, FLT-04: the causes that DTF cannot suppress are those found before there is a context.
+        self.owes.next = !self.walk.val().dtf & !self.told.rd.val();
+        self.res_fault.next = self.slots.serve.val() & self.in_fault.val();
+        self.answers_fault.next = self.res_fault.val()
+            & self.slots.sel_first.val()
+            & (self.record_ready.val() | !self.owes.val());
+        self.res_valid.next =
+            self.from_entry.val() | self.res_identity.val() | self.answers_fault.val();
+        self.res_req.next = self.request.val();
+        self.res_leaf.next = self.entry.leaf.val();
+        self.res_size.next = self.raw.val().size;
+
+        // The read.
+        self.did.next = self.request.val().did;
         self.next_vpn.next = self.request.val().vpn0;
         if self.walk.val().level == 2 {
             self.next_vpn.next = self.request.val().vpn1;
@@ -571,225 +655,107 @@ impl<
         if self.walk.val().level == 4 {
             self.next_vpn.next = self.request.val().vpn3;
         }
-
-        // Outputs at rest.
-        self.stale.next = self.slots.stale.val();
-        self.ar_valid.next = false;
-        self.ar_ddt.next = false;
-        self.ar_frame.next = self.ctx.val().root;
-        self.ar_dc.next = false;
-        self.ar_off.next = unsigned_cast_to::<12, 9>(self.canonical.root_vpn.val()) << 3;
-        self.res_valid.next = false;
-        self.res_fault.next = false;
-        self.res_identity.next = false;
-        self.res_req.next = self.request.val();
-        self.res_leaf.next = self.entry.leaf.val();
-        self.res_size.next = self.entry.size.val();
-        self.tlb_fill.next = false;
-        self.tlb_fill_index.next = self.tlb_victim.q.val();
-        self.tlb_fill_global.next = self.walk.val().globally | self.entry.is_global.val();
-        if self.slots.sel_new.val() {
-            self.tlb_fill_global.next = self.begun.val().line_global | self.entry.is_global.val();
-        }
-        self.tlb_fill_slot.next = self.slots.sel_context.val();
-        self.may_fill.next =
-            !self.slots.sel_old.val() & !self.mark_stale.val() & !self.block_fill.val();
-
-        // FLT-03, FLT-04: the causes that DTF cannot suppress are those found before there is a context.
-        self.owes.next = !(self.walk.val().have & self.walk.val().dtf) & !self.told.rd.val();
-        self.answers_fault.next = false;
-
-        // What the walk will be: as it is, unless said otherwise.
-        self.walks.wd.next = self.walk.val();
-        self.walks.wd.next.cause = self.cause_type.val();
-        self.steps.wd.next = WalkStep::Fault;
-        self.in_table.next = false;
-        self.deny.next = false;
-        self.table_answers.next = false;
-        self.table_reads.next = false;
-        self.dir_asks.next = false;
         self.dir_level.next = self.walk.val().dir_level - 1;
-
-        self.short.next =
-            self.slots.sel_new.val() & self.begun.val().near & self.has_pointers.val();
-        if self.slots.sel_new.val() {
-            self.walks.wd.next.globally = false;
-            self.walks.wd.next.have = self.begun.val().found;
-            self.walks.wd.next.pscid = self.begun.val().pscid;
-            self.ar_frame.next = self.begun.val().root;
-            self.dir_level.next = 0.into();
-            if (self.begun.val().mode == 3) & self.has_levels.val() {
-                self.dir_level.next = 1.into();
-            }
-            if (self.begun.val().mode == 4) & self.has_levels.val() {
-                self.dir_level.next = 2.into();
-            }
-            if self.begun.val().mode == 0 {
-                self.deny.next = self.slots.serve.val();
-                self.walks.wd.next.cause = self.cause_off.val();
-            } else if (self.begun.val().mode == 1) | self.begun.val().wide {
-                self.deny.next = self.slots.serve.val();
-            } else if self.begun.val().found {
-                self.in_table.next = self.slots.serve.val();
-            } else {
-                self.dir_asks.next = self.slots.serve.val();
-                if self.short.val() {
-                    self.ar_frame.next = self.begun.val().near_frame;
-                    self.dir_level.next = 0.into();
-                }
-            }
-        } else {
-            match self.steps.rd.val() {
-                WalkStep::Dc => {
-                    self.walks.wd.next.pscid = self.reader.pscid.val();
-                    if self.reader.refused.val() {
-                        self.deny.next = self.slots.serve.val();
-                        self.walks.wd.next.cause = self.cause_ddt_access.val();
-                    } else if self.reader.poisoned.val() {
-                        self.deny.next = self.slots.serve.val();
-                        self.walks.wd.next.cause = self.cause_ddt_poison.val();
-                    } else if !self.reader.valid.val() {
-                        self.deny.next = self.slots.serve.val();
-                        self.walks.wd.next.cause = self.cause_ddt_invalid.val();
-                    } else if self.reader.bad.val() {
-                        self.deny.next = self.slots.serve.val();
-                        self.walks.wd.next.cause = self.cause_ddt_bad.val();
-                    } else {
-                        self.walks.wd.next.have = true;
-                        self.in_table.next = self.slots.serve.val();
-                    }
-                }
-                WalkStep::Ddt => {
-                    self.ar_frame.next = self.entry.frame.val();
-                    self.deny.next = self.slots.serve.val();
-                    if self.raw.val().status == 1 {
-                        self.walks.wd.next.cause = self.cause_ddt_access.val();
-                    } else if self.raw.val().status == 2 {
-                        self.walks.wd.next.cause = self.cause_ddt_poison.val();
-                    } else if !self.entry.valid.val() {
-                        self.walks.wd.next.cause = self.cause_ddt_invalid.val();
-                    } else if self.entry.directory_bad.val() {
-                        self.walks.wd.next.cause = self.cause_ddt_bad.val();
-                    } else if self.entry.far.val() {
-                        self.walks.wd.next.cause = self.cause_ddt_access.val();
-                    } else {
-                        self.deny.next = false;
-                        self.dir_asks.next = self.slots.serve.val();
-                    }
-                }
-                WalkStep::Pte => {
-                    self.walks.wd.next.cause = self.page_fault.val();
-                    if self.raw.val().status == 1 {
-                        self.deny.next = self.slots.serve.val();
-                        self.walks.wd.next.cause = self.access_fault.val();
-                    } else if self.raw.val().status == 2 {
-                        self.deny.next = self.slots.serve.val();
-                        self.walks.wd.next.cause = self.cause_pt_poison.val();
-                    } else if self.entry.leaf_good.val() {
-                        self.res_valid.next = self.slots.serve.val();
-                        self.tlb_fill.next =
-                            self.slots.serve.val() & self.res_ready.val() & self.may_fill.val();
-                    } else if self.entry.table_good.val() & !self.entry.far.val() {
-                        self.ar_valid.next = self.slots.serve.val();
-                        self.ar_frame.next = self.entry.frame.val();
-                        self.ar_off.next = unsigned_cast_to::<12, 9>(self.next_vpn.val()) << 3;
-                        self.walks.wd.next.globally =
-                            self.walk.val().globally | self.entry.is_global.val();
-                        self.walks.wd.next.level = self.walk.val().level - 1;
-                        self.steps.wd.next = WalkStep::Pte;
-                    } else {
-                        self.deny.next = self.slots.serve.val();
-                        if self.entry.table_good.val() {
-                            self.walks.wd.next.cause = self.access_fault.val();
-                        }
-                    }
-                }
-                WalkStep::Fault => {
-                    self.res_fault.next = self.slots.serve.val();
-                    self.answers_fault.next = self.slots.serve.val()
-                        & self.slots.sel_first.val()
-                        & (self.record_ready.val() | !self.owes.val());
-                    self.res_valid.next = self.answers_fault.val();
-                }
-                _ => {}
-            }
-        }
-
-        if self.dir_asks.val() {
-            self.ar_valid.next = true;
-            self.ar_ddt.next = true;
-            self.walks.wd.next.dir_level = self.dir_level.val();
-            self.steps.wd.next = WalkStep::Ddt;
+        self.ar_frame.next = self.entry.frame.val();
+        self.ar_off.next = unsigned_cast_to::<12, 9>(self.next_vpn.val()) << 3;
+        if self.in_directory.val() {
+            self.ar_off.next = unsigned_cast_to::<12, 9>(self.did.val().get_bits::<9>(7)) << 3;
             if self.dir_level.val() == 0 {
-                self.ar_dc.next = true;
-                self.ar_off.next = unsigned_cast_to::<12, 7>(self.ddi0.val()) << 5;
-                self.steps.wd.next = WalkStep::Dc;
-            }
-            if self.dir_level.val() == 1 {
-                self.ar_off.next = unsigned_cast_to::<12, 9>(self.ddi1.val()) << 3;
-            }
-            if self.dir_level.val() == 2 {
-                self.ar_off.next = unsigned_cast_to::<12, 8>(self.ddi2.val()) << 3;
+                self.ar_off.next = unsigned_cast_to::<12, 7>(self.did.val().get_bits::<7>(0)) << 5;
             }
         }
-
-        // The context is known: the page table, if there is one.
-        if self.in_table.val() {
-            self.ar_frame.next = self.ctx.val().root;
-            self.walks.wd.next.dtf = self.ctx.val().dtf;
-            self.walks.wd.next.level = unsigned_cast_to::<3, 2>(self.ctx.val().extra) + 2;
-            if (self.request.val().kind != 0) | (self.request.val().pv & !self.ctx.val().pdtv) {
-                self.deny.next = true;
-                self.walks.wd.next.cause = self.cause_type.val();
-            } else if !self.ctx.val().paged {
-                self.res_valid.next = true;
-                self.table_answers.next = true;
-                self.res_identity.next = true;
-            } else if !self.canonical.canonical.val() {
-                self.deny.next = true;
-                self.walks.wd.next.cause = self.page_fault.val();
-            } else if self.ctx.val().far {
-                self.deny.next = true;
-                self.walks.wd.next.cause = self.access_fault.val();
-            } else {
-                // Also with an entry from a line: nobody asks then, and its judgement stays out of the flag.
-                self.table_reads.next = true;
-                if self.slots.sel_new.val()
-                    & self.begun.val().in_line
-                    & (self.raw.val().status == 0)
-                    & self.entry.leaf_good.val()
-                {
-                    self.res_valid.next = true;
-                    self.tlb_fill.next = self.res_ready.val() & self.may_fill.val();
-                } else {
-                    self.ar_valid.next = true;
-                    self.steps.wd.next = WalkStep::Pte;
-                    if self.short.val() {
-                        self.ar_frame.next = self.begun.val().near_frame;
-                        self.ar_off.next = unsigned_cast_to::<12, 9>(self.request.val().vpn0) << 3;
-                        if self.begun.val().near_level == 1 {
-                            self.ar_off.next =
-                                unsigned_cast_to::<12, 9>(self.request.val().vpn1) << 3;
-                        }
-                        self.walks.wd.next.level = self.begun.val().near_level;
-                        self.walks.wd.next.globally = self.begun.val().near_global;
-                    }
-                }
+        if self.in_context.val() {
+            self.ar_frame.next = self.reader.ctx.val().root;
+            self.ar_off.next = unsigned_cast_to::<12, 9>(self.request.val().vpn2) << 3;
+            if self.reader.ctx.val().extra == 1 {
+                self.ar_off.next = unsigned_cast_to::<12, 9>(self.request.val().vpn3) << 3;
             }
+            if self.reader.ctx.val().extra == 2 {
+                self.ar_off.next = unsigned_cast_to::<12, 9>(self.request.val().vpn4) << 3;
+            }
+        }
+        if self.slots.sel_new.val() {
+            self.dir_level.next = self.begun.val().dir_level;
+            self.ar_frame.next = self.begun.val().frame;
+            self.ar_off.next = self.begun.val().off;
+        }
+        self.ar_dc.next = self.ar_ddt.val() & (self.dir_level.val() == 0);
+
+        // What the walk will be.
+        self.walks.wd.next = self.walk.val();
+        self.walks.wd.next.dir_level = self.dir_level.val();
+        self.walks.wd.next.level = self.walk.val().level - 1;
+        self.walks.wd.next.cause = self.causes.page_fault.val();
+        if self.in_table.val() {
+            self.walks.wd.next.globally = self.walk.val().globally | self.entry.is_global.val();
+            if self.raw.val().status == 2 {
+                self.walks.wd.next.cause = self.cause_pt_poison.val();
+            } else if (self.raw.val().status == 1) | self.raw.val().table {
+                // A good pointer that is refused leads beyond capabilities.PAS.
+                self.walks.wd.next.cause = self.causes.access_fault.val();
+            }
+        }
+        if self.in_directory.val() {
+            if self.raw.val().status == 1 {
+                self.walks.wd.next.cause = self.cause_ddt_access.val();
+            } else if self.raw.val().status == 2 {
+                self.walks.wd.next.cause = self.cause_ddt_poison.val();
+            } else if !self.word.val().get_bit(0) {
+                self.walks.wd.next.cause = self.cause_ddt_invalid.val();
+            } else if self.raw.val().directory_bad {
+                self.walks.wd.next.cause = self.cause_ddt_bad.val();
+            } else {
+                self.walks.wd.next.cause = self.cause_ddt_access.val();
+            }
+        }
+        if self.in_context.val() {
+            self.walks.wd.next.pscid = self.reader.pscid.val();
+            self.walks.wd.next.dtf = self.context_good.val() & self.reader.ctx.val().dtf;
+            self.walks.wd.next.level =
+                unsigned_cast_to::<3, 2>(self.reader.ctx.val().extra) + 2;
+            if self.reader.refused.val() {
+                self.walks.wd.next.cause = self.cause_ddt_access.val();
+            } else if self.reader.poisoned.val() {
+                self.walks.wd.next.cause = self.cause_ddt_poison.val();
+            } else if !self.reader.valid.val() {
+                self.walks.wd.next.cause = self.cause_ddt_invalid.val();
+            } else if self.reader.bad.val() {
+                self.walks.wd.next.cause = self.cause_ddt_bad.val();
+            } else if self.wrong_type.val() {
+                self.walks.wd.next.cause = self.cause_type.val();
+            } else if !self.reader.outside.val() {
+                self.walks.wd.next.cause = self.causes.access_fault.val();
+            }
+        }
+        if self.slots.sel_new.val() {
+            self.walks.wd.next.pscid = self.begun.val().pscid;
+            self.walks.wd.next.dtf = self.begun.val().dtf;
+            self.walks.wd.next.level = self.begun.val().level;
+            self.walks.wd.next.globally = self.begun.val().globally;
+            self.walks.wd.next.cause = self.begun.val().cause;
+        }
+        self.steps.wd.next = WalkStep::Pte;
+        if self.ar_ddt.val() {
+            self.steps.wd.next = WalkStep::Ddt;
+        }
+        if self.ar_dc.val() {
+            self.steps.wd.next = WalkStep::Dc;
+        }
+        if self.deny.val() {
+            self.steps.wd.next = WalkStep::Fault;
         }
 
         // Its record goes with the answer, unless it could go before. That it went has a memory of its own: `walks` is
         // written where the judgement is made that this follows from.
         self.tells.next = self.deny.val()
-            & !self.slots.sel_new.val()
-            & (self.steps.rd.val() == WalkStep::Pte)
+            & self.in_table.val()
             & self.slots.sel_first.val()
             & self.record_ready.val()
             & self.owes.val();
         self.told.wd.next = self.tells.val();
         self.record_of.req.next = self.request.val();
         self.record_of.cause.next = self.walks.wd.val().cause;
-        if self.steps.rd.val() == WalkStep::Fault {
+        if self.in_fault.val() {
             self.record_of.cause.next = self.walk.val().cause;
         }
         self.record.next = self.record_of.record.val();
@@ -797,7 +763,9 @@ impl<
         self.record_valid.next =
             self.tells.val() | (self.answers_fault.val() & self.res_ready.val() & self.owes.val());
 
-        // How the service ends.
+        // How the service ends. The ready inputs come in here and not above, where the valid outputs are made, so that no bus
+        // can close a ring through both.
+        self.stale.next = self.slots.stale.val();
         self.reads.next = self.ar_valid.val() & self.ar_ready.val();
         self.ends.next = self.res_valid.val() & self.res_ready.val();
         self.moves.next = self.deny.val() | self.reads.val() | self.ends.val();
@@ -805,7 +773,10 @@ impl<
         self.walks.wa.next = self.slots.sel.val();
         self.told.we.next = self.walks.we.val();
         self.told.wa.next = self.slots.sel.val();
-        self.steps.we.next = self.deny.val() | self.reads.val();
+        self.levels.we.next = self.walks.we.val();
+        self.levels.wa.next = self.slots.sel.val();
+        self.levels.wd.next = self.walks.wd.val().level;
+        self.steps.we.next = self.walks.we.val();
         self.steps.wa.next = self.slots.sel.val();
         self.slots.finish.next = self.ends.val();
         self.slots.wait_read.next = self.reads.val();
@@ -813,19 +784,28 @@ impl<
         self.slots.hold.next = (self.ar_valid.val() & !self.ar_ready.val())
             | (self.res_valid.val() & !self.res_ready.val());
 
-        // A context that was fetched gets its slot when the walk goes on. `settled` is `moves` for that case, without the
-        // judgement of page-table entries, which would be the longest path; the ready inputs come in here and not above,
-        // where the valid outputs are made, so that no bus can close a ring through both.
-        // Without a slot no leaf may be filled either.
-        self.settled.next = self.in_table.val()
-            & (!self.table_answers.val() | self.res_ready.val())
-            & (!self.table_reads.val() | self.ar_ready.val());
-        self.ctx_fill.next = self.fetched.val() & self.settled.val() & self.may_fill.val();
+        // What is stored. A context that was fetched gets its slot when the walk goes on; without a slot no leaf may be filled
+        // either.
+        self.may_fill.next =
+            !self.slots.sel_old.val() & !self.mark_stale.val() & !self.block_fill.val();
+        self.tlb_fill.next = self.from_entry.val() & self.res_ready.val() & self.may_fill.val();
+        self.tlb_fill_index.next = self.tlb_victim.q.val();
+        self.tlb_fill_global.next = self.walk.val().globally | self.entry.is_global.val();
+        if self.slots.sel_new.val() {
+            self.tlb_fill_global.next = self.begun.val().line_global | self.entry.is_global.val();
+        }
+        self.tlb_fill_slot.next = self.slots.sel_context.val();
+        self.ctx_fill.next = self.slots.serve.val()
+            & self.in_context.val()
+            & self.context_good.val()
+            & (!self.res_identity.val() | self.res_ready.val())
+            & (!self.begins_table.val() | self.ar_ready.val())
+            & self.may_fill.val();
         self.ctx_fill_slot.next = self.ctx_victim.q.val();
         self.ctx_fill_pscid.next = self.reader.pscid.val();
         self.ctx_fill_info.next = self.reader.ctx.val();
         self.slots.got_context.next =
-            self.fetched.val() & self.slots.serve.val() & self.moves.val();
+            self.in_context.val() & self.slots.serve.val() & self.moves.val();
         self.slots.new_context.next = self.ctx_victim.q.val();
         self.slots.own_old.next = !self.may_fill.val();
         self.slots.evict.next = self.ctx_fill.val();
@@ -840,15 +820,12 @@ impl<
         self.pointers.renew_slot.next = self.ctx_fill_slot.val();
         // A pointer that was good is kept when the walk goes on from it.
         self.pointers.found.next = self.reads.val()
-            & !self.slots.sel_new.val()
             & self.may_fill.val()
             & self.has_pointers.val();
         self.pointers.found_contexts.next =
-            (self.steps.rd.val() == WalkStep::Ddt) & (self.walk.val().dir_level == 1);
-        self.pointers.found_upper.next =
-            (self.steps.rd.val() == WalkStep::Pte) & (self.walk.val().level == 2);
-        self.pointers.found_leaves.next =
-            (self.steps.rd.val() == WalkStep::Pte) & (self.walk.val().level == 1);
+            self.in_directory.val() & (self.walk.val().dir_level == 1);
+        self.pointers.found_upper.next = self.in_table.val() & (self.walk.val().level == 2);
+        self.pointers.found_leaves.next = self.in_table.val() & (self.walk.val().level == 1);
         self.pointers.found_req.next = self.request.val();
         self.pointers.found_slot.next = self.slots.sel_context.val();
         self.pointers.found_frame.next = self.entry.frame.val();
@@ -861,18 +838,19 @@ impl<
             self.tlb_victim.d.next = self.tlb_victim.q.val() + 1;
         }
         // A lookup that a fill has overtaken may not fill: its slot may be another's by now.
-        self.slots.start_old.next = self.raced.val() | self.ctx_fill.val();
+        self.evicted.d.next = self.ctx_fill.val();
+        self.slots.start_old.next = self.raced.val() | self.ctx_fill.val() | self.evicted.q.val();
         // Marked from the cycle after, in which the fence begins to look.
         self.slots.mark_stale.next = self.mark_stale.val();
 
         self.ev_ddt.next = self.reads.val() & self.ar_ddt.val();
         self.ev_pte.next = self.reads.val() & !self.ar_ddt.val();
-        self.ev_miss.next = self.reads.val() & self.in_table.val();
+        self.ev_miss.next = self.reads.val() & !self.ar_ddt.val() & !self.in_table.val();
         self.ev_pscid.next = self.walk.val().pscid;
         if self.slots.sel_new.val() {
             self.ev_pscid.next = self.begun.val().pscid;
         }
-        if self.fetched.val() {
+        if self.in_context.val() {
             self.ev_pscid.next = self.reader.pscid.val();
         }
 

@@ -1,8 +1,13 @@
-//! The context cache: `N` device contexts, found by device_id in the cycle of the question.
+//! The context cache: `N` device contexts, found by device_id.
 //!
-//! Timing: `hit`, `slot` and `info` answer `did` combinationally; `same_pscid` answers `pscid` likewise. `fill`,
-//! `kill` and `reset` act at the clock edge; `fill` wins over `kill` of the same slot, so who fills must not fill
-//! what is being killed.
+//! The compare is made in the cycle in which a request comes into stage 1 (`ask`), for both places that it can come from at
+//! once, since which of them it is is known late; stage 1 begins with what was found. While it stays there, what is found
+//! follows what is stored and dropped.
+//!
+//! Timing: `hit`, `slot`, `slots`, `info`, `held_pscid` and `same_pscid` speak of the request asked for in the last cycle
+//! with `ask`; slots are registers, the content is read behind them. `fill`, `kill` and `reset` act at the clock edge, at
+//! which a request that comes is already compared with what they leave behind; `fill` wins over `kill` of the same slot, so
+//! who fills must not fill what is being killed.
 //!
 //! Invariant: at most one slot holds a device_id, because a context is filled only after a lookup that missed.
 
@@ -16,9 +21,21 @@ pub struct ContextTags<const N: usize, const I: usize, const D: usize> {
     pub clock: Signal<In, Clock>,
     /// Empties the cache.
     pub reset: Signal<In, Bit>,
-    /// device_id asked for.
+    /// A request comes into stage 1 ...
+    pub ask: Signal<In, Bit>,
+    /// ... with this device_id ...
+    pub ask_did: Signal<In, Bits<24>>,
+    /// ... or instead ...
+    pub ask_other: Signal<In, Bit>,
+    /// ... with this.
+    pub other_did: Signal<In, Bits<24>>,
+    /// PSCID of an invalidation that comes, which is always the other.
+    pub other_pscid: Signal<In, Bits<20>>,
+    /// device_id of what is in stage 1 ...
     pub did: Signal<In, Bits<24>>,
-    /// It is here ...
+    /// ... and PSCID.
+    pub pscid: Signal<In, Bits<20>>,
+    /// The device_id is here ...
     pub hit: Signal<Out, Bit>,
     /// ... in this slot ...
     pub slot: Signal<Out, Bits<I>>,
@@ -28,13 +45,11 @@ pub struct ContextTags<const N: usize, const I: usize, const D: usize> {
     pub info: Signal<Out, Context>,
     /// ... and this PSCID (0 without a hit).
     pub held_pscid: Signal<Out, Bits<20>>,
-    /// PSCID asked for.
-    pub pscid: Signal<In, Bits<20>>,
-    /// Valid slots that hold it.
+    /// Valid slots that hold the PSCID.
     pub same_pscid: Signal<Out, Bits<N>>,
     /// Slots whose content goes away at the coming edge by `kill` or `kill_all`; that of `fill_slot` goes with `fill`.
     pub gone: Signal<Out, Bits<N>>,
-    /// Drop the slot that holds `did`.
+    /// Drop the slot of the request in stage 1.
     pub kill: Signal<In, Bit>,
     /// Drop all.
     pub kill_all: Signal<In, Bit>,
@@ -49,6 +64,8 @@ pub struct ContextTags<const N: usize, const I: usize, const D: usize> {
     /// Its content.
     pub fill_info: Signal<In, Context>,
     _entries: Vec<Entry>,
+    _slots: u64,
+    _same: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -64,6 +81,11 @@ impl<const N: usize, const I: usize, const D: usize> Default for ContextTags<N, 
         Self {
             clock: Default::default(),
             reset: Default::default(),
+            ask: Default::default(),
+            ask_did: Default::default(),
+            ask_other: Default::default(),
+            other_did: Default::default(),
+            other_pscid: Default::default(),
             did: Default::default(),
             hit: Default::default(),
             slot: Default::default(),
@@ -81,6 +103,8 @@ impl<const N: usize, const I: usize, const D: usize> Default for ContextTags<N, 
             fill_pscid: Default::default(),
             fill_info: Default::default(),
             _entries: vec![Entry::default(); N],
+            _slots: 0,
+            _same: 0,
         }
     }
 }
@@ -89,53 +113,72 @@ impl<const N: usize, const I: usize, const D: usize> ContextTags<N, I, D> {
     fn key(did: Bits<24>) -> u32 {
         did.index() as u32 & ((1 << D) - 1)
     }
-}
 
-impl<const N: usize, const I: usize, const D: usize> Logic for ContextTags<N, I, D> {
-    fn update(&mut self) {
-        let key = Self::key(self.did.val());
-        if self.clock.pos_edge() {
-            for e in &mut self._entries {
-                if self.reset.val()
-                    || self.kill_all.val()
-                    || (self.kill.val() && e.valid && e.did == key)
-                {
-                    e.valid = false;
-                }
+    fn gone_now(&self) -> u64 {
+        if self.kill_all.val() {
+            (1 << N) - 1
+        } else if self.kill.val() {
+            self._slots
+        } else {
+            0
+        }
+    }
+
+    fn edge(&mut self) {
+        let gone = self.gone_now();
+        let place = self.fill_slot.val().index();
+        for (i, e) in self._entries.iter_mut().enumerate() {
+            if (gone >> i) & 1 == 1 {
+                e.valid = false;
             }
-            if self.fill.val() && !self.reset.val() {
-                self._entries[self.fill_slot.val().index()] = Entry {
+            if self.fill.val() && i == place {
+                *e = Entry {
                     valid: true,
                     did: Self::key(self.fill_did.val()),
                     pscid: self.fill_pscid.val(),
                     info: self.fill_info.val(),
                 };
             }
-        }
-        let pscid = self.pscid.val();
-        let (mut hit, mut slot, mut slots, mut same) = (false, 0, 0u64, 0u64);
-        let (mut info, mut held) = (Context::default(), Bits::default());
-        for (i, e) in self._entries.iter().enumerate() {
-            if e.valid && e.did == key {
-                (hit, slot, slots, info) = (true, i as u64, 1 << i, e.info);
-                held = e.pscid;
+            if self.reset.val() {
+                e.valid = false;
             }
-            same |= u64::from(e.valid && e.pscid == pscid) << i;
         }
-        self.hit.next = hit;
-        self.slot.next = slot.into();
-        self.slots.next = slots.into();
-        self.info.next = info;
-        self.held_pscid.next = held;
-        self.same_pscid.next = same.into();
-        let mut gone = 0;
-        if self.kill_all.val() {
-            gone |= (1 << N) - 1;
+        let that = |of: &dyn Fn(&Entry) -> bool| {
+            let bits = self._entries.iter().enumerate();
+            bits.fold(0, |all, (i, e)| all | (u64::from(e.valid && of(e)) << i))
+        };
+        let (slots, same) = if self.ask.val() {
+            let asked = if self.ask_other.val() { &self.other_did } else { &self.ask_did };
+            let (did, pscid) = (Self::key(asked.val()), self.other_pscid.val());
+            (that(&|e| e.did == did), that(&|e| e.pscid == pscid))
+        } else {
+            // What was found stays, but for the slot that is filled.
+            let filled = if self.fill.val() { 1 << place } else { 0 };
+            let (did, pscid) = (Self::key(self.did.val()), self.pscid.val());
+            (
+                (self._slots & !gone & !filled) | (that(&|e| e.did == did) & filled),
+                (self._same & !gone & !filled) | (that(&|e| e.pscid == pscid) & filled),
+            )
+        };
+        let here = if self.reset.val() { 0 } else { u64::MAX };
+        (self._slots, self._same) = (slots & here, same & here);
+    }
+}
+
+impl<const N: usize, const I: usize, const D: usize> Logic for ContextTags<N, I, D> {
+    fn update(&mut self) {
+        if self.clock.pos_edge() {
+            self.edge();
         }
-        if self.kill.val() {
-            gone |= slots;
-        }
-        self.gone.next = gone.into();
+        let found = (0..N).find(|i| (self._slots >> i) & 1 == 1);
+        let e = found.map(|i| self._entries[i]).unwrap_or_default();
+        self.hit.next = found.is_some();
+        self.slot.next = (found.unwrap_or(0) as u64).into();
+        self.slots.next = self._slots.into();
+        self.info.next = e.info;
+        self.held_pscid.next = e.pscid;
+        self.same_pscid.next = self._same.into();
+        self.gone.next = self.gone_now().into();
     }
     fn connect(&mut self) {
         self.hit.connect();
@@ -149,42 +192,70 @@ impl<const N: usize, const I: usize, const D: usize> Logic for ContextTags<N, I,
     fn hdl(&self) -> Verilog {
         Verilog::Custom(format!(
             "reg [{n1}:0] valid;
-reg [{d1}:0] tag_did[{n1}:0];
-reg [19:0] tag_pscid[{n1}:0];
+reg [{n1}:0] asked;
+reg [{n1}:0] asked_pscid;
+(* mem2reg *) reg [{d1}:0] tag_did[{n1}:0];
+(* mem2reg *) reg [19:0] tag_pscid[{n1}:0];
 reg [{w1}:0] data[{n1}:0];
 reg [{w1}:0] held;
+reg [{n1}:0] put;
+reg [{n1}:0] stays;
+reg [{n1}:0] found_ask;
+reg [{n1}:0] found_other;
+reg [{n1}:0] found_here;
+reg [{n1}:0] found_pscid;
+reg [{n1}:0] found_pscid_here;
+wire put_ask = fill_did[{d1}:0] == ask_did[{d1}:0];
+wire put_other = fill_did[{d1}:0] == other_did[{d1}:0];
+wire put_here = fill_did[{d1}:0] == did[{d1}:0];
+wire put_pscid = fill_pscid == other_pscid;
+wire put_pscid_here = fill_pscid == pscid;
 integer k;
 initial begin
-  valid = 0;
+  valid = 0; asked = 0; asked_pscid = 0;
   for (k = 0; k < {N}; k = k + 1) begin
     tag_did[k] = 0; tag_pscid[k] = 0; data[k] = 0;
   end
 end
-always @(posedge clock) begin
-  for (k = 0; k < {N}; k = k + 1)
-    if (kill & (tag_did[k] == did[{d1}:0])) valid[k] <= 1'b0;
-  if (kill_all) valid <= 0;
-  if (fill) begin
-    valid[fill_slot] <= 1'b1;
-    tag_did[fill_slot] <= fill_did[{d1}:0];
-    tag_pscid[fill_slot] <= fill_pscid;
-    data[fill_slot] <= {{fill_pscid, fill_info}};
-  end
-  if (reset) valid <= 0;
-end
 always @(*) begin
+  slots = asked;
+  same_pscid = asked_pscid;
   slot = 0;
   info = 0;
   held_pscid = 0;
   for (k = 0; k < {N}; k = k + 1) begin
-    slots[k] = valid[k] & (tag_did[k] == did[{d1}:0]);
-    same_pscid[k] = valid[k] & (tag_pscid[k] == pscid);
     slot = slot | ({{{I}{{slots[k]}}}} & k[{i1}:0]);
-    gone[k] = kill_all | (kill & slots[k]);
+    gone[k] = kill_all | (kill & asked[k]);
   end
   hit = |slots;
   held = data[slot];
   if (hit) {{held_pscid, info}} = held;
+end
+always @(*) begin
+  for (k = 0; k < {N}; k = k + 1) begin
+    put[k] = fill & (fill_slot == k[{i1}:0]);
+    stays[k] = valid[k] & ~gone[k];
+    found_ask[k] = put[k] ? put_ask : stays[k] & (tag_did[k] == ask_did[{d1}:0]);
+    found_other[k] = put[k] ? put_other : stays[k] & (tag_did[k] == other_did[{d1}:0]);
+    found_here[k] = put[k] ? put_here : asked[k] & ~gone[k];
+    found_pscid[k] = put[k] ? put_pscid : stays[k] & (tag_pscid[k] == other_pscid);
+    found_pscid_here[k] = put[k] ? put_pscid_here : asked_pscid[k] & ~gone[k];
+  end
+end
+always @(posedge clock) begin
+  asked <= ask ? (ask_other ? found_other : found_ask) : found_here;
+  asked_pscid <= ask ? found_pscid : found_pscid_here;
+  valid <= stays | put;
+  if (fill) begin
+    tag_did[fill_slot] <= fill_did[{d1}:0];
+    tag_pscid[fill_slot] <= fill_pscid;
+    data[fill_slot] <= {{fill_pscid, fill_info}};
+  end
+  if (reset) begin
+    valid <= 0;
+    asked <= 0;
+    asked_pscid <= 0;
+  end
 end
 ",
             n1 = N - 1,

@@ -241,6 +241,7 @@ reg [{n1}:0] allows;
 wire [44:0] key = {{vpn4, vpn3, vpn2, vpn1, vpn0}};
 wire [44:0] fill_key = {{fill_vpn4, fill_vpn3, fill_vpn2, fill_vpn1, fill_vpn0}};
 integer k;
+integer j;
 initial begin
   valid = 0;
   tag_global = 0;
@@ -279,7 +280,10 @@ always @(*) begin
     matched[k] = valid[k] & asked[k] & same_high[k] & same_1[k] & same_0[k];
     allows[k] = access[0] ? rights[k][1] : access[1] ? rights[k][2] : rights[k][0];
   end
-  first = matched & (~matched + 1'b1);
+  for (k = 0; k < {N}; k = k + 1) begin
+    first[k] = matched[k];
+    for (j = 0; j < k; j = j + 1) first[k] = first[k] & ~matched[j];
+  end
   for (k = 0; k < {N}; k = k + 1) begin
     index = index | ({{{I}{{first[k]}}}} & k[{i1}:0]);
     size = size | ({{3{{first[k]}}}} & tag_size[k]);

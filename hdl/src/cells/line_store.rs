@@ -6,11 +6,12 @@
 //! comes, what has come of it is found, and what has not is announced (`soon`). Lines are replaced in turn; a line that is
 //! read anew leaves its old place.
 //!
-//! Of an entry are kept V to D, N, and the bits of the page number that the IOMMU can address. RSW is software's. With any
+//! Of an entry are kept whether it is a good leaf, V to D, N, and the bits of the page number that the IOMMU can address. RSW is software's. With any
 //! other bit set the entry is as if it were not there: memory says what it is.
 //!
-//! Timing: `hit`, `word` and what comes with them answer `ask_*` combinationally, `there` and `coming` answer `want_*`;
-//! everything else acts at the clock edge. `drop` goes before all.
+//! Timing: a line is looked for (`look_*`) in the cycle before it is asked for (`ask_*`), as its long tag is compared then. A line
+//! that is asked for from memory between the two is not found. `hit`, `word` and what comes with them answer `ask_*`
+//! combinationally, `there` and `coming` answer `want_*`; everything else acts at the clock edge. `drop` goes before all.
 //!
 //! With `N` = 0 there is nothing here, and nothing is found.
 
@@ -36,11 +37,11 @@ pub struct LineStore<const N: usize, const A: usize, const S: usize> {
     /// Empties the store; reads that are on their way still come.
     pub drop: Signal<In, Bit>,
 
-    /// IOVA[56:21] of the page asked for.
-    pub ask_table: Signal<In, Bits<36>>,
-    /// IOVA[20:15].
-    pub ask_line: Signal<In, Bits<6>>,
-    /// IOVA[14:12].
+    /// IOVA[56:21] of the page that is asked for in the next cycle.
+    pub look_table: Signal<In, Bits<36>>,
+    /// Its IOVA[20:15].
+    pub look_line: Signal<In, Bits<6>>,
+    /// IOVA[14:12] of the page asked for, which was looked for in the cycle before.
     pub ask_at: Signal<In, Bits<3>>,
     /// Slot of its context.
     pub ask_slot: Signal<In, Bits<S>>,
@@ -48,20 +49,24 @@ pub struct LineStore<const N: usize, const A: usize, const S: usize> {
     pub hit: Signal<Out, Bit>,
     /// ... this one ...
     pub word: Signal<Out, Bits<64>>,
+    /// ... a good leaf ...
+    pub leaf: Signal<Out, Bit>,
     /// ... and a pointer that leads to it is global (S1-29).
     pub is_global: Signal<Out, Bit>,
     /// It is not there, but comes ...
     pub soon: Signal<Out, Bit>,
-    /// ... to this place.
+    /// ... to this place ...
     pub soon_place: Signal<Out, Bits<A>>,
+    /// ... and is what comes next there.
+    pub soon_next: Signal<Out, Bit>,
     /// It is the first of its line that is used.
     pub fresh: Signal<Out, Bit>,
     /// It is used.
     pub touch: Signal<In, Bit>,
 
-    /// A line that is wanted, as `ask_table`.
+    /// A line that is wanted, as `look_table`.
     pub want_table: Signal<In, Bits<36>>,
-    /// As `ask_line`.
+    /// As `look_line`.
     pub want_line: Signal<In, Bits<6>>,
     /// As `ask_slot`.
     pub want_slot: Signal<In, Bits<S>>,
@@ -84,18 +89,27 @@ pub struct LineStore<const N: usize, const A: usize, const S: usize> {
     pub r_valid: Signal<In, Bit>,
     /// ... for this place ...
     pub r_place: Signal<In, Bits<A>>,
-    /// ... where it goes here ...
-    pub r_at: Signal<Out, Bits<3>>,
     /// ... this one ...
     pub r_data: Signal<In, Bits<64>>,
     /// ... which is good ...
     pub r_good: Signal<In, Bit>,
+    /// ... a good leaf entry ...
+    pub r_leaf: Signal<In, Bit>,
     /// ... the last of its line.
     pub r_last: Signal<In, Bit>,
+    /// For each place, three bits: which doubleword of the line comes next.
+    pub beats: Signal<Out, Bits<24>>,
     /// A line still comes that has been dropped.
     pub stale: Signal<Out, Bit>,
     _lines: Vec<Line>,
     _next: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Word {
+    kept: u64,
+    good: bool,
+    leaf: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -104,10 +118,12 @@ struct Line {
     comes: bool,
     dropped: bool,
     used: bool,
-    tag: (u64, u64, u64),
+    slot: u64,
+    tag: (u64, u64),
+    looked: bool,
     global: bool,
     beat: usize,
-    words: [(u64, bool); WORDS],
+    words: [Word; WORDS],
 }
 
 impl<const N: usize, const A: usize, const S: usize> Default for LineStore<N, A, S> {
@@ -116,15 +132,17 @@ impl<const N: usize, const A: usize, const S: usize> Default for LineStore<N, A,
             clock: Default::default(),
             reset: Default::default(),
             drop: Default::default(),
-            ask_table: Default::default(),
-            ask_line: Default::default(),
+            look_table: Default::default(),
+            look_line: Default::default(),
             ask_at: Default::default(),
             ask_slot: Default::default(),
             hit: Default::default(),
             word: Default::default(),
+            leaf: Default::default(),
             is_global: Default::default(),
             soon: Default::default(),
             soon_place: Default::default(),
+            soon_next: Default::default(),
             fresh: Default::default(),
             touch: Default::default(),
             want_table: Default::default(),
@@ -139,10 +157,11 @@ impl<const N: usize, const A: usize, const S: usize> Default for LineStore<N, A,
             start: Default::default(),
             r_valid: Default::default(),
             r_place: Default::default(),
-            r_at: Default::default(),
             r_data: Default::default(),
             r_good: Default::default(),
+            r_leaf: Default::default(),
             r_last: Default::default(),
+            beats: Default::default(),
             stale: Default::default(),
             _lines: vec![Line::default(); N],
             _next: 0,
@@ -158,39 +177,41 @@ impl Line {
 }
 
 impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
-    fn asked(&self) -> (u64, u64, u64) {
-        (
-            self.ask_slot.val().into(),
-            self.ask_table.val().into(),
-            self.ask_line.val().into(),
-        )
+    /// It is the line asked for.
+    fn asked(&self, line: &Line) -> bool {
+        line.open() && line.looked && line.slot == u64::from(self.ask_slot.val())
     }
 
-    fn wanted(&self) -> (u64, u64, u64) {
-        (
-            self.want_slot.val().into(),
-            self.want_table.val().into(),
-            self.want_line.val().into(),
-        )
+    /// It is the line wanted.
+    fn wanted(&self, line: &Line) -> bool {
+        line.slot == u64::from(self.want_slot.val())
+            && line.tag == (self.want_table.val().into(), self.want_line.val().into())
     }
 
     fn edge(&mut self) {
-        let (asked, wanted) = (self.asked(), self.wanted());
+        let looked = (self.look_table.val().into(), self.look_line.val().into());
+        let asked: Vec<bool> = self._lines.iter().map(|l| self.asked(l)).collect();
+        let wanted: Vec<bool> = self._lines.iter().map(|l| self.wanted(l)).collect();
         let dropped = self.drop.val();
         let place = self.r_place.val().index();
         for (i, line) in self._lines.iter_mut().enumerate() {
-            if self.touch.val() && line.open() && line.tag == asked {
+            if self.touch.val() && asked[i] {
                 line.used = true;
             }
-            if self.start.val() && line.tag == wanted {
+            if self.start.val() && wanted[i] {
                 line.there = false;
             }
             let starts = self.start.val() && i == self._next;
+            line.looked = line.tag == looked && !starts;
             if self.r_valid.val() && i == place {
                 let data: u64 = self.r_data.val().into();
                 let kept = data & (FLAGS | FRAME | NAPOT);
                 let plain = data & !SOFTWARE == kept;
-                line.words[line.beat] = (kept, self.r_good.val() && plain);
+                line.words[line.beat] = Word {
+                    kept,
+                    good: self.r_good.val() && plain,
+                    leaf: self.r_leaf.val(),
+                };
                 line.beat = (line.beat + 1) % WORDS;
                 if self.r_last.val() && line.comes {
                     (line.there, line.comes) = (!line.dropped, false);
@@ -199,7 +220,8 @@ impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
             if starts {
                 *line = Line {
                     comes: true,
-                    tag: wanted,
+                    slot: self.want_slot.val().into(),
+                    tag: (self.want_table.val().into(), self.want_line.val().into()),
                     global: self.want_global.val(),
                     words: line.words,
                     ..Line::default()
@@ -218,26 +240,25 @@ impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
     }
 
     fn answer(&mut self) {
-        let (asked, wanted) = (self.asked(), self.wanted());
         let at = self.ask_at.val().index();
-        let found = self._lines.iter().position(|l| l.open() && l.tag == asked);
+        let found = self._lines.iter().position(|l| self.asked(l));
         let line = self._lines[found.unwrap_or(0)];
         let come = line.there || at < line.beat;
-        self.hit.next = found.is_some() && come && line.words[at].1;
-        self.word.next = line.words[at].0.into();
+        self.hit.next = found.is_some() && come && line.words[at].good;
+        self.word.next = line.words[at].kept.into();
+        self.leaf.next = line.words[at].leaf;
         self.soon.next = found.is_some() && !come;
         self.soon_place.next = (found.unwrap_or(0) as u64).into();
-        let place = self.r_place.val().index();
-        self.r_at.next = (self._lines.get(place).map_or(0, |l| l.beat) as u64).into();
+        self.soon_next.next = at == line.beat;
+        let beats = self._lines.iter().enumerate();
+        self.beats.next = beats
+            .fold(0, |all, (i, l)| all | ((l.beat as u64) << (3 * i)))
+            .into();
         self.is_global.next = line.global;
         self.fresh.next = found.is_none() || !line.used;
-        let same = |l: &&Line| l.tag == wanted;
-        self.there.next = self._lines.iter().filter(same).any(|l| l.there);
-        self.coming.next = self
-            ._lines
-            .iter()
-            .filter(same)
-            .any(|l| l.comes && !l.dropped);
+        let same: Vec<Line> = self._lines.iter().copied().filter(|l| self.wanted(l)).collect();
+        self.there.next = same.iter().any(|l| l.there);
+        self.coming.next = same.iter().any(|l| l.comes && !l.dropped);
         let next = self._lines[self._next];
         self.room.next = !next.comes;
         self.place.next = (self._next as u64).into();
@@ -259,10 +280,12 @@ impl<const N: usize, const A: usize, const S: usize> Logic for LineStore<N, A, S
     fn connect(&mut self) {
         self.hit.connect();
         self.word.connect();
+        self.leaf.connect();
         self.is_global.connect();
         self.soon.connect();
         self.soon_place.connect();
-        self.r_at.connect();
+        self.soon_next.connect();
+        self.beats.connect();
         self.fresh.connect();
         self.there.connect();
         self.coming.connect();
@@ -274,15 +297,17 @@ impl<const N: usize, const A: usize, const S: usize> Logic for LineStore<N, A, S
     fn hdl(&self) -> Verilog {
         if N == 0 {
             return Verilog::Custom(
-                "wire unused = &{1'b0, clock, reset, ask_table, ask_line, ask_at, ask_slot, touch, want_table, want_line, want_slot,
-  want_global, start, r_valid, r_place, r_data, r_good, r_last};
+                "wire unused = &{1'b0, clock, reset, look_table, look_line, ask_at, ask_slot, touch, want_table, want_line, want_slot,
+  want_global, start, r_valid, r_place, r_data, r_good, r_leaf, r_last};
 always @(*) begin
   hit = 1'b0 & drop;
   word = {64{hit}};
+  leaf = hit;
   is_global = hit;
   soon = hit;
   soon_place = hit;
-  r_at = {3{hit}};
+  soon_next = hit;
+  beats = {24{hit}};
   fresh = hit;
   there = hit;
   coming = hit;
@@ -301,26 +326,29 @@ reg [{n1}:0] comes;
 reg [{n1}:0] dropped;
 reg [{n1}:0] was_used;
 (* mem2reg *) reg [{t1}:0] tag[{n1}:0];
+(* mem2reg *) reg [{s1}:0] tag_slot[{n1}:0];
+reg [{n1}:0] looked;
 (* mem2reg *) reg [2:0] beat[{n1}:0];
-reg [37:0] words[{w1}:0];
+reg [38:0] words[{w1}:0];
 reg [{n1}:0] global_there;
 reg [{a1}:0] next;
 reg [{a1}:0] found;
 reg [{n1}:0] equal;
 reg [{n1}:0] open;
 reg come;
+reg [2:0] r_at;
 reg [{n1}:0] same;
 reg good;
 reg napot;
 reg [27:0] page;
 reg [7:0] flags;
-wire [{t1}:0] asked = {{ask_slot, ask_table, ask_line}};
-wire [{t1}:0] wanted = {{want_slot, want_table, want_line}};
+wire [{t1}:0] look = {{look_table, look_line}};
+wire [{t1}:0] wanted = {{want_table, want_line}};
 integer k;
 initial begin
-  is_there = 0; comes = 0; dropped = 0; was_used = 0; global_there = 0; next = 0;
+  is_there = 0; comes = 0; dropped = 0; was_used = 0; global_there = 0; next = 0; looked = 0;
   for (k = 0; k < {N}; k = k + 1) begin
-    tag[k] = 0; beat[k] = 0;
+    tag[k] = 0; tag_slot[k] = 0; beat[k] = 0;
   end
   for (k = 0; k < {all}; k = k + 1) words[k] = 0;
 end
@@ -328,18 +356,23 @@ always @(*) begin
   found = 0;
   for (k = {n1}; k >= 0; k = k - 1) begin
     open[k] = is_there[k] | (comes[k] & ~dropped[k]);
-    equal[k] = open[k] & (tag[k] == asked);
-    same[k] = tag[k] == wanted;
+    equal[k] = open[k] & looked[k] & (tag_slot[k] == ask_slot);
+    same[k] = (tag[k] == wanted) & (tag_slot[k] == want_slot);
     if (equal[k]) found = k[{a1}:0];
   end
-  {{good, napot, page, flags}} = words[{{found, ask_at}}];
+  {{leaf, good, napot, page, flags}} = words[{{found, ask_at}}];
   come = is_there[found] | (ask_at < beat[found]);
   hit = (|equal) & come & good;
   soon = (|equal) & ~come;
   soon_place = found;
+  soon_next = ask_at == beat[found];
   r_at = 0;
+  beats = 0;
   for (k = 0; k < {N}; k = k + 1)
-    if (r_place == k[{a1}:0]) r_at = beat[k];
+    begin
+      if (r_place == k[{a1}:0]) r_at = beat[k];
+      beats[3 * k +: 3] = beat[k];
+    end
   word = {{napot, 25'd0, page, 2'd0, flags}};
   is_global = global_there[found];
   fresh = ~|equal | ~was_used[found];
@@ -354,12 +387,14 @@ always @(posedge clock) begin
   for (k = 0; k < {N}; k = k + 1) begin
     if (touch & equal[k]) was_used[k] <= 1'b1;
     if (start & same[k]) is_there[k] <= 1'b0;
+    looked[k] <= (tag[k] == look) & ~(start & (next == k[{a1}:0]));
     if (start & (next == k[{a1}:0])) begin
       is_there[k] <= 1'b0;
       comes[k] <= 1'b1;
       dropped[k] <= 1'b0;
       was_used[k] <= 1'b0;
       tag[k] <= wanted;
+      tag_slot[k] <= want_slot;
       beat[k] <= 0;
     end else if (r_valid & (r_place == k[{a1}:0])) begin
       beat[k] <= beat[k] + 1'b1;
@@ -381,12 +416,13 @@ always @(posedge clock) begin
     global_there[next] <= want_global;
     next <= (next == {n1}) ? 0 : next + 1'b1;
   end
-  if (r_valid) words[{{r_place, r_at}}] <= {{r_good & ~|r_data[62:38], r_data[63], r_data[37:10], r_data[7:0]}};
+  if (r_valid) words[{{r_place, r_at}}] <= {{r_leaf, r_good & ~|r_data[62:38], r_data[63], r_data[37:10], r_data[7:0]}};
 end
 ",
             n1 = N - 1,
             a1 = A - 1,
-            t1 = S + 36 + 6 - 1,
+            t1 = 36 + 6 - 1,
+            s1 = S - 1,
             w1 = N * WORDS - 1,
             all = N * WORDS,
         ))

@@ -3,7 +3,8 @@
 //! A walk that begins while the line of its entry comes would read the same entry again, later. It waits for the line's own
 //! doubleword instead (`start`), and has it in the cycle in which memory brings it (`arrive`).
 //!
-//! Timing: `arrive` and `walk` answer `r_*` combinationally; `start` acts at the clock edge. Invariant: no two walks wait for
+//! Timing: `arrive` and `walk` answer `r_*` combinationally: whether what comes next of its line is what a walk waits for is
+//! known before, from `beats`. `start` acts at the clock edge. Invariant: no two walks wait for
 //! one doubleword, as two requests of one page of one device are never walked at the same time.
 
 use rust_hdl::prelude::*;
@@ -27,8 +28,8 @@ pub struct LineWait<const W: usize, const B: usize, const A: usize> {
     pub r_valid: Signal<In, Bit>,
     /// ... in this place ...
     pub r_place: Signal<In, Bits<A>>,
-    /// ... this one.
-    pub r_at: Signal<In, Bits<3>>,
+    /// For each place, three bits: which doubleword of the line comes next.
+    pub beats: Signal<In, Bits<24>>,
     /// Somebody has waited for it ...
     pub arrive: Signal<Out, Bit>,
     /// ... this walk.
@@ -47,7 +48,7 @@ impl<const W: usize, const B: usize, const A: usize> Default for LineWait<W, B, 
             start_at: Default::default(),
             r_valid: Default::default(),
             r_place: Default::default(),
-            r_at: Default::default(),
+            beats: Default::default(),
             arrive: Default::default(),
             walk: Default::default(),
             _waits: vec![None; W],
@@ -57,8 +58,9 @@ impl<const W: usize, const B: usize, const A: usize> Default for LineWait<W, B, 
 
 impl<const W: usize, const B: usize, const A: usize> LineWait<W, B, A> {
     fn come(&self) -> Option<(usize, usize)> {
-        let come = (self.r_place.val().index(), self.r_at.val().index());
-        self.r_valid.val().then_some(come)
+        let place = self.r_place.val().index();
+        let at = (u64::from(self.beats.val()) >> (3 * place)) as usize & 7;
+        self.r_valid.val().then_some((place, at))
     }
 }
 
@@ -90,17 +92,25 @@ impl<const W: usize, const B: usize, const A: usize> Logic for LineWait<W, B, A>
     fn hdl(&self) -> Verilog {
         Verilog::Custom(format!(
             "reg [{w1}:0] waits;
-(* mem2reg *) reg [{k1}:0] key[{w1}:0];
+(* mem2reg *) reg [{a1}:0] place[{w1}:0];
+(* mem2reg *) reg [2:0] at[{w1}:0];
 reg [{w1}:0] own;
+reg [2:0] ahead;
 integer k;
+integer j;
 initial begin
   waits = 0;
-  for (k = 0; k < {W}; k = k + 1) key[k] = 0;
+  for (k = 0; k < {W}; k = k + 1) begin
+    place[k] = 0; at[k] = 0;
+  end
 end
 always @(*) begin
   walk = 0;
   for (k = {w1}; k >= 0; k = k - 1) begin
-    own[k] = r_valid & waits[k] & (key[k] == {{r_place, r_at}});
+    ahead = 0;
+    for (j = 0; j < {places}; j = j + 1)
+      if (place[k] == j[{a1}:0]) ahead = beats[3 * j +: 3];
+    own[k] = r_valid & waits[k] & (r_place == place[k]) & (ahead == at[k]);
     if (own[k]) walk = k[{b1}:0];
   end
   arrive = |own;
@@ -110,7 +120,8 @@ always @(posedge clock) begin
     if (own[k]) waits[k] <= 1'b0;
     if (start & (start_walk == k[{b1}:0])) begin
       waits[k] <= 1'b1;
-      key[k] <= {{start_place, start_at}};
+      place[k] <= start_place;
+      at[k] <= start_at;
     end
   end
   if (reset) waits <= 0;
@@ -118,7 +129,8 @@ end
 ",
             w1 = W - 1,
             b1 = B - 1,
-            k1 = A + 3 - 1,
+            a1 = A - 1,
+            places = 1 << A,
         ))
     }
 }

@@ -318,11 +318,12 @@ reg [{w1}:0] same;
 reg [{w1}:0] ended;
 reg [{b1}:0] now;
 reg serving;
+reg sel_fresh;
 reg [{b1}:0] next;
 reg found;
 {place}integer k;
 initial begin
-  busy = 0; ready = 0; fresh = 0; marked = 0; old = 0; fetch = 0; now = 0; serving = 0;
+  busy = 0; ready = 0; fresh = 0; marked = 0; old = 0; fetch = 0; now = 0; serving = 0; sel_fresh = 0;
   for (k = 0; k < {W}; k = k + 1) begin
     used[k] = 0; walk_did[k] = 0; walk_page[k] = 0; older[k] = 0;
   end
@@ -360,7 +361,7 @@ always @(*) begin
   found = |others;
 {pick}  serve = serving;
   sel = now;
-  sel_new = fresh[now];
+  sel_new = sel_fresh;
   sel_old = old[now];
   sel_context = used[now];
   sel_first = ~|older[now];
@@ -399,8 +400,11 @@ always @(posedge clock) begin
       older[k] <= same & ~ended;
     end
   end
-  if (~(serving & hold)) begin
+  // The slot served next is another one, unless there is none.
+  if (serving & hold) sel_fresh <= starts[now] | (sel_fresh & ~judged);
+  else begin
     now <= next;
+    sel_fresh <= starts[next] | (fresh[next] & ~(own[next] & judged));
     serving <= found | (serving & ~wait_read & ~finish);
   end
   if (reset) begin
@@ -408,6 +412,7 @@ always @(posedge clock) begin
     ready <= 0;
     fetch <= 0;
     now <= 0;
+    sel_fresh <= starts[0] | (fresh[0] & ~(own[0] & judged));
     serving <= 1'b0;
   end
 end

@@ -147,14 +147,31 @@ fn memories() -> Vec<Case> {
             "context_tags",
             ContextTags::<4, 2, 7>::default(),
             [
-                reset, did, pscid, kill, kill_all, fill, fill_slot, fill_did, fill_pscid, fill_info
+                reset,
+                ask,
+                ask_did,
+                ask_other,
+                other_did,
+                other_pscid,
+                did,
+                pscid,
+                kill,
+                kill_all,
+                fill,
+                fill_slot,
+                fill_did,
+                fill_pscid,
+                fill_info
             ],
             |u, rng| {
                 // A slot is only ever filled with device ids that no other slot holds.
                 let own = (rng.below(4) << 2) | u.fill_slot.next.index() as u64;
                 u.fill_did.next = ((rng.below(4) << 7) | own).into();
                 u.did.next = rng.below(16).into();
+                u.ask_did.next = rng.below(16).into();
+                u.other_did.next = rng.below(16).into();
                 u.pscid.next = rng.below(3).into();
+                u.other_pscid.next = rng.below(3).into();
                 u.fill_pscid.next = rng.below(3).into();
                 u.kill_all.next = rng.one_in(32);
                 u.kill.next = rng.one_in(4);
@@ -227,14 +244,15 @@ fn memories() -> Vec<Case> {
                 start_at,
                 r_valid,
                 r_place,
-                r_at
+                beats
             ],
             |u, rng| {
                 // Few doublewords, so that they are waited for.
                 u.start_place.next = (rng.below(16) / 14).into();
                 u.r_place.next = (rng.below(16) / 14).into();
-                u.start_at.next = rng.below(3).into();
-                u.r_at.next = rng.below(3).into();
+                u.start_at.next = rng.below(4).into();
+                // Each line is at one of the first four.
+                u.beats.next = (rng.bits() & 0o33_333_333).into();
                 u.reset.next = rng.one_in(128);
             }
         ),
@@ -244,8 +262,8 @@ fn memories() -> Vec<Case> {
             [
                 reset,
                 drop,
-                ask_table,
-                ask_line,
+                look_table,
+                look_line,
                 ask_at,
                 ask_slot,
                 touch,
@@ -258,6 +276,7 @@ fn memories() -> Vec<Case> {
                 r_place,
                 r_data,
                 r_good,
+                r_leaf,
                 r_last
             ],
             |u, rng| {
@@ -269,9 +288,9 @@ fn memories() -> Vec<Case> {
                         0
                     }
                 };
-                u.ask_table.next = bit(rng, 36).into();
+                u.look_table.next = bit(rng, 36).into();
                 u.want_table.next = bit(rng, 36).into();
-                u.ask_line.next = rng.below(3).into();
+                u.look_line.next = rng.below(3).into();
                 u.want_line.next = rng.below(3).into();
                 u.ask_slot.next = bit(rng, 3).into();
                 u.want_slot.next = bit(rng, 3).into();
