@@ -1,6 +1,6 @@
 //! Judges the doublewords of a device context, and takes from them what the translation needs (group 9 of the matrix).
-//! Combinational; the first three come through `word` one by one, and whoever asks looks only at the outputs that fit
-//! the doubleword's place. The fourth comes through `fsc`.
+//! Combinational; they come through `word` one by one, and whoever asks looks only at the outputs that fit the doubleword's
+//! place.
 
 use portcullis_regmap::config::Config;
 use rust_hdl::prelude::*;
@@ -10,8 +10,6 @@ use rust_hdl::prelude::*;
 pub struct ContextCheck {
     /// The doubleword.
     pub word: Signal<In, Bits<64>>,
-    /// The last doubleword.
-    pub fsc: Signal<In, Bits<64>>,
     /// As tc: misconfigured.
     pub tc_bad: Signal<Out, Bit>,
     /// As iohgatp: misconfigured.
@@ -51,7 +49,6 @@ impl ContextCheck {
         let caps = config.capabilities();
         Self {
             word: Default::default(),
-            fsc: Default::default(),
             tc_bad: Default::default(),
             iohgatp_bad: Default::default(),
             ta_bad: Default::default(),
@@ -85,8 +82,8 @@ impl Logic for ContextCheck {
     #[hdl_gen]
     fn update(&mut self) {
         self.iohgatp_mode.next = self.word.val().get_bits::<4>(60);
-        self.mode.next = self.fsc.val().get_bits::<4>(60);
-        self.ppn.next = self.fsc.val().get_bits::<44>(0);
+        self.mode.next = self.word.val().get_bits::<4>(60);
+        self.ppn.next = self.word.val().get_bits::<44>(0);
         // DCM-28: DPE needs PDTV.
         self.tc_bad.next = ((self.word.val() & self.tc_reserved.val()) != 0)
             | (self.word.val().get_bit(9) & !self.word.val().get_bit(5));
@@ -106,7 +103,7 @@ impl Logic for ContextCheck {
             self.paged.next = true;
             self.extra.next = 2.into();
         }
-        self.fsc_bad.next = ((self.fsc.val() & self.fsc_reserved.val()) != 0)
+        self.fsc_bad.next = ((self.word.val() & self.fsc_reserved.val()) != 0)
             | ((self.mode.val() != self.bare.val()) & !self.paged.val());
         self.far.next = (self.ppn.val() & self.far_mask.val()) != 0;
     }

@@ -26,6 +26,8 @@ pub struct EntryCheck {
     pub far: Signal<Out, Bit>,
     /// Of a non-leaf directory entry: a reserved bit is set (DDT-12, DDT-13).
     pub directory_bad: Signal<Out, Bit>,
+    /// A good non-leaf directory entry.
+    pub directory_good: Signal<Out, Bit>,
     pte: Signal<Local, Pte>,
     p0: Signal<Local, Bits<9>>,
     p3: Signal<Local, Bits<9>>,
@@ -55,6 +57,7 @@ impl EntryCheck {
             table_good: Default::default(),
             far: Default::default(),
             directory_bad: Default::default(),
+            directory_good: Default::default(),
             pte: Default::default(),
             p0: Default::default(),
             p3: Default::default(),
@@ -107,6 +110,10 @@ impl Logic for EntryCheck {
             | self.pte.val().g
             | (self.pte.val().rsw != 0)
             | (self.pte.val().resv != 0);
+        self.directory_good.next = self.came.val()
+            & self.pte.val().v
+            & !self.directory_bad.val()
+            & !self.far.val();
 
         // S1-19..S1-23, S1-25..S1-27, S1-33. Every request here has user privilege (TRN-02, TRN-12).
         self.misaligned.next = ((self.level.val() > 0) & (self.p0.val() != 0))

@@ -252,6 +252,9 @@ pub struct Lookup<
     advance: Signal<Local, Bit>,
     take: Signal<Local, Bit>,
     room: Signal<Local, Bit>,
+    enters: Signal<Local, Req>,
+    enters_vpn0: Signal<Local, Bits<9>>,
+    enters_free: Signal<Local, Bit>,
 
     // Fills
     fill_in_set: Signal<Local, Bit>,
@@ -414,6 +417,9 @@ impl<
             advance: Default::default(),
             take: Default::default(),
             room: Default::default(),
+            enters: Default::default(),
+            enters_vpn0: Default::default(),
+            enters_free: Default::default(),
             fill_in_set: Default::default(),
             fill_index: Default::default(),
             fill_place: Default::default(),
@@ -520,7 +526,6 @@ impl<
         self.tags.slots.next = self.contexts.slots.val();
         self.sets.access.next = self.s1.q.val().access;
         self.sets.ask.next = self.s1_valid.q.val() & (self.s1_op.q.val() == PipeOp::Translate);
-        self.sets.free.next = self.s1_free.q.val();
         self.sets.vpn4.next = self.s1.q.val().vpn4;
         self.sets.vpn3.next = self.s1.q.val().vpn3;
         self.sets.vpn2.next = self.s1.q.val().vpn2;
@@ -703,34 +708,41 @@ impl<
         self.debug_ready.next = self.room.val();
         self.req_ready.next = self.room.val() & !self.debug_valid.val();
         self.misses.replay_taken.next = false;
+        self.enters_free.next = self.s1_free.q.val();
+        self.enters.next = self.s1.q.val();
         if self.take.val() {
             self.s1_valid.d.next = false;
-            self.s1_free.d.next = true;
+            self.enters_free.next = true;
             self.s1_replay.d.next = false;
             self.s1_op.d.next = PipeOp::Translate;
-            self.s1.d.next = self.req.val();
+            self.enters.next = self.req.val();
             if self.op_valid.val() {
                 self.s1_valid.d.next = true;
                 self.s1_op.d.next = self.op.val();
-                self.s1.d.next = self.op_arg.val();
+                self.enters.next = self.op_arg.val();
                 // A range that stays in stage 1 waits for the one before it, which needs the sets.
-                self.s1_free.d.next =
+                self.enters_free.next =
                     (self.op.val() != PipeOp::InvalVma) | (self.op_arg.val().access != 0);
             } else if self.misses.replay.val() {
                 self.s1_valid.d.next = true;
                 self.s1_replay.d.next = true;
-                self.s1_free.d.next = false;
-                self.s1.d.next = self.misses.replay_req.val();
+                self.enters_free.next = false;
+                self.enters.next = self.misses.replay_req.val();
                 self.misses.replay_taken.next = true;
             } else if self.debug_valid.val() & self.room.val() {
                 self.s1_valid.d.next = true;
-                self.s1_free.d.next = false;
-                self.s1.d.next = self.debug_req.val();
+                self.enters_free.next = false;
+                self.enters.next = self.debug_req.val();
             } else if self.req_valid.val() & self.room.val() {
                 self.s1_valid.d.next = true;
-                self.s1_free.d.next = false;
+                self.enters_free.next = false;
             }
         }
+        self.s1.d.next = self.enters.val();
+        self.s1_free.d.next = self.enters_free.val();
+        self.enters_vpn0.next = self.enters.val().vpn0;
+        self.sets.next_free.next = self.enters_free.val();
+        self.sets.next_set.next = self.enters_vpn0.val().get_bits::<6>(0);
         if self.advance.val() {
             // A range that stays passes here again and again, which blocks fills, no more.
             self.s2_valid.d.next = self.s1_valid.q.val();

@@ -66,10 +66,10 @@ pub struct Context {
     pub root: Bits<28>,
 }
 
-/// What is known of a device context while it arrives.
+/// What is known of a device context, as much of it as has come.
 #[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
 pub struct Partial {
-    /// One was refused.
+    /// A doubleword was refused.
     pub refused: Bit,
     /// One was poisoned.
     pub poisoned: Bit,
@@ -83,6 +83,27 @@ pub struct Partial {
     pub pdtv: Bit,
     /// ta.PSCID.
     pub pscid: Bits<20>,
+    /// [`Context::paged`].
+    pub paged: Bit,
+    /// [`Context::extra`].
+    pub extra: Bits<2>,
+    /// [`Context::far`].
+    pub far: Bit,
+    /// The request that it comes for is of another type than it allows ...
+    pub wrong_type: Bit,
+    /// ... or its IOVA is not one of the mode.
+    pub outside: Bit,
+}
+
+/// What a device context means for the request that it was fetched for.
+#[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
+pub struct Verdict {
+    /// The context is good: it is stored, whatever becomes of the request.
+    pub good: Bit,
+    /// The request goes on with the page table.
+    pub table: Bit,
+    /// It needs none.
+    pub identity: Bit,
 }
 
 /// What a walk begins with: what follows from its lookup, decided when it starts. One of `denied`, `directory`, `identity`
@@ -153,32 +174,25 @@ pub struct Raw {
     pub far: Bit,
     /// As a non-leaf directory entry: a reserved bit is set.
     pub directory_bad: Bit,
+    /// A good non-leaf directory entry.
+    pub directory: Bit,
+    /// As the last of a device context.
+    pub context: Verdict,
 }
 
 /// What counts of a request when its context comes.
 #[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
 pub struct Fits {
+    /// It is not an untranslated one.
+    pub special: Bit,
+    /// It has a process_id.
+    pub pv: Bit,
     /// Its IOVA is one of Sv39 ...
     pub sv39: Bit,
     /// ... of Sv48 ...
     pub sv48: Bit,
     /// ... of Sv57.
     pub sv57: Bit,
-}
-
-/// The last doubleword of a device context (fsc), judged as it came, for the request that it came for.
-#[derive(LogicStruct, Debug, Copy, Clone, PartialEq, Default)]
-pub struct Stage {
-    /// Misconfigured.
-    pub bad: Bit,
-    /// [`Context::paged`].
-    pub paged: Bit,
-    /// [`Context::extra`].
-    pub extra: Bits<2>,
-    /// [`Context::far`].
-    pub far: Bit,
-    /// The IOVA is not one of the mode.
-    pub outside: Bit,
 }
 
 /// A leaf as the IOTLB holds it. `w` is W and D, so that a store to a clean page walks again (AD-11).

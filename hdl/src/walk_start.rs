@@ -38,7 +38,7 @@ pub struct WalkStart {
     pub near_global: Signal<In, Bit>,
     /// What the walk does first; what it knows of lines is not said here.
     pub begins: Signal<Out, Started>,
-    /// The modes that the IOVA fits into.
+    /// What counts of the request when its context comes.
     pub fits: Signal<Out, Fits>,
 
     canonical: Canonical,
@@ -92,6 +92,8 @@ impl Logic for WalkStart {
     fn update(&mut self) {
         self.canonical.req.next = self.req.val();
         self.causes.access.next = self.req.val().access;
+        self.fits.next.special = self.req.val().kind != 0;
+        self.fits.next.pv = self.req.val().pv;
         self.fits.next.sv39 = self.canonical.sv39.val();
         self.fits.next.sv48 = self.canonical.sv48.val();
         self.fits.next.sv57 = self.canonical.sv57.val();

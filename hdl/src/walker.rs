@@ -255,10 +255,7 @@ pub struct Walker<
     in_table: Signal<Local, Bit>,
     in_fault: Signal<Local, Bit>,
     allowed: Signal<Local, Bit>,
-    context_good: Signal<Local, Bit>,
-    wrong_type: Signal<Local, Bit>,
-    context_serves: Signal<Local, Bit>,
-    directory_good: Signal<Local, Bit>,
+    verdict: Signal<Local, Verdict>,
     from_entry: Signal<Local, Bit>,
     begins_table: Signal<Local, Bit>,
     deny: Signal<Local, Bit>,
@@ -402,10 +399,7 @@ impl<
             in_table: Default::default(),
             in_fault: Default::default(),
             allowed: Default::default(),
-            context_good: Default::default(),
-            wrong_type: Default::default(),
-            context_serves: Default::default(),
-            directory_good: Default::default(),
+            verdict: Default::default(),
             from_entry: Default::default(),
             begins_table: Default::default(),
             deny: Default::default(),
@@ -538,6 +532,8 @@ impl<
         self.words.wd.next.table = self.check.table_good.val();
         self.words.wd.next.far = self.check.far.val();
         self.words.wd.next.directory_bad = self.check.directory_bad.val();
+        self.words.wd.next.directory = self.check.directory_good.val();
+        self.words.wd.next.context = self.reader.verdict.val();
         if self.line_read.val() {
             self.words.wd.next.data = self.line_word.val();
             self.words.wd.next.leaf = self.line_leaf.val();
@@ -567,7 +563,7 @@ impl<
         self.raw.next = self.words.rd.val();
         self.word.next = self.raw.val().data;
         self.reader.last.next = self.raw.val().data;
-        self.reader.last_status.next = self.raw.val().status;
+        self.verdict.next = self.raw.val().context;
         self.in_context.next =
             !self.slots.sel_new.val() & (self.steps.rd.val() == WalkStep::Dc);
         self.in_directory.next =
@@ -580,20 +576,6 @@ impl<
         self.entry.word.next = self.raw.val().data;
         self.entry.access.next = self.request.val().access;
         self.allowed.next = self.raw.val().leaf & self.entry.granted.val();
-        self.context_good.next = !self.reader.refused.val()
-            & !self.reader.poisoned.val()
-            & self.reader.valid.val()
-            & !self.reader.bad.val();
-        self.wrong_type.next = (self.request.val().kind != 0)
-            | (self.request.val().pv & !self.reader.ctx.val().pdtv);
-        self.context_serves.next = self.in_context.val()
-            & self.context_good.val()
-            & !self.wrong_type.val()
-            & !self.reader.outside.val();
-        self.directory_good.next = (self.raw.val().status == 0)
-            & self.word.val().get_bit(0)
-            & !self.raw.val().directory_bad
-            & !self.raw.val().far;
 
         // What it does. Each follows from what was judged before, by itself: the next read, the answer and the refusal do not
         // wait for one another.
@@ -603,14 +585,12 @@ impl<
                 | (self.slots.sel_new.val() & self.begun.val().table & self.begun.val().in_line));
         self.res_identity.next = self.slots.serve.val()
             & ((self.slots.sel_new.val() & self.begun.val().identity)
-                | (self.context_serves.val() & !self.reader.ctx.val().paged));
-        self.begins_table.next = self.slots.serve.val()
-            & self.context_serves.val()
-            & self.reader.ctx.val().paged
-            & !self.reader.ctx.val().far;
+                | (self.in_context.val() & self.verdict.val().identity));
+        self.begins_table.next =
+            self.slots.serve.val() & self.in_context.val() & self.verdict.val().table;
         self.ar_ddt.next = self.slots.serve.val()
             & ((self.slots.sel_new.val() & self.begun.val().directory)
-                | (self.in_directory.val() & self.directory_good.val()));
+                | (self.in_directory.val() & self.raw.val().directory));
         self.ar_valid.next = self.ar_ddt.val()
             | self.begins_table.val()
             | (self.slots.serve.val()
@@ -624,9 +604,9 @@ impl<
         self.deny.next = self.slots.serve.val()
             & ((self.slots.sel_new.val() & self.begun.val().denied)
                 | (self.in_context.val()
-                    & (!self.context_serves.val()
-                        | (self.reader.ctx.val().paged & self.reader.ctx.val().far)))
-                | (self.in_directory.val() & !self.directory_good.val())
+                    & !self.verdict.val().table
+                    & !self.verdict.val().identity)
+                | (self.in_directory.val() & !self.raw.val().directory)
                 | (self.in_table.val()
                     & !self.allowed.val()
                     & !(self.raw.val().table & !self.raw.val().far)));
@@ -710,7 +690,7 @@ impl<
         }
         if self.in_context.val() {
             self.walks.wd.next.pscid = self.reader.pscid.val();
-            self.walks.wd.next.dtf = self.context_good.val() & self.reader.ctx.val().dtf;
+            self.walks.wd.next.dtf = self.verdict.val().good & self.reader.ctx.val().dtf;
             self.walks.wd.next.level =
                 unsigned_cast_to::<3, 2>(self.reader.ctx.val().extra) + 2;
             if self.reader.refused.val() {
@@ -721,7 +701,7 @@ impl<
                 self.walks.wd.next.cause = self.cause_ddt_invalid.val();
             } else if self.reader.bad.val() {
                 self.walks.wd.next.cause = self.cause_ddt_bad.val();
-            } else if self.wrong_type.val() {
+            } else if self.reader.wrong_type.val() {
                 self.walks.wd.next.cause = self.cause_type.val();
             } else if !self.reader.outside.val() {
                 self.walks.wd.next.cause = self.causes.access_fault.val();
@@ -797,7 +777,7 @@ impl<
         self.tlb_fill_slot.next = self.slots.sel_context.val();
         self.ctx_fill.next = self.slots.serve.val()
             & self.in_context.val()
-            & self.context_good.val()
+            & self.verdict.val().good
             & (!self.res_identity.val() | self.res_ready.val())
             & (!self.begins_table.val() | self.ar_ready.val())
             & self.may_fill.val();

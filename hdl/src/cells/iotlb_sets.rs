@@ -14,7 +14,8 @@
 //! Of what is found, the way and the rights do not look at the range nor at the clearing, which only keep it from being a
 //! `hit`: the way addresses the block RAM of the data in the same cycle.
 //!
-//! Timing: `hit`, `permitted`, `way` and `victim` answer `vpn*` and `slots` combinationally; everything else acts at the clock edge.
+//! Timing: `hit`, `permitted`, `way` and `victim` answer `vpn*` and `slots` combinationally; the set is chosen in the cycle
+//! before (`next_set`), so that the memories are addressed by a register. Everything else acts at the clock edge.
 //! There is one write port. An address that is being invalidated goes before `fill`, that before `kill`, that before the
 //! clearing, and that before the range: a fill must not meet an invalidation (HW2); a `kill` that is lost leaves an entry
 //! that allows too little, which is asked again; and the clearing and a range have time.
@@ -44,8 +45,10 @@ pub struct IotlbSets<const K: usize, const C: usize, const S: usize, const V: us
     pub reset: Signal<In, Bit>,
     /// A request is looked up.
     pub ask: Signal<In, Bit>,
-    /// Neither a request nor an invalidated page needs its set: one of the range may be looked at.
-    pub free: Signal<In, Bit>,
+    /// In the next cycle neither a request nor an invalidated page needs its set: one of the range may be looked at.
+    pub next_free: Signal<In, Bit>,
+    /// IOVA[17:12] of what is in stage 1 then.
+    pub next_set: Signal<In, Bits<6>>,
     /// IOVA[56:48] asked for.
     pub vpn4: Signal<In, Bits<9>>,
     /// IOVA[47:39] asked for.
@@ -127,6 +130,8 @@ pub struct IotlbSets<const K: usize, const C: usize, const S: usize, const V: us
     _range: Option<Range>,
     _clearing: bool,
     _clear_at: usize,
+    _free: bool,
+    _set: usize,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -175,7 +180,8 @@ impl<const K: usize, const C: usize, const S: usize, const V: usize, const G: us
             clock: Default::default(),
             reset: Default::default(),
             ask: Default::default(),
-            free: Default::default(),
+            next_free: Default::default(),
+            next_set: Default::default(),
             vpn4: Default::default(),
             vpn3: Default::default(),
             vpn2: Default::default(),
@@ -220,6 +226,8 @@ impl<const K: usize, const C: usize, const S: usize, const V: usize, const G: us
             _range: None,
             _clearing: false,
             _clear_at: 0,
+            _free: false,
+            _set: 0,
         }
     }
 }
@@ -256,18 +264,18 @@ impl<const K: usize, const C: usize, const S: usize, const V: usize, const G: us
         self.inval.val() && self.inval_av.val() && self.inval_range.val()
     }
 
-    /// The set that is looked at.
-    fn set(&self, key: u64) -> usize {
+    /// The set that is looked at in the next cycle.
+    fn next_set(&self) -> usize {
         match self._range {
-            Some(range) if self.free.val() => range.set(),
-            _ => set_of(key),
+            Some(range) if self.next_free.val() => range.set(),
+            _ => self.next_set.val().index(),
         }
     }
 
     fn edge(&mut self) {
         let key = self.key();
         let slots = self.slots.val().index() as u32;
-        let set = self.set(key);
+        let set = self._set;
         let inval = self.inval.val();
         let of = |e: &Entry| (slots >> e.slot) & 1 == 1;
         let spared = |e: &Entry| self.inval_pv.val() && (!of(e) || e.global);
@@ -277,7 +285,7 @@ impl<const K: usize, const C: usize, const S: usize, const V: usize, const G: us
         if self.one_page() {
             let mut ways = self._entries[set];
             for e in &mut ways {
-                if e.page == key && !spared(e) {
+                if (e.page ^ key) >> SET_BITS == 0 && !spared(e) {
                     e.valid = false;
                 }
             }
@@ -301,7 +309,7 @@ impl<const K: usize, const C: usize, const S: usize, const V: usize, const G: us
                 e.valid = false;
             }
         } else if let Some(mut range) = self._range
-            && self.free.val()
+            && self._free
         {
             for e in &mut self._entries[set] {
                 if range.has(e) {
@@ -362,6 +370,8 @@ impl<const K: usize, const C: usize, const S: usize, const V: usize, const G: us
         if self.reset.val() {
             (self._clearing, self._clear_at, self._range) = (true, 0, None);
         }
+        self._free = self.next_free.val();
+        self._set = self.next_set();
     }
 
     fn fill_page(&self) -> u64 {
@@ -383,7 +393,7 @@ impl<const K: usize, const C: usize, const S: usize, const V: usize, const G: us
                 wanted = [wanted[0] | counters[0], wanted[1] | counters[1]];
             }
         }
-        let ways = &self._entries[self.set(key)];
+        let ways = &self._entries[self._set];
         let own = ways.map(|e| {
             let alive = e.generation == wanted[usize::from(e.global)];
             let asked = (slots >> e.slot) & 1 == 1;

@@ -307,7 +307,8 @@ fn memories() -> Vec<Case> {
             [
                 reset,
                 ask,
-                free,
+                next_free,
+                next_set,
                 vpn4,
                 vpn3,
                 vpn2,
@@ -365,9 +366,7 @@ fn memories() -> Vec<Case> {
                 u.ask.next = rng.one_in(2);
                 u.inval.next = rng.one_in(8);
                 u.inval_av.next = !rng.one_in(8);
-                // A set that is needed is not free.
-                let page = u.inval.next && u.inval_av.next && !u.inval_range.next;
-                u.free.next &= !u.ask.next && !page;
+                u.next_set.next = (page(rng) & 63).into();
                 u.kill.next = rng.one_in(8);
                 u.slots.next = (1u64 << rng.below(4)).into();
                 if rng.one_in(16) {
@@ -392,6 +391,7 @@ fn blocks() -> Vec<Case> {
                 off,
                 drop,
                 renew,
+                look,
                 ask,
                 ask_slot,
                 used,
@@ -407,11 +407,17 @@ fn blocks() -> Vec<Case> {
                 r_place,
                 r_data,
                 r_status,
+                r_leaf,
                 r_last
             ],
             |u, rng| {
                 // Few tables, walked upwards.
                 let page = rng.below(20);
+                u.look.next = Req {
+                    vpn0: (page + rng.below(2)).into(),
+                    vpn1: (rng.below(16) / 15).into(),
+                    ..Req::default()
+                };
                 u.ask.next = Req {
                     vpn0: page.into(),
                     vpn1: (rng.below(16) / 15).into(),
@@ -460,9 +466,12 @@ fn blocks() -> Vec<Case> {
                 pscid,
                 info,
                 raced,
+                look,
+                look_slot,
                 head,
                 line_hit,
                 line_word,
+                line_leaf,
                 line_global,
                 line_arrives,
                 line_comes,

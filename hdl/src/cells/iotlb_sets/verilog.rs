@@ -14,7 +14,7 @@ pub(super) fn verilog<
     assert!(matches!(K, 0 | 4), "the sets have no way or four");
     if K == 0 {
         return Verilog::Custom(
-                "wire unused = &{1'b0, clock, ask, free, access, vpn4, vpn3, vpn2, vpn1, vpn0, slots, inval, inval_av, inval_range,
+                "wire unused = &{1'b0, clock, ask, next_free, next_set, access, vpn4, vpn3, vpn2, vpn1, vpn0, slots, inval, inval_av, inval_range,
   inval_pv, inval_leaves, flush, renew, renew_slot, kill, kill_set, kill_way, choose, choose_way, fill, fill_vpn4, fill_vpn3, fill_vpn2,
   fill_vpn1, fill_vpn0, fill_rights, fill_global, fill_slot};
 always @(*) begin
@@ -79,7 +79,14 @@ wire [{v1}:0] fill_page = {fill_key};
 wire [{v1}:0] after = key + 1'b1;
 wire one_page = inval & inval_av & ~inval_range;
 wire is_range = inval & inval_av & inval_range;
-wire [5:0] set = (free & pending) ? (range_page[5:0] & ~range_span[5:0]) | (range_at & range_span[5:0]) : key[5:0];
+wire ends = (range_at & range_span[5:0]) == range_span[5:0];
+wire new_range = is_range & inval_leaves;
+wire [5:0] page_after = new_range ? key[5:0] : range_page[5:0];
+wire [5:0] span_after = new_range ? key[5:0] ^ after[5:0] : range_span[5:0];
+wire [5:0] at_after = new_range ? 6'd0 : range_at + {{5'd0, sweeps}};
+wire pending_after = ~reset & (new_range | (pending & ~(sweeps & ends)));
+reg free;
+reg [5:0] set;
 wire in_range = pending & (((set ^ range_page[5:0]) & ~range_span[5:0]) == 0);
 wire [{t1}:0] fill_tag = {{fill_rights, fill_global ? global_generation[fill_slot] : local_generation[fill_slot],
   fill_global, fill_slot, fill_page[{v1}:6]}};
@@ -92,7 +99,7 @@ initial begin
   for (k = 0; k < {C}; k = k + 1) begin
     local_generation[k] = 0; global_generation[k] = 0;
   end
-  turn = 0; clearing = 0; clear_at = 0;
+  turn = 0; clearing = 0; clear_at = 0; free = 0; set = 0;
   pending = 0; range_page = 0; range_span = 0; range_slots = 0; range_pv = 0; range_at = 0;
 end
 always @(*) begin
@@ -163,9 +170,11 @@ always @(posedge clock) begin
   if (clears & (&clear_at)) clearing <= 1'b0;
   if (sweeps) begin
     range_at <= range_at + 1'b1;
-    if ((range_at & range_span[5:0]) == range_span[5:0]) pending <= 1'b0;
+    if (ends) pending <= 1'b0;
   end
-  if (is_range & inval_leaves) begin
+  free <= next_free;
+  set <= (next_free & pending_after) ? (page_after & ~span_after) | (at_after & span_after) : next_set;
+  if (new_range) begin
     pending <= 1'b1;
     range_page <= key;
     range_span <= key ^ after;
