@@ -508,6 +508,7 @@ impl<
         self.lines.drop.next = self.lookup.mark_stale.val() | self.lookup.block_fill.val();
         self.lines.renew.next = self.walker.ctx_fill.val();
         self.lines.look.next = self.lookup.walk_look.val();
+        self.lines.look_slot.next = self.lookup.walk_look_slot.val();
         self.lines.ask.next = self.lookup.walk_req.val();
         self.lines.ask_slot.next = self.lookup.walk_slot.val();
         self.walker.line_hit.next = self.lines.hit.val();

@@ -1,7 +1,8 @@
 //! The fault queue: a small FIFO of records, and the writer that puts them into memory.
 //!
 //! Timing: a record is written as one burst of four doublewords, the first in the cycle after it was handed over at the
-//! earliest; `fqt` moves when the memory has answered it (FQ-01).
+//! earliest; `fqt` moves when the memory has answered it (FQ-01), and the next record follows two cycles later. Whether
+//! there is a place is compared a cycle before, so a write of `fqh` counts from the cycle after.
 //! Records are taken while the queue is enabled and has no error bit, and dropped otherwise (FQ-04, A-11): `ready` then
 //! is always true, so a fault never waits for software. A full FIFO makes the walker wait, and only for the memory.
 //! Invariants: each record taken is written, or sets fqof (FQ-02) or fqmf (FQ-03); none is lost silently.
@@ -77,6 +78,9 @@ pub struct FaultQueue<const X: usize, const F: usize, const F1: usize> {
     records: Fifo<Record, F, F1>,
     state: DFF<FaultState>,
     beat: DFF<Bits<2>>,
+    // Compared in the cycle before: the queue is full, unless the tail has moved since.
+    no_place: DFF<Bit>,
+    moved: DFF<Bit>,
     accepts: Signal<Local, Bit>,
     next_tail: Signal<Local, Bits<X>>,
     next_index: Signal<Local, Bits<X>>,
@@ -118,6 +122,8 @@ impl<const X: usize, const F: usize, const F1: usize> Default for FaultQueue<X, 
             records: Default::default(),
             state: Default::default(),
             beat: Default::default(),
+            no_place: Default::default(),
+            moved: Default::default(),
             accepts: Default::default(),
             next_tail: Default::default(),
             next_index: Default::default(),
@@ -135,7 +141,7 @@ impl<const X: usize, const F: usize, const F1: usize> Default for FaultQueue<X, 
 impl<const X: usize, const F: usize, const F1: usize> Logic for FaultQueue<X, F, F1> {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, state, beat);
+        dff_setup!(self, clock, state, beat, no_place, moved);
         clock!(self, clock, records);
         self.records.reset.next = self.reset.val();
 
@@ -149,6 +155,7 @@ impl<const X: usize, const F: usize, const F1: usize> Logic for FaultQueue<X, F,
 
         self.next_tail.next = self.tail.val() + 1;
         self.next_index.next = self.next_tail.val() & self.mask.val();
+        self.no_place.d.next = self.next_index.val() == self.head.val();
         self.advance.next = false;
         self.overflow.next = false;
         self.memory_fault.next = false;
@@ -181,10 +188,10 @@ impl<const X: usize, const F: usize, const F1: usize> Logic for FaultQueue<X, F,
 
         match self.state.q.val() {
             FaultState::Idle => {
-                if self.waiting.val() {
+                if self.waiting.val() & !self.moved.q.val() {
                     if self.failed.val() {
                         self.records.pop.next = true;
-                    } else if self.next_index.val() == self.head.val() {
+                    } else if self.no_place.q.val() {
                         self.overflow.next = true;
                         self.records.pop.next = true;
                     } else {
@@ -218,7 +225,10 @@ impl<const X: usize, const F: usize, const F1: usize> Logic for FaultQueue<X, F,
             }
         }
 
+        self.moved.d.next = self.advance.val();
+
         if self.reset.val() {
+            self.moved.d.next = false;
             self.state.d.next = FaultState::Idle;
             self.beat.d.next = 0.into();
         }

@@ -52,6 +52,13 @@ pub struct Hpm {
     /// PSCID of that walk.
     pub walk_pscid: Signal<In, Bits<20>>,
 
+    came: DFF<Bit>,
+    came_req: DFF<Req>,
+    missed: DFF<Bit>,
+    read_ddt: DFF<Bit>,
+    read_pte: DFF<Bit>,
+    walk: DFF<Req>,
+    pscid: DFF<Bits<20>>,
     counters: [HpmCounter; 4],
     inhibit: DFF<Bits<5>>,
     cycles_lo: DFF<Bits<32>>,
@@ -91,6 +98,13 @@ impl Default for Hpm {
             ev_pte: Default::default(),
             walk_req: Default::default(),
             walk_pscid: Default::default(),
+            came: Default::default(),
+            came_req: Default::default(),
+            missed: Default::default(),
+            read_ddt: Default::default(),
+            read_pte: Default::default(),
+            walk: Default::default(),
+            pscid: Default::default(),
             counters: Default::default(),
             inhibit: Default::default(),
             cycles_lo: Default::default(),
@@ -112,7 +126,17 @@ impl Default for Hpm {
 impl Logic for Hpm {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, inhibit, cycles_lo, cycles_hi, cycles_of);
+        dff_setup!(
+            self, clock, came, came_req, missed, read_ddt, read_pte, walk, pscid, inhibit, cycles_lo, cycles_hi, cycles_of);
+        // What happens is known late in a cycle, and compared with the filters in the next one.
+        self.came.d.next = self.ev_request.val() & !self.reset.val();
+        self.came_req.d.next = self.req.val();
+        self.missed.d.next = self.ev_miss.val() & !self.reset.val();
+        self.read_ddt.d.next = self.ev_ddt.val() & !self.reset.val();
+        self.read_pte.d.next = self.ev_pte.val() & !self.reset.val();
+        self.walk.d.next = self.walk_req.val();
+        self.pscid.d.next = self.walk_pscid.val();
+
         self.ctr_row.next = self.bus_row.val() - self.first_ctr.val();
         self.evt_row.next = self.bus_row.val() - self.first_evt.val();
 
@@ -143,13 +167,13 @@ impl Logic for Hpm {
             self.counters[i].inhibit.next = self.inhibit.q.val().get_bit(i + 1);
             self.counters[i].wlo.next = self.bus_wlo.val();
             self.counters[i].whi.next = self.bus_whi.val();
-            self.counters[i].ev_request.next = self.ev_request.val();
-            self.counters[i].req.next = self.req.val();
-            self.counters[i].ev_miss.next = self.ev_miss.val();
-            self.counters[i].ev_ddt.next = self.ev_ddt.val();
-            self.counters[i].ev_pte.next = self.ev_pte.val();
-            self.counters[i].walk_req.next = self.walk_req.val();
-            self.counters[i].walk_pscid.next = self.walk_pscid.val();
+            self.counters[i].ev_request.next = self.came.q.val();
+            self.counters[i].req.next = self.came_req.q.val();
+            self.counters[i].ev_miss.next = self.missed.q.val();
+            self.counters[i].ev_ddt.next = self.read_ddt.q.val();
+            self.counters[i].ev_pte.next = self.read_pte.q.val();
+            self.counters[i].walk_req.next = self.walk.q.val();
+            self.counters[i].walk_pscid.next = self.pscid.q.val();
             self.counters[i].write_count.next = false;
             self.counters[i].write_lo.next = false;
             self.counters[i].write_hi.next = false;

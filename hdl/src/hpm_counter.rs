@@ -75,8 +75,10 @@ pub struct HpmCounter {
     did_kept: Signal<Local, Bits<24>>,
     pid_ok: Signal<Local, Bit>,
     did_ok: Signal<Local, Bit>,
-    counts: Signal<Local, Bit>,
-    counted: DFF<Bit>,
+    kind_ok: Signal<Local, Bit>,
+    happened: DFF<Bit>,
+    matched: DFF<Bit>,
+    counted: Signal<Local, Bit>,
     new_event: Signal<Local, Bits<15>>,
     one24: Constant<Bits<24>>,
     one32: Constant<Bits<32>>,
@@ -127,7 +129,9 @@ impl Default for HpmCounter {
             did_kept: Default::default(),
             pid_ok: Default::default(),
             did_ok: Default::default(),
-            counts: Default::default(),
+            kind_ok: Default::default(),
+            happened: Default::default(),
+            matched: Default::default(),
             counted: Default::default(),
             new_event: Default::default(),
             one24: Constant::new(1u64.into()),
@@ -140,22 +144,26 @@ impl Logic for HpmCounter {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock, counted, counter, event_id, dmask, pid_lo, pid_hi, did, pv, dv, idt, of
+            self, clock, happened, matched, counter, event_id, dmask, pid_lo, pid_hi, did, pv, dv, idt, of
         );
         self.pid.next = (unsigned_cast_to::<20, 4>(self.pid_hi.q.val()) << 16)
             | unsigned_cast_to::<20, 16>(self.pid_lo.q.val());
         self.happens.next = false;
+        self.kind_ok.next = true;
         self.from_walk.next = false;
         self.has_pscid.next = false;
         match self.event_id.q.val().index() {
             1 => {
-                self.happens.next = self.ev_request.val() & (self.req.val().kind == 0);
+                self.happens.next = self.ev_request.val();
+                self.kind_ok.next = self.req.val().kind == 0;
             }
             2 => {
-                self.happens.next = self.ev_request.val() & (self.req.val().kind == 1);
+                self.happens.next = self.ev_request.val();
+                self.kind_ok.next = self.req.val().kind == 1;
             }
             3 => {
-                self.happens.next = self.ev_request.val() & (self.req.val().kind == 2);
+                self.happens.next = self.ev_request.val();
+                self.kind_ok.next = self.req.val().kind == 2;
             }
             4 => {
                 self.happens.next = self.ev_miss.val();
@@ -199,12 +207,17 @@ impl Logic for HpmCounter {
                 & (!self.pv.q.val() | (self.walk_pscid.val() == self.pid.val()));
             self.did_ok.next = !self.dv.q.val();
         }
-        self.counts.next =
-            self.happens.val() & self.pid_ok.val() & self.did_ok.val() & !self.inhibit.val();
-        self.counted.d.next = self.counts.val() & !self.write_count.val();
+        // That it happens is known late in a cycle, for whom early: they meet behind registers.
+        self.happened.d.next = self.happens.val() & !self.reset.val();
+        self.matched.d.next = self.kind_ok.val()
+            & self.pid_ok.val()
+            & self.did_ok.val()
+            & !self.inhibit.val()
+            & !self.write_count.val();
+        self.counted.next = self.happened.q.val() & self.matched.q.val();
 
         self.overflow.next = false;
-        if self.counted.q.val() {
+        if self.counted.val() {
             self.counter.d.next = self.counter.q.val() + self.one32.val();
             if self.counter.q.val().all() {
                 self.of.d.next = true;

@@ -46,6 +46,8 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize, const W: us
 
     /// A request that may ask in the next cycle.
     pub look: Signal<In, Req>,
+    /// Slot of its context, if that is known.
+    pub look_slot: Signal<In, Bits<S>>,
     /// A request whose context is known, and that was `look` in the cycle before ...
     pub ask: Signal<In, Req>,
     /// ... in this slot: its entry ...
@@ -165,6 +167,7 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize, const W: us
     new_table: Signal<Local, Bits<36>>,
     new_line: Signal<Local, Bits<6>>,
     new_slot: Signal<Local, Bits<S>>,
+    will_line: Signal<Local, Bits<6>>,
     demand: Signal<Local, Bit>,
     goes_on: Signal<Local, Bit>,
 
@@ -187,6 +190,7 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             drop: Default::default(),
             renew: Default::default(),
             look: Default::default(),
+            look_slot: Default::default(),
             ask: Default::default(),
             ask_slot: Default::default(),
             hit: Default::default(),
@@ -264,6 +268,7 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             new_table: Default::default(),
             new_line: Default::default(),
             new_slot: Default::default(),
+            will_line: Default::default(),
             demand: Default::default(),
             goes_on: Default::default(),
             present: Constant::new(L > 0),
@@ -330,7 +335,7 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             | unsigned_cast_to::<36, 9>(self.ask.val().vpn1);
         self.ask_vpn0.next = self.ask.val().vpn0;
         self.store.ask_at.next = self.ask_vpn0.val().get_bits::<3>(0);
-        self.store.ask_slot.next = self.ask_slot.val();
+        self.store.look_slot.next = self.look_slot.val();
         self.hit.next = self.store.hit.val();
         self.word.next = self.store.word.val();
         self.leaf.next = self.store.leaf.val();
@@ -431,10 +436,18 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             & (self.run_length.q.val() > 1)
             & (self.ahead.val() <= self.reach.val())
             & !self.run_next.q.val().get_bit(6);
+        self.will_line.next = self.at_line.q.val();
+        if !self.demand.val() {
+            self.will_line.next = self.run_next.q.val().get_bits::<6>(0);
+        }
+        self.store.wants.next = !self.want.q.val();
+        self.store.will_table.next = self.at_table.q.val();
+        self.store.will_line.next = self.will_line.val();
+        self.store.will_slot.next = self.at_slot.q.val();
         if !self.want.q.val() {
             self.want_again.d.next = self.demand.val() & self.now_again.q.val();
             self.want_table.d.next = self.at_table.q.val();
-            self.want_line.d.next = self.at_line.q.val();
+            self.want_line.d.next = self.will_line.val();
             self.want_slot.d.next = self.at_slot.q.val();
             self.want_frame.d.next = self.at_frame.q.val();
             self.want_global.d.next = self.at_global.q.val();
@@ -442,7 +455,6 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
                 self.want.d.next = true;
             } else if self.goes_on.val() {
                 self.want.d.next = true;
-                self.want_line.d.next = self.run_next.q.val().get_bits::<6>(0);
                 self.run_next.d.next = self.run_next.q.val() + 1;
             }
         }

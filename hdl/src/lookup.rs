@@ -233,7 +233,6 @@ pub struct Lookup<
     s2_info: DFF<Context>,
     s2_index: DFF<Bits<T>>,
     s2_in_set: DFF<Bit>,
-    s2_victim: DFF<Bits<2>>,
     s2_size: DFF<Bits<3>>,
     s2_vpn0: Signal<Local, Bits<9>>,
     fill_vpn0: Signal<Local, Bits<9>>,
@@ -400,7 +399,6 @@ impl<
             s2_info: Default::default(),
             s2_index: Default::default(),
             s2_in_set: Default::default(),
-            s2_victim: Default::default(),
             s2_size: Default::default(),
             s2_vpn0: Default::default(),
             fill_vpn0: Default::default(),
@@ -480,7 +478,6 @@ impl<
             s2_index,
             s2_permitted,
             s2_in_set,
-            s2_victim,
             s2_size,
             owed
         );
@@ -665,7 +662,7 @@ impl<
         self.sets.kill_set.next = self.s2_vpn0.val().get_bits::<6>(0);
         self.sets.kill_way.next = self.s2_index.q.val().get_bits::<2>(6);
         self.sets.choose.next = self.s2_misses.val();
-        self.sets.choose_way.next = self.s2_victim.q.val();
+        self.sets.choose_way.next = self.sets.victim.val();
         self.fence_done.next = self.s2_valid.q.val() & (self.s2_op.q.val() == PipeOp::Fence);
         self.mark_stale.next = self.s2_maint.val();
         self.block_fill.next = self.s1_maint.val() | self.s2_maint.val();
@@ -729,10 +726,12 @@ impl<
                 self.enters_free.next = false;
                 self.enters.next = self.misses.replay_req.val();
                 self.misses.replay_taken.next = true;
-            } else if self.debug_valid.val() & self.room.val() {
-                self.s1_valid.d.next = true;
-                self.enters_free.next = false;
+            } else if self.debug_valid.val() {
                 self.enters.next = self.debug_req.val();
+                if self.room.val() {
+                    self.s1_valid.d.next = true;
+                    self.enters_free.next = false;
+                }
             } else if self.req_valid.val() & self.room.val() {
                 self.s1_valid.d.next = true;
                 self.enters_free.next = false;
@@ -770,7 +769,6 @@ impl<
             self.s2_permitted.d.next =
                 self.tags.permitted.val() | (self.sets.permitted.val() & !self.tags.hit.val());
             self.s2_in_set.d.next = self.has_sets.val() & !self.tags.hit.val();
-            self.s2_victim.d.next = self.sets.victim.val();
             self.s2_size.d.next = self.tags.size.val();
         }
         self.data.re.next = self.advance.val();

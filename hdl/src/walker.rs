@@ -268,6 +268,7 @@ pub struct Walker<
     may_fill: Signal<Local, Bit>,
     line_read: Signal<Local, Bit>,
     new_did: Signal<Local, Bits<24>>,
+    look_did: Signal<Local, Bits<24>>,
     head_did: Signal<Local, Bits<24>>,
     did: Signal<Local, Bits<24>>,
     dir_level: Signal<Local, Bits<2>>,
@@ -412,6 +413,7 @@ impl<
             may_fill: Default::default(),
             line_read: Default::default(),
             new_did: Default::default(),
+            look_did: Default::default(),
             head_did: Default::default(),
             did: Default::default(),
             dir_level: Default::default(),
@@ -453,6 +455,10 @@ impl<
         self.slots.ask_did.next = self.new_did.val().get_bits::<16>(0);
         self.slots.ask_page.next = (unsigned_cast_to::<18, 9>(self.req.val().vpn1) << 9)
             | unsigned_cast_to::<18, 9>(self.req.val().vpn0);
+        self.look_did.next = self.look.val().did;
+        self.slots.look_did.next = self.look_did.val().get_bits::<16>(0);
+        self.slots.look_page.next = (unsigned_cast_to::<18, 9>(self.look.val().vpn1) << 9)
+            | unsigned_cast_to::<18, 9>(self.look.val().vpn0);
         self.slots.head_did.next = self.head_did.val().get_bits::<16>(0);
         self.slots.head_page.next = (unsigned_cast_to::<18, 9>(self.head.val().vpn1) << 9)
             | unsigned_cast_to::<18, 9>(self.head.val().vpn0);

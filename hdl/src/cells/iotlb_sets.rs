@@ -14,7 +14,7 @@
 //! Of what is found, the way and the rights do not look at the range nor at the clearing, which only keep it from being a
 //! `hit`: the way addresses the block RAM of the data in the same cycle.
 //!
-//! Timing: `hit`, `permitted`, `way` and `victim` answer `vpn*` and `slots` combinationally; the set is chosen in the cycle
+//! Timing: `hit`, `permitted` and `way` answer `vpn*` and `slots` combinationally, `victim` does so a cycle later; the set is chosen in the cycle
 //! before (`next_set`), so that the memories are addressed by a register. Everything else acts at the clock edge.
 //! There is one write port. An address that is being invalidated goes before `fill`, that before `kill`, that before the
 //! clearing, and that before the range: a fill must not meet an invalidation (HW2); a `kill` that is lost leaves an entry
@@ -71,7 +71,7 @@ pub struct IotlbSets<const K: usize, const C: usize, const S: usize, const V: us
     pub way: Signal<Out, Bits<2>>,
     /// ... which is being filled with another page.
     pub overwritten: Signal<Out, Bit>,
-    /// The way that an entry for the page and the slot asked for should take.
+    /// The way that an entry for the page and the slot asked for in the cycle before should take.
     pub victim: Signal<Out, Bits<2>>,
     /// IOTINVAL.VMA with the operands `vpn*`, `slots` and the next three.
     pub inval: Signal<In, Bit>,
@@ -132,6 +132,7 @@ pub struct IotlbSets<const K: usize, const C: usize, const S: usize, const V: us
     _clear_at: usize,
     _free: bool,
     _set: usize,
+    _own: [(bool, bool); 4],
 }
 
 #[derive(Clone, Copy, Default)]
@@ -228,6 +229,7 @@ impl<const K: usize, const C: usize, const S: usize, const V: usize, const G: us
             _clear_at: 0,
             _free: false,
             _set: 0,
+            _own: [(false, false); 4],
         }
     }
 }
@@ -272,7 +274,24 @@ impl<const K: usize, const C: usize, const S: usize, const V: usize, const G: us
         }
     }
 
+    /// Of each way of the set that is looked at: it is of the slot asked for, and may not be taken by anybody.
+    fn own(&self) -> [(bool, bool); 4] {
+        let slots = self.slots.val().index() as u32;
+        let mut wanted = [0; 2];
+        for (slot, counters) in self._generation.iter().enumerate() {
+            if (slots >> slot) & 1 == 1 {
+                wanted = [wanted[0] | counters[0], wanted[1] | counters[1]];
+            }
+        }
+        self._entries[self._set].map(|e| {
+            let alive = e.generation == wanted[usize::from(e.global)];
+            let asked = (slots >> e.slot) & 1 == 1;
+            (e.valid && asked && alive, e.valid && (alive || !asked))
+        })
+    }
+
     fn edge(&mut self) {
+        self._own = self.own();
         let key = self.key();
         let slots = self.slots.val().index() as u32;
         let set = self._set;
@@ -386,19 +405,8 @@ impl<const K: usize, const C: usize, const S: usize, const V: usize, const G: us
 
     fn ask(&mut self) {
         let key = self.key();
-        let slots = self.slots.val().index() as u32;
-        let mut wanted = [0; 2];
-        for (slot, counters) in self._generation.iter().enumerate() {
-            if (slots >> slot) & 1 == 1 {
-                wanted = [wanted[0] | counters[0], wanted[1] | counters[1]];
-            }
-        }
         let ways = &self._entries[self._set];
-        let own = ways.map(|e| {
-            let alive = e.generation == wanted[usize::from(e.global)];
-            let asked = (slots >> e.slot) & 1 == 1;
-            (e.valid && asked && alive, e.valid && (alive || !asked))
-        });
+        let own = self.own();
         let matched = |w: usize| own[w].0 && (ways[w].page ^ key) >> SET_BITS == 0;
         let covered = |w: usize| self._range.is_some_and(|r| r.has(&ways[w]));
         let found = (0..4).find(|w| matched(*w));
@@ -411,6 +419,7 @@ impl<const K: usize, const C: usize, const S: usize, const V: usize, const G: us
         self.overwritten.next =
             self.fill.val() && filled == set_of(key) && matched(self._chosen[filled]);
         let turn = self._turn;
+        let own = self._own;
         let victim = match own.iter().position(|o| !o.1) {
             Some(empty) => empty,
             None if own.iter().filter(|o| o.0).count() < 3 || own[turn].0 => turn,

@@ -10,8 +10,9 @@
 //! other bit set the entry is as if it were not there: memory says what it is.
 //!
 //! Timing: a line is looked for (`look_*`) in the cycle before it is asked for (`ask_*`), as its long tag is compared then. A line
-//! that is asked for from memory between the two is not found. `hit`, `word` and what comes with them answer `ask_*`
-//! combinationally, `there` and `coming` answer `want_*`; everything else acts at the clock edge. `drop` goes before all.
+//! that is asked for from memory between the two is not found. Likewise
+//! a line that will be wanted is compared when that is decided (`wants`), and `there` and `coming` speak of it until the next. `hit`, `word` and what comes with them answer `ask_*`
+//! combinationally, everything else acts at the clock edge. `drop` goes before all.
 //!
 //! With `N` = 0 there is nothing here, and nothing is found.
 
@@ -41,10 +42,10 @@ pub struct LineStore<const N: usize, const A: usize, const S: usize> {
     pub look_table: Signal<In, Bits<36>>,
     /// Its IOVA[20:15].
     pub look_line: Signal<In, Bits<6>>,
+    /// Slot of its context.
+    pub look_slot: Signal<In, Bits<S>>,
     /// IOVA[14:12] of the page asked for, which was looked for in the cycle before.
     pub ask_at: Signal<In, Bits<3>>,
-    /// Slot of its context.
-    pub ask_slot: Signal<In, Bits<S>>,
     /// Its entry is there ...
     pub hit: Signal<Out, Bit>,
     /// ... this one ...
@@ -64,11 +65,19 @@ pub struct LineStore<const N: usize, const A: usize, const S: usize> {
     /// It is used.
     pub touch: Signal<In, Bit>,
 
-    /// A line that is wanted, as `look_table`.
+    /// The next three are of the line that is wanted from the next cycle on.
+    pub wants: Signal<In, Bit>,
+    /// Its table, as `look_table`.
+    pub will_table: Signal<In, Bits<36>>,
+    /// As `look_line`.
+    pub will_line: Signal<In, Bits<6>>,
+    /// As `look_slot`.
+    pub will_slot: Signal<In, Bits<S>>,
+    /// The line wanted, once more.
     pub want_table: Signal<In, Bits<36>>,
     /// As `look_line`.
     pub want_line: Signal<In, Bits<6>>,
-    /// As `ask_slot`.
+    /// As `look_slot`.
     pub want_slot: Signal<In, Bits<S>>,
     /// As `is_global`.
     pub want_global: Signal<In, Bit>,
@@ -121,6 +130,7 @@ struct Line {
     slot: u64,
     tag: (u64, u64),
     looked: bool,
+    wanted: bool,
     global: bool,
     beat: usize,
     words: [Word; WORDS],
@@ -134,8 +144,8 @@ impl<const N: usize, const A: usize, const S: usize> Default for LineStore<N, A,
             drop: Default::default(),
             look_table: Default::default(),
             look_line: Default::default(),
+            look_slot: Default::default(),
             ask_at: Default::default(),
-            ask_slot: Default::default(),
             hit: Default::default(),
             word: Default::default(),
             leaf: Default::default(),
@@ -145,6 +155,10 @@ impl<const N: usize, const A: usize, const S: usize> Default for LineStore<N, A,
             soon_next: Default::default(),
             fresh: Default::default(),
             touch: Default::default(),
+            wants: Default::default(),
+            will_table: Default::default(),
+            will_line: Default::default(),
+            will_slot: Default::default(),
             want_table: Default::default(),
             want_line: Default::default(),
             want_slot: Default::default(),
@@ -177,32 +191,25 @@ impl Line {
 }
 
 impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
-    /// It is the line asked for.
-    fn asked(&self, line: &Line) -> bool {
-        line.open() && line.looked && line.slot == u64::from(self.ask_slot.val())
-    }
-
-    /// It is the line wanted.
-    fn wanted(&self, line: &Line) -> bool {
-        line.slot == u64::from(self.want_slot.val())
-            && line.tag == (self.want_table.val().into(), self.want_line.val().into())
-    }
-
     fn edge(&mut self) {
         let looked = (self.look_table.val().into(), self.look_line.val().into());
-        let asked: Vec<bool> = self._lines.iter().map(|l| self.asked(l)).collect();
-        let wanted: Vec<bool> = self._lines.iter().map(|l| self.wanted(l)).collect();
+        let look_slot: u64 = self.look_slot.val().into();
+        let will = (self.will_table.val().into(), self.will_line.val().into());
+        let will_slot: u64 = self.will_slot.val().into();
         let dropped = self.drop.val();
         let place = self.r_place.val().index();
         for (i, line) in self._lines.iter_mut().enumerate() {
-            if self.touch.val() && asked[i] {
+            if self.touch.val() && line.looked {
                 line.used = true;
             }
-            if self.start.val() && wanted[i] {
+            if self.start.val() && line.wanted {
                 line.there = false;
             }
             let starts = self.start.val() && i == self._next;
-            line.looked = line.tag == looked && !starts;
+            line.looked = line.tag == looked && line.slot == look_slot && !starts;
+            if self.wants.val() {
+                line.wanted = line.slot == will_slot && line.tag == will;
+            }
             if self.r_valid.val() && i == place {
                 let data: u64 = self.r_data.val().into();
                 let kept = data & (FLAGS | FRAME | NAPOT);
@@ -224,6 +231,7 @@ impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
                     tag: (self.want_table.val().into(), self.want_line.val().into()),
                     global: self.want_global.val(),
                     words: line.words,
+                    wanted: line.wanted,
                     ..Line::default()
                 };
             }
@@ -233,6 +241,7 @@ impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
             if self.reset.val() {
                 (line.there, line.comes) = (false, false);
             }
+            line.looked &= line.open();
         }
         if self.start.val() {
             self._next = (self._next + 1) % N;
@@ -241,7 +250,7 @@ impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
 
     fn answer(&mut self) {
         let at = self.ask_at.val().index();
-        let found = self._lines.iter().position(|l| self.asked(l));
+        let found = self._lines.iter().position(|l| l.looked);
         let line = self._lines[found.unwrap_or(0)];
         let come = line.there || at < line.beat;
         self.hit.next = found.is_some() && come && line.words[at].good;
@@ -256,9 +265,9 @@ impl<const N: usize, const A: usize, const S: usize> LineStore<N, A, S> {
             .into();
         self.is_global.next = line.global;
         self.fresh.next = found.is_none() || !line.used;
-        let same: Vec<Line> = self._lines.iter().copied().filter(|l| self.wanted(l)).collect();
-        self.there.next = same.iter().any(|l| l.there);
-        self.coming.next = same.iter().any(|l| l.comes && !l.dropped);
+        let mut same = self._lines.iter().filter(|l| l.wanted);
+        self.there.next = same.clone().any(|l| l.there);
+        self.coming.next = same.any(|l| l.comes && !l.dropped);
         let next = self._lines[self._next];
         self.room.next = !next.comes;
         self.place.next = (self._next as u64).into();
@@ -297,7 +306,7 @@ impl<const N: usize, const A: usize, const S: usize> Logic for LineStore<N, A, S
     fn hdl(&self) -> Verilog {
         if N == 0 {
             return Verilog::Custom(
-                "wire unused = &{1'b0, clock, reset, look_table, look_line, ask_at, ask_slot, touch, want_table, want_line, want_slot,
+                "wire unused = &{1'b0, clock, reset, look_table, look_line, look_slot, ask_at, touch, wants, will_table, will_line, will_slot, want_table, want_line, want_slot,
   want_global, start, r_valid, r_place, r_data, r_good, r_leaf, r_last};
 always @(*) begin
   hit = 1'b0 & drop;
@@ -328,25 +337,25 @@ reg [{n1}:0] was_used;
 (* mem2reg *) reg [{t1}:0] tag[{n1}:0];
 (* mem2reg *) reg [{s1}:0] tag_slot[{n1}:0];
 reg [{n1}:0] looked;
+reg [{n1}:0] same;
 (* mem2reg *) reg [2:0] beat[{n1}:0];
 reg [38:0] words[{w1}:0];
 reg [{n1}:0] global_there;
 reg [{a1}:0] next;
 reg [{a1}:0] found;
-reg [{n1}:0] equal;
-reg [{n1}:0] open;
+reg [{n1}:0] stays_open;
 reg come;
 reg [2:0] r_at;
-reg [{n1}:0] same;
 reg good;
 reg napot;
 reg [27:0] page;
 reg [7:0] flags;
 wire [{t1}:0] look = {{look_table, look_line}};
 wire [{t1}:0] wanted = {{want_table, want_line}};
+wire [{t1}:0] will = {{will_table, will_line}};
 integer k;
 initial begin
-  is_there = 0; comes = 0; dropped = 0; was_used = 0; global_there = 0; next = 0; looked = 0;
+  is_there = 0; comes = 0; dropped = 0; was_used = 0; global_there = 0; next = 0; looked = 0; same = 0;
   for (k = 0; k < {N}; k = k + 1) begin
     tag[k] = 0; tag_slot[k] = 0; beat[k] = 0;
   end
@@ -355,15 +364,14 @@ end
 always @(*) begin
   found = 0;
   for (k = {n1}; k >= 0; k = k - 1) begin
-    open[k] = is_there[k] | (comes[k] & ~dropped[k]);
-    equal[k] = open[k] & looked[k] & (tag_slot[k] == ask_slot);
-    same[k] = (tag[k] == wanted) & (tag_slot[k] == want_slot);
-    if (equal[k]) found = k[{a1}:0];
+    stays_open[k] = (is_there[k] | (comes[k] & ~dropped[k])) & ~drop & ~reset
+      & ~(start & ((next == k[{a1}:0]) | (same[k] & is_there[k])));
+    if (looked[k]) found = k[{a1}:0];
   end
   {{leaf, good, napot, page, flags}} = words[{{found, ask_at}}];
   come = is_there[found] | (ask_at < beat[found]);
-  hit = (|equal) & come & good;
-  soon = (|equal) & ~come;
+  hit = (|looked) & come & good;
+  soon = (|looked) & ~come;
   soon_place = found;
   soon_next = ask_at == beat[found];
   r_at = 0;
@@ -375,7 +383,7 @@ always @(*) begin
     end
   word = {{napot, 25'd0, page, 2'd0, flags}};
   is_global = global_there[found];
-  fresh = ~|equal | ~was_used[found];
+  fresh = ~|looked | ~was_used[found];
   there = |(same & is_there);
   coming = |(same & comes & ~dropped);
   room = ~comes[next];
@@ -385,9 +393,10 @@ always @(*) begin
 end
 always @(posedge clock) begin
   for (k = 0; k < {N}; k = k + 1) begin
-    if (touch & equal[k]) was_used[k] <= 1'b1;
+    if (touch & looked[k]) was_used[k] <= 1'b1;
     if (start & same[k]) is_there[k] <= 1'b0;
-    looked[k] <= (tag[k] == look) & ~(start & (next == k[{a1}:0]));
+    if (wants) same[k] <= (tag[k] == will) & (tag_slot[k] == will_slot);
+    looked[k] <= stays_open[k] & (tag[k] == look) & (tag_slot[k] == look_slot);
     if (start & (next == k[{a1}:0])) begin
       is_there[k] <= 1'b0;
       comes[k] <= 1'b1;

@@ -15,10 +15,10 @@
 //! * `first`: no older walk of the same device is in flight, so the walk may record its fault.
 //! * `ask_busy`, `head_busy`: a request must wait for a walk of the same page, or for one that is fetching the
 //!   context of the same device. Compared are 16 bits of the device_id and 18 of the page: more waits than necessary,
-//!   never less.
+//!   never less. What asks is compared in the cycle before (`look_*`), also with what starts then; a walk that ends in that
+//!   cycle still counts.
 //!
-//! Timing: all outputs are registers, but for `ask_busy` and `head_busy`, which are compared in the cycle of the
-//! question.
+//! Timing: all outputs are registers or read behind them, but for `head_busy`, which is compared in the cycle of the question.
 
 use rust_hdl::prelude::*;
 
@@ -30,9 +30,13 @@ pub struct WalkSlots<const W: usize, const B: usize, const S: usize> {
     /// Frees all slots.
     pub reset: Signal<In, Bit>,
 
-    /// device_id of a request that wants to be walked ...
-    pub ask_did: Signal<In, Bits<16>>,
+    /// device_id of a request that may want to be walked in the next cycle ...
+    pub look_did: Signal<In, Bits<16>>,
     /// ... and its page: `vpn1`, `vpn0`.
+    pub look_page: Signal<In, Bits<18>>,
+    /// device_id of a request that wants to be walked, and was looked at in the cycle before ...
+    pub ask_did: Signal<In, Bits<16>>,
+    /// ... and its page.
     pub ask_page: Signal<In, Bits<18>>,
     /// It must wait.
     pub ask_busy: Signal<Out, Bit>,
@@ -103,6 +107,7 @@ pub struct WalkSlots<const W: usize, const B: usize, const S: usize> {
     _walks: Vec<Walk>,
     _sel: usize,
     _serve: bool,
+    _ask_busy: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -124,6 +129,8 @@ impl<const W: usize, const B: usize, const S: usize> Default for WalkSlots<W, B,
         Self {
             clock: Default::default(),
             reset: Default::default(),
+            look_did: Default::default(),
+            look_page: Default::default(),
             ask_did: Default::default(),
             ask_page: Default::default(),
             ask_busy: Default::default(),
@@ -160,6 +167,7 @@ impl<const W: usize, const B: usize, const S: usize> Default for WalkSlots<W, B,
             _walks: vec![Walk::default(); W],
             _sel: 0,
             _serve: false,
+            _ask_busy: false,
         }
     }
 }
@@ -170,7 +178,19 @@ impl<const W: usize, const B: usize, const S: usize> WalkSlots<W, B, S> {
         self._walks.iter().position(|w| !w.busy).unwrap_or(0)
     }
 
+    /// A walk of the same page is in flight, or one that fetches the context of the same device.
+    fn busy(&self, did: Bits<16>, page: Bits<18>) -> bool {
+        let (did, page) = (did.index() as u32, page.index() as u32);
+        let meets = |w: &Walk| w.busy && w.did == did && (w.fetch || w.page == page);
+        self._walks.iter().any(meets)
+    }
+
     fn edge(&mut self) {
+        let starts = self.start.val()
+            && self.ask_did.val() == self.look_did.val()
+            && (self.start_fetch.val() || self.ask_page.val() == self.look_page.val());
+        let busy = starts || self.busy(self.look_did.val(), self.look_page.val());
+        self._ask_busy = busy && !self.reset.val();
         let free = self.vacant();
         let (sel, serve) = (self._sel, self._serve);
         let did = self.ask_did.val().index() as u32;
@@ -258,16 +278,8 @@ impl<const W: usize, const B: usize, const S: usize> Logic for WalkSlots<W, B, S
         if self.clock.pos_edge() {
             self.edge();
         }
-        let busy = |did: Bits<16>, page: Bits<18>| {
-            let (did, page) = (did.index() as u32, page.index() as u32);
-            self._walks
-                .iter()
-                .any(|w| w.busy && w.did == did && (w.fetch || w.page == page))
-        };
-        let ask_busy = busy(self.ask_did.val(), self.ask_page.val());
-        let head_busy = busy(self.head_did.val(), self.head_page.val());
-        self.ask_busy.next = ask_busy;
-        self.head_busy.next = head_busy;
+        self.ask_busy.next = self._ask_busy;
+        self.head_busy.next = self.busy(self.head_did.val(), self.head_page.val());
         let idle = self._walks.iter().filter(|w| !w.busy).count();
         self.idle.next = idle > 0;
         let fetching = self._walks.iter().any(|w| w.fetch);
@@ -310,6 +322,8 @@ reg [{w1}:0] fetch;
 (* mem2reg *) reg [15:0] walk_did[{w1}:0];
 (* mem2reg *) reg [17:0] walk_page[{w1}:0];
 (* mem2reg *) reg [{w1}:0] older[{w1}:0];
+reg asked_busy;
+reg look_busy;
 reg [{w1}:0] own;
 reg [{w1}:0] comes;
 reg [{w1}:0] starts;
@@ -323,7 +337,7 @@ reg [{b1}:0] next;
 reg found;
 {place}integer k;
 initial begin
-  busy = 0; ready = 0; fresh = 0; marked = 0; old = 0; fetch = 0; now = 0; serving = 0; sel_fresh = 0;
+  busy = 0; ready = 0; fresh = 0; marked = 0; old = 0; fetch = 0; now = 0; serving = 0; sel_fresh = 0; asked_busy = 0;
   for (k = 0; k < {W}; k = k + 1) begin
     used[k] = 0; walk_did[k] = 0; walk_page[k] = 0; older[k] = 0;
   end
@@ -345,11 +359,12 @@ always @(*) begin
     idle_two = 0;
     idle_three = 0;
   end
-  ask_busy = 0;
+  ask_busy = asked_busy;
+  look_busy = start & (ask_did == look_did) & (start_fetch | (ask_page == look_page));
   head_busy = 0;
   for (k = 0; k < {W}; k = k + 1) begin
     same[k] = busy[k] & (walk_did[k] == ask_did);
-    ask_busy = ask_busy | (same[k] & (fetch[k] | (walk_page[k] == ask_page)));
+    look_busy = look_busy | (busy[k] & (walk_did[k] == look_did) & (fetch[k] | (walk_page[k] == look_page)));
     head_busy = head_busy | (busy[k] & (walk_did[k] == head_did) & (fetch[k] | (walk_page[k] == head_page)));
     own[k] = serving & (now == k[{b1}:0]);
     starts[k] = start & (free == k[{b1}:0]);
@@ -407,6 +422,7 @@ always @(posedge clock) begin
     sel_fresh <= starts[next] | (fresh[next] & ~(own[next] & judged));
     serving <= found | (serving & ~wait_read & ~finish);
   end
+  asked_busy <= look_busy & ~reset;
   if (reset) begin
     busy <= 0;
     ready <= 0;

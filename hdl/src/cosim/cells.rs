@@ -78,6 +78,8 @@ macro_rules! walk_slots {
             $new,
             [
                 reset,
+                look_did,
+                look_page,
                 ask_did,
                 ask_page,
                 head_did,
@@ -101,6 +103,8 @@ macro_rules! walk_slots {
             ],
             |u, rng| {
                 // Few devices and pages, so that they meet; a walk ends in one way only.
+                u.look_did.next = rng.below(3).into();
+                u.look_page.next = rng.below(3).into();
                 u.ask_did.next = rng.below(3).into();
                 u.head_did.next = rng.below(3).into();
                 u.ask_page.next = rng.below(3).into();
@@ -264,9 +268,13 @@ fn memories() -> Vec<Case> {
                 drop,
                 look_table,
                 look_line,
+                look_slot,
                 ask_at,
-                ask_slot,
                 touch,
+                wants,
+                will_table,
+                will_line,
+                will_slot,
                 want_table,
                 want_line,
                 want_slot,
@@ -289,10 +297,13 @@ fn memories() -> Vec<Case> {
                     }
                 };
                 u.look_table.next = bit(rng, 36).into();
+                u.will_table.next = bit(rng, 36).into();
                 u.want_table.next = bit(rng, 36).into();
                 u.look_line.next = rng.below(3).into();
+                u.will_line.next = rng.below(3).into();
                 u.want_line.next = rng.below(3).into();
-                u.ask_slot.next = bit(rng, 3).into();
+                u.look_slot.next = bit(rng, 3).into();
+                u.will_slot.next = bit(rng, 3).into();
                 u.want_slot.next = bit(rng, 3).into();
                 u.r_good.next = !rng.one_in(8);
                 u.r_data.next = entry(rng);
@@ -392,6 +403,7 @@ fn blocks() -> Vec<Case> {
                 drop,
                 renew,
                 look,
+                look_slot,
                 ask,
                 ask_slot,
                 used,
@@ -428,6 +440,7 @@ fn blocks() -> Vec<Case> {
                     vpn1: (rng.below(16) / 15).into(),
                     ..Req::default()
                 };
+                u.look_slot.next = (rng.below(16) / 15).into();
                 u.ask_slot.next = (rng.below(16) / 15).into();
                 u.near_slot.next = (rng.below(16) / 15).into();
                 u.near.next = rng.one_in(4);

@@ -66,6 +66,8 @@ reg [{k1}:0] asked;
 reg [{k1}:0] alive;
 reg [{k1}:0] taken;
 reg [{k1}:0] own;
+reg [{k1}:0] own_before;
+reg [{k1}:0] taken_before;
 reg [{k1}:0] matched;
 reg [{k1}:0] allows;
 reg [{k1}:0] dropped;
@@ -99,7 +101,7 @@ initial begin
   for (k = 0; k < {C}; k = k + 1) begin
     local_generation[k] = 0; global_generation[k] = 0;
   end
-  turn = 0; clearing = 0; clear_at = 0; free = 0; set = 0;
+  turn = 0; clearing = 0; clear_at = 0; free = 0; set = 0; own_before = 0; taken_before = 0;
   pending = 0; range_page = 0; range_span = 0; range_slots = 0; range_pv = 0; range_at = 0;
 end
 always @(*) begin
@@ -116,9 +118,10 @@ always @(*) begin
   overwritten = fill & (fill_page[5:0] == key[5:0]) & matched[chosen[fill_page[5:0]]];
   way = matched[0] ? 2'd0 : matched[1] ? 2'd1 : matched[2] ? 2'd2 : matched[3] ? 2'd3 : 2'd0;
   victim = turn;
-  if ((&own[2:0] | &own[3:1] | (&own[1:0] & own[3]) | (own[0] & &own[3:2])) & ~own[turn])
+  if ((&own_before[2:0] | &own_before[3:1] | (&own_before[1:0] & own_before[3]) | (own_before[0] & &own_before[3:2]))
+      & ~own_before[turn])
     victim = turn + 1'b1;
-  if (~&taken) victim = ~taken[0] ? 2'd0 : ~taken[1] ? 2'd1 : ~taken[2] ? 2'd2 : 2'd3;
+  if (~&taken_before) victim = ~taken_before[0] ? 2'd0 : ~taken_before[1] ? 2'd1 : ~taken_before[2] ? 2'd2 : 2'd3;
 end
 always @(*) begin
   fill_way = chosen[fill_page[5:0]];
@@ -172,6 +175,8 @@ always @(posedge clock) begin
     range_at <= range_at + 1'b1;
     if (ends) pending <= 1'b0;
   end
+  own_before <= own;
+  taken_before <= taken;
   free <= next_free;
   set <= (next_free & pending_after) ? (page_after & ~span_after) | (at_after & span_after) : next_set;
   if (new_range) begin
