@@ -520,6 +520,7 @@ impl<
         self.walker.line_comes.next = self.lines.comes.val();
         self.walker.line_brings.next = self.lines.brings.val();
         self.walker.line_brings_walk.next = self.lines.brings_walk.val();
+        self.lines.asks.next = self.walker.line_asks.val();
         self.lines.used.next = self.walker.line_used.val();
         self.lines.used_walk.next = self.walker.line_walk.val();
         self.lines.near.next = self.walker.near.val();
@@ -533,12 +534,15 @@ impl<
         // Fault records.
         self.faults.record_valid.next = self.walker.record_valid.val();
         self.faults.record.next = self.walker.record.val();
+        // A message's record goes first, unless the walker has offered one: messages fail rarely, and which of the two it is
+        // must be known before the walker has judged.
         self.msi_record_ready.next = self.faults.ready.val() & !self.walker.record_turn.val();
+        self.walker.record_ready.next = self.faults.ready.val();
+        self.walker.record_free.next = self.faults.ready.val() & !self.msi_record_valid.val();
         if self.msi_record_valid.val() & self.msi_record_ready.val() {
             self.faults.record_valid.next = true;
             self.faults.record.next = self.msi_record.val();
         }
-        self.walker.record_ready.next = self.faults.ready.val();
         self.faults.enabled.next = self.registers.fq_enabled.val();
         self.faults.failed.next = self.registers.fq_failed.val();
         self.faults.base.next = self.registers.fq_frame.val();

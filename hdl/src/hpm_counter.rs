@@ -72,7 +72,7 @@ pub struct HpmCounter {
     seen_did: Signal<Local, Bits<24>>,
     did_plus: Signal<Local, Bits<24>>,
     did_range: Signal<Local, Bits<24>>,
-    did_kept: Signal<Local, Bits<24>>,
+    did_kept: DFF<Bits<24>>,
     pid_ok: Signal<Local, Bit>,
     did_ok: Signal<Local, Bit>,
     kind_ok: Signal<Local, Bit>,
@@ -144,7 +144,7 @@ impl Logic for HpmCounter {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock, happened, matched, counter, event_id, dmask, pid_lo, pid_hi, did, pv, dv, idt, of
+            self, clock, did_kept, happened, matched, counter, event_id, dmask, pid_lo, pid_hi, did, pv, dv, idt, of
         );
         self.pid.next = (unsigned_cast_to::<20, 4>(self.pid_hi.q.val()) << 16)
             | unsigned_cast_to::<20, 16>(self.pid_lo.q.val());
@@ -196,11 +196,11 @@ impl Logic for HpmCounter {
         if self.dmask.q.val() {
             self.did_range.next = self.did.q.val() ^ self.did_plus.val();
         }
-        self.did_kept.next = !self.did_range.val();
+        self.did_kept.d.next = !self.did_range.val();
         self.pid_ok.next =
             !self.pv.q.val() | (self.seen_pv.val() & (self.seen_pid.val() == self.pid.val()));
         self.did_ok.next = !self.dv.q.val()
-            | (((self.seen_did.val() ^ self.did.q.val()) & self.did_kept.val()) == 0);
+            | (((self.seen_did.val() ^ self.did.q.val()) & self.did_kept.q.val()) == 0);
         if self.idt.q.val() {
             // No context here has a GSCID.
             self.pid_ok.next = self.has_pscid.val()

@@ -64,6 +64,8 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize, const W: us
     pub arrives: Signal<Out, Bit>,
     /// ... or will come.
     pub comes: Signal<Out, Bit>,
+    /// If it will come, it is waited for by the walk in slot `used_walk`.
+    pub asks: Signal<In, Bit>,
     /// It is used, or waited for ...
     pub used: Signal<In, Bit>,
     /// ... by the walk in this slot.
@@ -199,6 +201,7 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             is_global: Default::default(),
             arrives: Default::default(),
             comes: Default::default(),
+            asks: Default::default(),
             used: Default::default(),
             used_walk: Default::default(),
             brings: Default::default(),
@@ -350,7 +353,7 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             & (self.r_place.val() == self.store.soon_place.val());
         self.comes.next = self.soon.val() & !self.arrives.val();
         self.waits.reset.next = self.reset.val();
-        self.waits.start.next = self.used.val() & self.comes.val();
+        self.waits.start.next = self.asks.val() & self.comes.val();
         self.waits.start_walk.next = self.used_walk.val();
         self.waits.start_place.next = self.store.soon_place.val();
         self.waits.start_at.next = self.ask_vpn0.val().get_bits::<3>(0);

@@ -521,6 +521,8 @@ impl<
         self.fill_vpn0.next = self.incoming.req.val().vpn0;
         self.tags.access.next = self.s1.q.val().access;
         self.tags.slots.next = self.contexts.slots.val();
+        self.tags.inval_slots.next = self.contexts.same_pscid.val();
+        self.sets.inval_slots.next = self.contexts.same_pscid.val();
         self.sets.access.next = self.s1.q.val().access;
         self.sets.ask.next = self.s1_valid.q.val() & (self.s1_op.q.val() == PipeOp::Translate);
         self.sets.vpn4.next = self.s1.q.val().vpn4;
@@ -562,9 +564,7 @@ impl<
                 }
                 PipeOp::InvalVma => {
                     self.tags.inval.next = true;
-                    self.tags.slots.next = self.contexts.same_pscid.val();
                     self.sets.inval.next = true;
-                    self.sets.slots.next = self.contexts.same_pscid.val();
                     // INV-20, INV-24: pointers go without AV, or with NL; wherever they lead (INV-16).
                     if (self.s1.q.val().kind != 1) | self.s1_flags.val().get_bit(0) {
                         self.drop_tables.next = self.all_slots.val();
@@ -640,7 +640,8 @@ impl<
         self.misses.s2_replay.next = self.s2_valid.q.val() & self.s2_replay.q.val();
         self.misses.s1_vpn0.next = self.s1_vpn0.val();
         self.misses.s2_vpn0.next = self.s2_vpn0.val();
-        self.misses.s1_known.next = self.s1_found.val();
+        // Without one it fetches a context, or is refused; with one it does neither of the two.
+        self.misses.s1_known.next = self.contexts.hit.val();
         self.misses.s2_known.next = self.s2_found.q.val();
         self.misses.walk_idle_two.next = self.walk_idle_two.val();
         self.misses.walk_idle_three.next = self.walk_idle_three.val();
@@ -686,16 +687,15 @@ impl<
         // Which of them it is is known late: the context cache compares for the port (or the debug interface) and for the
         // others before that.
         self.contexts.ask.next = self.take.val();
-        self.contexts.ask_other.next = self.op_valid.val() | self.misses.replay.val();
+        self.contexts.ask_op.next = self.op_valid.val();
+        self.contexts.ask_again.next = self.misses.replay.val();
         self.contexts.ask_did.next = self.req.val().did;
         if self.debug_valid.val() {
             self.contexts.ask_did.next = self.debug_req.val().did;
         }
-        self.contexts.other_did.next = self.misses.replay_req.val().did;
-        if self.op_valid.val() {
-            self.contexts.other_did.next = self.op_arg.val().did;
-        }
-        self.contexts.other_pscid.next = self.op_arg.val().pid;
+        self.contexts.again_did.next = self.misses.replay_req.val().did;
+        self.contexts.op_did.next = self.op_arg.val().did;
+        self.contexts.op_pscid.next = self.op_arg.val().pid;
         self.op_ready.next = self.take.val();
         self.room.next = self.take.val()
             & !self.op_valid.val()

@@ -121,6 +121,8 @@ pub struct Walker<
     pub line_arrives: Signal<In, Bit>,
     /// ... or will bring it.
     pub line_comes: Signal<In, Bit>,
+    /// A walk starts whose context is known, and which waits for its entry if that will come.
+    pub line_asks: Signal<Out, Bit>,
     /// The walk that starts begins with it ...
     pub line_used: Signal<Out, Bit>,
     /// ... in this slot.
@@ -208,10 +210,12 @@ pub struct Walker<
 
     /// A record is handed over.
     pub record_valid: Signal<Out, Bit>,
-    /// One may be: the queue is kept for it.
+    /// One may be, with an answer: the queue is kept for it.
     pub record_turn: Signal<Out, Bit>,
     /// The fault queue has room for it (or drops it).
     pub record_ready: Signal<In, Bit>,
+    /// ... and nobody else has one.
+    pub record_free: Signal<In, Bit>,
     /// The record.
     pub record: Signal<Out, Record>,
 
@@ -323,6 +327,7 @@ impl<
             line_global: Default::default(),
             line_arrives: Default::default(),
             line_comes: Default::default(),
+            line_asks: Default::default(),
             line_used: Default::default(),
             line_walk: Default::default(),
             line_brings: Default::default(),
@@ -366,6 +371,7 @@ impl<
             record_valid: Default::default(),
             record_turn: Default::default(),
             record_ready: Default::default(),
+            record_free: Default::default(),
             record: Default::default(),
             ev_ddt: Default::default(),
             ev_pte: Default::default(),
@@ -496,8 +502,8 @@ impl<
 
         // An entry that is known, or comes, is to the walk as if it had read it; there is one place to write to.
         self.line_read.next = self.line_hit.val() & !self.r_valid.val() & !self.line_brings.val();
-        self.line_used.next = self.start.val()
-            & self.found.val()
+        self.line_asks.next = self.start.val() & self.found.val();
+        self.line_used.next = self.line_asks.val()
             & (self.line_read.val() | self.line_arrives.val() | self.line_comes.val());
         self.line_walk.next = self.slots.free.val();
         self.slots.start_waits.next = self.found.val() & self.line_comes.val();
@@ -736,7 +742,7 @@ impl<
         self.tells.next = self.deny.val()
             & self.in_table.val()
             & self.slots.sel_first.val()
-            & self.record_ready.val()
+            & self.record_free.val()
             & self.owes.val();
         self.told.wd.next = self.tells.val();
         self.record_of.req.next = self.request.val();
@@ -745,7 +751,7 @@ impl<
             self.record_of.cause.next = self.walk.val().cause;
         }
         self.record.next = self.record_of.record.val();
-        self.record_turn.next = self.res_fault.val() | self.tells.val();
+        self.record_turn.next = self.res_fault.val();
         self.record_valid.next =
             self.tells.val() | (self.answers_fault.val() & self.res_ready.val() & self.owes.val());
 

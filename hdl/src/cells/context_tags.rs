@@ -1,6 +1,6 @@
 //! The context cache: `N` device contexts, found by device_id.
 //!
-//! The compare is made in the cycle in which a request comes into stage 1 (`ask`), for both places that it can come from at
+//! The compare is made in the cycle in which a request comes into stage 1 (`ask`), for all places that it can come from at
 //! once, since which of them it is is known late; stage 1 begins with what was found. While it stays there, what is found
 //! follows what is stored and dropped.
 //!
@@ -25,12 +25,16 @@ pub struct ContextTags<const N: usize, const I: usize, const D: usize> {
     pub ask: Signal<In, Bit>,
     /// ... with this device_id ...
     pub ask_did: Signal<In, Bits<24>>,
-    /// ... or instead ...
-    pub ask_other: Signal<In, Bit>,
-    /// ... with this.
-    pub other_did: Signal<In, Bits<24>>,
-    /// PSCID of an invalidation that comes, which is always the other.
-    pub other_pscid: Signal<In, Bits<20>>,
+    /// ... or it is one that comes again ...
+    pub ask_again: Signal<In, Bit>,
+    /// ... with this ...
+    pub again_did: Signal<In, Bits<24>>,
+    /// ... or, before all, an invalidation ...
+    pub ask_op: Signal<In, Bit>,
+    /// ... with this device_id ...
+    pub op_did: Signal<In, Bits<24>>,
+    /// ... and this PSCID.
+    pub op_pscid: Signal<In, Bits<20>>,
     /// device_id of what is in stage 1 ...
     pub did: Signal<In, Bits<24>>,
     /// ... and PSCID.
@@ -83,9 +87,11 @@ impl<const N: usize, const I: usize, const D: usize> Default for ContextTags<N, 
             reset: Default::default(),
             ask: Default::default(),
             ask_did: Default::default(),
-            ask_other: Default::default(),
-            other_did: Default::default(),
-            other_pscid: Default::default(),
+            ask_again: Default::default(),
+            again_did: Default::default(),
+            ask_op: Default::default(),
+            op_did: Default::default(),
+            op_pscid: Default::default(),
             did: Default::default(),
             hit: Default::default(),
             slot: Default::default(),
@@ -148,8 +154,14 @@ impl<const N: usize, const I: usize, const D: usize> ContextTags<N, I, D> {
             bits.fold(0, |all, (i, e)| all | (u64::from(e.valid && of(e)) << i))
         };
         let (slots, same) = if self.ask.val() {
-            let asked = if self.ask_other.val() { &self.other_did } else { &self.ask_did };
-            let (did, pscid) = (Self::key(asked.val()), self.other_pscid.val());
+            let asked = if self.ask_op.val() {
+                &self.op_did
+            } else if self.ask_again.val() {
+                &self.again_did
+            } else {
+                &self.ask_did
+            };
+            let (did, pscid) = (Self::key(asked.val()), self.op_pscid.val());
             (that(&|e| e.did == did), that(&|e| e.pscid == pscid))
         } else {
             // What was found stays, but for the slot that is filled.
@@ -201,14 +213,16 @@ reg [{w1}:0] held;
 reg [{n1}:0] put;
 reg [{n1}:0] stays;
 reg [{n1}:0] found_ask;
-reg [{n1}:0] found_other;
+reg [{n1}:0] found_again;
+reg [{n1}:0] found_op;
 reg [{n1}:0] found_here;
 reg [{n1}:0] found_pscid;
 reg [{n1}:0] found_pscid_here;
 wire put_ask = fill_did[{d1}:0] == ask_did[{d1}:0];
-wire put_other = fill_did[{d1}:0] == other_did[{d1}:0];
+wire put_op = fill_did[{d1}:0] == op_did[{d1}:0];
+wire put_again = fill_did[{d1}:0] == again_did[{d1}:0];
 wire put_here = fill_did[{d1}:0] == did[{d1}:0];
-wire put_pscid = fill_pscid == other_pscid;
+wire put_pscid = fill_pscid == op_pscid;
 wire put_pscid_here = fill_pscid == pscid;
 integer k;
 initial begin
@@ -236,14 +250,15 @@ always @(*) begin
     put[k] = fill & (fill_slot == k[{i1}:0]);
     stays[k] = valid[k] & ~gone[k];
     found_ask[k] = put[k] ? put_ask : stays[k] & (tag_did[k] == ask_did[{d1}:0]);
-    found_other[k] = put[k] ? put_other : stays[k] & (tag_did[k] == other_did[{d1}:0]);
+    found_op[k] = put[k] ? put_op : stays[k] & (tag_did[k] == op_did[{d1}:0]);
+    found_again[k] = put[k] ? put_again : stays[k] & (tag_did[k] == again_did[{d1}:0]);
     found_here[k] = put[k] ? put_here : asked[k] & ~gone[k];
-    found_pscid[k] = put[k] ? put_pscid : stays[k] & (tag_pscid[k] == other_pscid);
+    found_pscid[k] = put[k] ? put_pscid : stays[k] & (tag_pscid[k] == op_pscid);
     found_pscid_here[k] = put[k] ? put_pscid_here : asked_pscid[k] & ~gone[k];
   end
 end
 always @(posedge clock) begin
-  asked <= ask ? (ask_other ? found_other : found_ask) : found_here;
+  asked <= ask ? (ask_op ? found_op : ask_again ? found_again : found_ask) : found_here;
   asked_pscid <= ask ? found_pscid : found_pscid_here;
   valid <= stays | put;
   if (fill) begin

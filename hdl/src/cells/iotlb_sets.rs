@@ -61,6 +61,8 @@ pub struct IotlbSets<const K: usize, const C: usize, const S: usize, const V: us
     pub vpn0: Signal<In, Bits<9>>,
     /// Slots that may match, one bit each; at most one for `hit`.
     pub slots: Signal<In, Bits<C>>,
+    /// The same for an invalidation.
+    pub inval_slots: Signal<In, Bits<C>>,
     /// Access asked for: 0 read, 1 or 3 write, 2 execute.
     pub access: Signal<In, Bits<2>>,
     /// The page is found.
@@ -73,13 +75,13 @@ pub struct IotlbSets<const K: usize, const C: usize, const S: usize, const V: us
     pub overwritten: Signal<Out, Bit>,
     /// The way that an entry for the page and the slot asked for in the cycle before should take.
     pub victim: Signal<Out, Bits<2>>,
-    /// IOTINVAL.VMA with the operands `vpn*`, `slots` and the next three.
+    /// IOTINVAL.VMA with the operands `vpn*`, `inval_slots` and the next three.
     pub inval: Signal<In, Bit>,
     /// AV: only pages in the range of the address.
     pub inval_av: Signal<In, Bit>,
     /// S: the range ends at the lowest 0 of the address (INV-27); otherwise it is one page.
     pub inval_range: Signal<In, Bit>,
-    /// PSCV: only entries of `slots`, and no global ones (INV-03).
+    /// PSCV: only entries of `inval_slots`, and no global ones (INV-03).
     pub inval_pv: Signal<In, Bit>,
     /// It ends with this cycle; not while it `stays`.
     pub inval_leaves: Signal<In, Bit>,
@@ -189,6 +191,7 @@ impl<const K: usize, const C: usize, const S: usize, const V: usize, const G: us
             vpn1: Default::default(),
             vpn0: Default::default(),
             slots: Default::default(),
+            inval_slots: Default::default(),
             access: Default::default(),
             hit: Default::default(),
             permitted: Default::default(),
@@ -293,7 +296,7 @@ impl<const K: usize, const C: usize, const S: usize, const V: usize, const G: us
     fn edge(&mut self) {
         self._own = self.own();
         let key = self.key();
-        let slots = self.slots.val().index() as u32;
+        let slots = self.inval_slots.val().index() as u32;
         let set = self._set;
         let inval = self.inval.val();
         let of = |e: &Entry| (slots >> e.slot) & 1 == 1;

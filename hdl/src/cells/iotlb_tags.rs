@@ -36,6 +36,8 @@ pub struct IotlbTags<const N: usize, const I: usize, const C: usize, const S: us
     pub vpn0: Signal<In, Bits<9>>,
     /// Slots that may match, one bit each.
     pub slots: Signal<In, Bits<C>>,
+    /// The same for an invalidation.
+    pub inval_slots: Signal<In, Bits<C>>,
     /// Access asked for: 0 read, 1 or 3 write, 2 execute.
     pub access: Signal<In, Bits<2>>,
     /// An entry matches ...
@@ -46,13 +48,13 @@ pub struct IotlbTags<const N: usize, const I: usize, const C: usize, const S: us
     pub index: Signal<Out, Bits<I>>,
     /// ... of this size: 0 4 KiB, 1 64 KiB, 2 2 MiB, 3 1 GiB, 4 512 GiB, 5 256 TiB.
     pub size: Signal<Out, Bits<3>>,
-    /// IOTINVAL.VMA with the operands `vpn*`, `slots` and the next two.
+    /// IOTINVAL.VMA with the operands `vpn*`, `inval_slots` and the next two.
     pub inval: Signal<In, Bit>,
     /// AV: only entries that contain the address (INV-04, INV-22).
     pub inval_av: Signal<In, Bit>,
     /// With `inval_av`, a range (INV-27) rounded up: 1, `vpn0` does not count; 2, nor does `vpn1`; 3, nor does the rest.
     pub inval_coarse: Signal<In, Bits<2>>,
-    /// PSCV: only entries of `slots`, and no global ones (INV-03).
+    /// PSCV: only entries of `inval_slots`, and no global ones (INV-03).
     pub inval_pv: Signal<In, Bit>,
     /// Drop entry `kill_index`.
     pub kill: Signal<In, Bit>,
@@ -118,6 +120,7 @@ impl<const N: usize, const I: usize, const C: usize, const S: usize, const V: us
             vpn1: Default::default(),
             vpn0: Default::default(),
             slots: Default::default(),
+            inval_slots: Default::default(),
             access: Default::default(),
             hit: Default::default(),
             permitted: Default::default(),
@@ -165,6 +168,7 @@ impl<const N: usize, const I: usize, const C: usize, const S: usize, const V: us
             self.vpn0.val(),
         ]);
         let slots = self.slots.val().index() as u32;
+        let inval_slots = self.inval_slots.val().index() as u32;
         let address = |e: &Entry| (e.vpn ^ key) & !FREE[e.size as usize] == 0;
         let of = |set: u32, e: &Entry| (set >> e.slot) & 1 == 1;
         if self.clock.pos_edge() {
@@ -176,7 +180,7 @@ impl<const N: usize, const I: usize, const C: usize, const S: usize, const V: us
             for (i, e) in self._entries.iter_mut().enumerate() {
                 let inval = self.inval.val()
                     && (!self.inval_av.val() || near(e))
-                    && (!self.inval_pv.val() || (of(slots, e) && !e.global));
+                    && (!self.inval_pv.val() || (of(inval_slots, e) && !e.global));
                 if inval
                     || self.reset.val()
                     || of(flush, e)
@@ -254,7 +258,7 @@ always @(posedge clock) begin
     if ((inval
           & (~inval_av | ((same_high[k] | (&inval_coarse)) & (same_1[k] | inval_coarse[1])
                           & (same_0[k] | (inval_coarse != 2'd0))))
-          & (~inval_pv | (asked[k] & ~tag_global[k])))
+          & (~inval_pv | (inval_slots[tag_slot[k]] & ~tag_global[k])))
         | flush[tag_slot[k]]
         | (renew & (tag_slot[k] == renew_slot))
         | (kill & (kill_index == k[{i1}:0]))) valid[k] <= 1'b0;

@@ -334,6 +334,7 @@ reg [{b1}:0] now;
 reg serving;
 reg sel_fresh;
 reg [{b1}:0] next;
+reg next_fresh;
 reg found;
 {place}integer k;
 initial begin
@@ -373,6 +374,7 @@ always @(*) begin
     ended[k] = own[k] & finish;
   end
   next = now;
+  next_fresh = starts[now] | (sel_fresh & ~judged);
   found = |others;
 {pick}  serve = serving;
   sel = now;
@@ -415,11 +417,10 @@ always @(posedge clock) begin
       older[k] <= same & ~ended;
     end
   end
-  // The slot served next is another one, unless there is none.
   if (serving & hold) sel_fresh <= starts[now] | (sel_fresh & ~judged);
   else begin
     now <= next;
-    sel_fresh <= starts[next] | (fresh[next] & ~(own[next] & judged));
+    sel_fresh <= next_fresh;
     serving <= found | (serving & ~wait_read & ~finish);
   end
   asked_busy <= look_busy & ~reset;
@@ -454,7 +455,10 @@ fn pick<const W: usize, const B: usize>() -> String {
     format!(
         "  for (k = {W}; k >= 1; k = k - 1) begin
     place = now + k[{b1}:0];
-    if (others[place]) next = place;
+    if (others[place]) begin
+      next = place;
+      next_fresh = starts[place] | (fresh[place] & ~(own[place] & judged));
+    end
   end
 ",
         b1 = B - 1

@@ -154,9 +154,11 @@ fn memories() -> Vec<Case> {
                 reset,
                 ask,
                 ask_did,
-                ask_other,
-                other_did,
-                other_pscid,
+                ask_again,
+                again_did,
+                ask_op,
+                op_did,
+                op_pscid,
                 did,
                 pscid,
                 kill,
@@ -173,9 +175,10 @@ fn memories() -> Vec<Case> {
                 u.fill_did.next = ((rng.below(4) << 7) | own).into();
                 u.did.next = rng.below(16).into();
                 u.ask_did.next = rng.below(16).into();
-                u.other_did.next = rng.below(16).into();
+                u.again_did.next = rng.below(16).into();
+                u.op_did.next = rng.below(16).into();
                 u.pscid.next = rng.below(3).into();
-                u.other_pscid.next = rng.below(3).into();
+                u.op_pscid.next = rng.below(3).into();
                 u.fill_pscid.next = rng.below(3).into();
                 u.kill_all.next = rng.one_in(32);
                 u.kill.next = rng.one_in(4);
@@ -193,6 +196,7 @@ fn memories() -> Vec<Case> {
                 vpn0,
                 access,
                 slots,
+                inval_slots,
                 inval,
                 inval_av,
                 inval_coarse,
@@ -327,6 +331,7 @@ fn memories() -> Vec<Case> {
                 vpn0,
                 access,
                 slots,
+                inval_slots,
                 inval,
                 inval_av,
                 inval_range,
@@ -406,6 +411,7 @@ fn blocks() -> Vec<Case> {
                 look_slot,
                 ask,
                 ask_slot,
+                asks,
                 used,
                 used_walk,
                 near,
@@ -451,6 +457,7 @@ fn blocks() -> Vec<Case> {
                 u.r_status.next = (rng.below(8) / 6).into();
                 u.reset.next = rng.one_in(256);
                 u.used.next &= u.hit.val() | u.arrives.val() | u.comes.val();
+                u.asks.next = u.used.next;
                 u.r_data.next = entry(rng);
             }
         ),
@@ -501,7 +508,8 @@ fn blocks() -> Vec<Case> {
                 r_status,
                 r_last,
                 res_ready,
-                record_ready
+                record_ready,
+                record_free
             ],
             |u, rng| {
                 u.start.next &= u.idle.val();

@@ -14,7 +14,7 @@ pub(super) fn verilog<
     assert!(matches!(K, 0 | 4), "the sets have no way or four");
     if K == 0 {
         return Verilog::Custom(
-                "wire unused = &{1'b0, clock, ask, next_free, next_set, access, vpn4, vpn3, vpn2, vpn1, vpn0, slots, inval, inval_av, inval_range,
+                "wire unused = &{1'b0, clock, ask, next_free, next_set, access, vpn4, vpn3, vpn2, vpn1, vpn0, slots, inval_slots, inval, inval_av, inval_range,
   inval_pv, inval_leaves, flush, renew, renew_slot, kill, kill_set, kill_way, choose, choose_way, fill, fill_vpn4, fill_vpn3, fill_vpn2,
   fill_vpn1, fill_vpn0, fill_rights, fill_global, fill_slot};
 always @(*) begin
@@ -155,7 +155,7 @@ always @(*) begin
   for (j = 0; j < {C}; j = j + 1) begin
     round = round | (&local_generation[j]) | (&global_generation[j]);
     bump_local[j] = (&local_generation[j]) | flush[j] | (renew & (renew_slot == j[{s1}:0]))
-      | (inval & ~inval_av & inval_leaves & (slots[j] | ~inval_pv));
+      | (inval & ~inval_av & inval_leaves & (inval_slots[j] | ~inval_pv));
     bump_global[j] = (&global_generation[j]) | flush[j] | (renew & (renew_slot == j[{s1}:0])) | (inval & ~inval_av & inval_leaves & ~inval_pv);
   end
 end
@@ -183,7 +183,7 @@ always @(posedge clock) begin
     pending <= 1'b1;
     range_page <= key;
     range_span <= key ^ after;
-    range_slots <= slots;
+    range_slots <= inval_slots;
     range_pv <= inval_pv;
     range_at <= 0;
   end
@@ -237,7 +237,7 @@ wire [2:0] rights_at$ = tag_at$[{t1}:{r_lo}];",
   own[$] = valid_at$ & asked[$] & alive[$];
   taken[$] = valid_at$ & ~(asked[$] & ~alive[$]);
   allows[$] = access[0] ? rights_at$[1] : access[1] ? rights_at$[2] : rights_at$[0];
-  dropped[$] = same[$] & (~inval_pv | (asked[$] & ~global_at$));",
+  dropped[$] = same[$] & (~inval_pv | (inval_slots[slot_at$] & ~global_at$));",
                 v1 = V - 1,
             )),
             writes = ways(
