@@ -161,9 +161,12 @@ pub struct LineFetch<const L: usize, const A: usize, const S: usize, const W: us
     along: Signal<Local, Bit>,
     ahead: Signal<Local, Bits<7>>,
     reach: Signal<Local, Bits<7>>,
-    of_device: Signal<Local, Bit>,
+    near_line: Signal<Local, Bits<6>>,
+    ask_line: Signal<Local, Bits<6>>,
+    at_end: Signal<Local, Bit>,
     ask_goes_with: Signal<Local, Bit>,
-    near_goes_with: Signal<Local, Bit>,
+    ask_turns: Signal<Local, Bit>,
+    turns: Signal<Local, Bit>,
     goes_with: Signal<Local, Bit>,
     moved: Signal<Local, Bit>,
     new_table: Signal<Local, Bits<36>>,
@@ -263,9 +266,12 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
             along: Default::default(),
             ahead: Default::default(),
             reach: Default::default(),
-            of_device: Default::default(),
+            near_line: Default::default(),
+            ask_line: Default::default(),
+            at_end: Default::default(),
             ask_goes_with: Default::default(),
-            near_goes_with: Default::default(),
+            ask_turns: Default::default(),
+            turns: Default::default(),
             goes_with: Default::default(),
             moved: Default::default(),
             new_table: Default::default(),
@@ -371,29 +377,39 @@ impl<const L: usize, const A: usize, const S: usize, const W: usize, const B: us
         // Where a device is: an entry was found, or is read. What follows from that has a cycle of its own.
         self.moved.next = (self.used.val() | self.near.val()) & self.present.val();
         self.new_table.next = self.near_table.val();
-        self.new_line.next = self.near_vpn0.val().get_bits::<6>(3);
+        self.near_line.next = self.near_vpn0.val().get_bits::<6>(3);
+        self.ask_line.next = self.ask_vpn0.val().get_bits::<6>(3);
+        self.new_line.next = self.near_line.val();
         self.new_slot.next = self.near_slot.val();
         if self.used.val() {
             self.new_table.next = self.ask_table.val();
-            self.new_line.next = self.ask_vpn0.val().get_bits::<6>(3);
+            self.new_line.next = self.ask_line.val();
             self.new_slot.next = self.ask_slot.val();
         }
-        self.of_device.next = self.run.q.val() & (self.new_slot.val() == self.at_slot.q.val());
-        // Compared before it is known which of the two counts.
-        self.ask_goes_with.next = self.ask_table.val() == self.at_table.q.val();
-        self.near_goes_with.next = self.near_table.val() == self.at_table.q.val();
-        self.goes_with.next = self.of_device.val() & self.near_goes_with.val();
+        // Compared for both before it is known which of the two counts.
+        self.at_end.next = self.run.q.val() & (self.at_line.q.val() == self.last_line.val());
+        self.goes_with.next = self.run.q.val()
+            & (self.near_slot.val() == self.at_slot.q.val())
+            & (self.near_table.val() == self.at_table.q.val());
+        self.turns.next = self.at_end.val()
+            & (self.near_slot.val() == self.at_slot.q.val())
+            & (self.near_line.val() == 0);
+        self.ask_goes_with.next = self.run.q.val()
+            & (self.ask_slot.val() == self.at_slot.q.val())
+            & (self.ask_table.val() == self.at_table.q.val());
+        self.ask_turns.next = self.at_end.val()
+            & (self.ask_slot.val() == self.at_slot.q.val())
+            & (self.ask_line.val() == 0);
         if self.used.val() {
-            self.goes_with.next = self.of_device.val() & self.ask_goes_with.val();
+            self.goes_with.next = self.ask_goes_with.val();
+            self.turns.next = self.ask_turns.val();
         }
         self.now.d.next = self.moved.val();
         if self.moved.val() {
             self.now_read.d.next = !self.used.val();
             self.now_again.d.next = self.near_again.val();
             self.follows.d.next = self.goes_with.val();
-            self.crosses.d.next = self.of_device.val()
-                & (self.at_line.q.val() == self.last_line.val())
-                & (self.new_line.val() == 0);
+            self.crosses.d.next = self.turns.val();
             self.at_table.d.next = self.new_table.val();
             self.at_line.d.next = self.new_line.val();
             self.at_slot.d.next = self.new_slot.val();

@@ -209,9 +209,8 @@ pub struct Lookup<
     s1_usable: Signal<Local, Bit>,
     s1_canonical: Signal<Local, Bit>,
     s1_stays: Signal<Local, Bit>,
-    s1_hit: Signal<Local, Bit>,
     s1_index: Signal<Local, Bits<T>>,
-    s1_overwritten: Signal<Local, Bit>,
+    s1_large_overwritten: Signal<Local, Bit>,
     s1_place: Signal<Local, Bits<8>>,
     s1_vpn0: Signal<Local, Bits<9>>,
     s1_set: Signal<Local, Bits<6>>,
@@ -224,7 +223,12 @@ pub struct Lookup<
     s2_mode: DFF<Bits<3>>,
     s2_wide: DFF<Bit>,
     s2_plain: DFF<Bit>,
-    s2_paged: DFF<Bit>,
+    s2_pages: DFF<Bit>,
+    s2_hit: DFF<Bit>,
+    s2_large_allows: DFF<Bit>,
+    s2_set_allows: DFF<Bit>,
+    s2_found_page: Signal<Local, Bit>,
+    s2_allows: Signal<Local, Bit>,
     s2_raced: DFF<Bit>,
     s2_moved: DFF<Bit>,
     s2_pscid: DFF<Bits<20>>,
@@ -238,7 +242,6 @@ pub struct Lookup<
     fill_vpn0: Signal<Local, Bits<9>>,
     s2_translate: Signal<Local, Bit>,
     s2_maint: Signal<Local, Bit>,
-    s2_permitted: DFF<Bit>,
     s2_allowed: Signal<Local, Bit>,
     s2_answers: Signal<Local, Bit>,
     s2_misses: Signal<Local, Bit>,
@@ -377,9 +380,8 @@ impl<
             s1_usable: Default::default(),
             s1_canonical: Default::default(),
             s1_stays: Default::default(),
-            s1_hit: Default::default(),
             s1_index: Default::default(),
-            s1_overwritten: Default::default(),
+            s1_large_overwritten: Default::default(),
             s1_place: Default::default(),
             s1_vpn0: Default::default(),
             s1_set: Default::default(),
@@ -390,7 +392,12 @@ impl<
             s2_mode: Default::default(),
             s2_wide: Default::default(),
             s2_plain: Default::default(),
-            s2_paged: Default::default(),
+            s2_pages: Default::default(),
+            s2_hit: Default::default(),
+            s2_large_allows: Default::default(),
+            s2_set_allows: Default::default(),
+            s2_found_page: Default::default(),
+            s2_allows: Default::default(),
             s2_raced: Default::default(),
             s2_moved: Default::default(),
             s2_pscid: Default::default(),
@@ -404,7 +411,6 @@ impl<
             fill_vpn0: Default::default(),
             s2_translate: Default::default(),
             s2_maint: Default::default(),
-            s2_permitted: Default::default(),
             s2_allowed: Default::default(),
             s2_answers: Default::default(),
             s2_misses: Default::default(),
@@ -468,7 +474,10 @@ impl<
             s2_mode,
             s2_wide,
             s2_plain,
-            s2_paged,
+            s2_pages,
+            s2_hit,
+            s2_large_allows,
+            s2_set_allows,
             s2_raced,
             s2_moved,
             s2_pscid,
@@ -476,7 +485,6 @@ impl<
             s2_slot,
             s2_info,
             s2_index,
-            s2_permitted,
             s2_in_set,
             s2_size,
             owed
@@ -511,7 +519,6 @@ impl<
         self.s1_untranslated.next = self.s1.q.val().kind == 0;
         self.s1_bare.next = self.mode.val() == 1;
         self.contexts.did.next = self.s1.q.val().did;
-        self.contexts.pscid.next = self.s1.q.val().pid;
         self.tags.vpn4.next = self.s1.q.val().vpn4;
         self.tags.vpn3.next = self.s1.q.val().vpn3;
         self.tags.vpn2.next = self.s1.q.val().vpn2;
@@ -603,24 +610,23 @@ impl<
         self.s1_set.next = self.s1_vpn0.val().get_bits::<6>(0);
         self.s1_place.next = (unsigned_cast_to::<8, 2>(self.sets.way.val()) << 6)
             | unsigned_cast_to::<8, 6>(self.s1_set.val());
-        self.s1_hit.next = self.tags.hit.val() | self.sets.hit.val();
         // A page of any size goes before, as it is known earlier (SW-16: both may be there, and either may answer).
         self.s1_index.next =
             self.first_large.val() | unsigned_cast_to::<T, I>(self.tags.index.val());
         if self.has_sets.val() & !self.tags.hit.val() {
             self.s1_index.next = unsigned_cast_to::<T, 8>(self.s1_place.val());
         }
-        self.s1_overwritten.next = (self.sets.overwritten.val() & !self.tags.hit.val())
-            | (self.incoming.fill.val()
-                & !self.fill_in_set.val()
-                & self.tags.hit.val()
-                & (self.tags.index.val() == self.incoming.index.val()));
+        self.s1_large_overwritten.next = self.incoming.fill.val()
+            & !self.fill_in_set.val()
+            & (self.tags.index.val() == self.incoming.index.val());
 
         // Stage 2: allowed, or a miss.
         self.s2_translate.next = self.s2_valid.q.val() & (self.s2_op.q.val() == PipeOp::Translate);
         self.s2_maint.next = self.s2_valid.q.val() & (self.s2_op.q.val() != PipeOp::Translate);
-        self.s2_allowed.next =
-            self.s2_plain.q.val() | (self.s2_paged.q.val() & self.s2_permitted.q.val());
+        self.s2_found_page.next = self.s2_pages.q.val() & self.s2_hit.q.val();
+        self.s2_allows.next =
+            self.s2_pages.q.val() & (self.s2_large_allows.q.val() | self.s2_set_allows.q.val());
+        self.s2_allowed.next = self.s2_plain.q.val() | self.s2_allows.val();
         self.s2_answers.next = self.s2_translate.val() & self.s2_allowed.val();
         self.s2_misses.next = self.s2_translate.val() & !self.s2_allowed.val();
         self.s2_vpn0.next = self.s2.q.val().vpn0;
@@ -636,8 +642,8 @@ impl<
         self.walk_head.next = self.misses.replay_req.val();
         self.misses.s1_valid.next = self.s1_valid.q.val();
         self.misses.s2_valid.next = self.s2_valid.q.val();
-        self.misses.s1_replay.next = self.s1_valid.q.val() & self.s1_replay.q.val();
-        self.misses.s2_replay.next = self.s2_valid.q.val() & self.s2_replay.q.val();
+        self.misses.s1_replay.next = self.s1_replay.q.val();
+        self.misses.s2_replay.next = self.s2_replay.q.val();
         self.misses.s1_vpn0.next = self.s1_vpn0.val();
         self.misses.s2_vpn0.next = self.s2_vpn0.val();
         // Without one it fetches a context, or is refused; with one it does neither of the two.
@@ -657,9 +663,9 @@ impl<
         self.walk_pscid.next = self.s2_pscid.q.val();
         self.walk_raced.next = self.s2_moved.q.val();
         self.tags.kill.next =
-            self.s2_misses.val() & self.s2_paged.q.val() & !self.s2_in_set.q.val();
+            self.s2_misses.val() & self.s2_found_page.val() & !self.s2_in_set.q.val();
         self.tags.kill_index.next = self.s2_index.q.val().get_bits::<I>(0);
-        self.sets.kill.next = self.s2_misses.val() & self.s2_paged.q.val() & self.s2_in_set.q.val();
+        self.sets.kill.next = self.s2_misses.val() & self.s2_found_page.val() & self.s2_in_set.q.val();
         self.sets.kill_set.next = self.s2_vpn0.val().get_bits::<6>(0);
         self.sets.kill_way.next = self.s2_index.q.val().get_bits::<2>(6);
         self.sets.choose.next = self.s2_misses.val();
@@ -752,12 +758,13 @@ impl<
             self.s2_wide.d.next = self.s1_wide.val();
             self.s2_plain.d.next = (self.s1_bare.val() & self.s1_untranslated.val())
                 | (self.s1_usable.val() & !self.contexts.info.val().paged);
-            // A word that is being overwritten cannot be read: then it is a miss, and looks up again.
-            self.s2_paged.d.next = self.s1_usable.val()
+            // What the context and the caches say meets in stage 2. A word that is being overwritten cannot be read: then it is
+            // a miss, and looks up again.
+            self.s2_pages.d.next = self.s1_usable.val()
                 & self.contexts.info.val().paged
-                & self.s1_canonical.val()
-                & self.s1_hit.val()
-                & !self.s1_overwritten.val();
+                & self.s1_canonical.val();
+            self.s2_hit.d.next = (self.tags.hit.val() & !self.s1_large_overwritten.val())
+                | (self.sets.hit.val() & !self.sets.overwritten.val() & !self.tags.hit.val());
             self.s2_raced.d.next = self.arriving.raced.val() | self.incoming.raced.val();
             self.s2_moved.d.next = self.arriving.raced.val();
             self.s2_pscid.d.next = self.contexts.held_pscid.val();
@@ -766,8 +773,12 @@ impl<
             self.s2_info.d.next = self.contexts.info.val();
             self.s2_index.d.next = self.s1_index.val();
             // The rights lie beside the tags: the word itself comes late in stage 2, before which a miss must start.
-            self.s2_permitted.d.next =
-                self.tags.permitted.val() | (self.sets.permitted.val() & !self.tags.hit.val());
+            self.s2_large_allows.d.next =
+                self.tags.permitted.val() & !self.s1_large_overwritten.val();
+            self.s2_set_allows.d.next = self.sets.permitted.val()
+                & self.sets.hit.val()
+                & !self.sets.overwritten.val()
+                & !self.tags.hit.val();
             self.s2_in_set.d.next = self.has_sets.val() & !self.tags.hit.val();
             self.s2_size.d.next = self.tags.size.val();
         }
@@ -854,12 +865,14 @@ impl<
         self.ev_context_hit.next = self.s2_counts.val() & self.s2_found.q.val();
         self.ev_context_miss.next = self.s2_counts.val() & !self.s2_found.q.val();
         self.ev_iotlb_hit.next =
-            self.s2_counts.val() & self.s2_paged.q.val() & self.s2_permitted.q.val();
+            self.s2_counts.val() & self.s2_allows.val();
         self.ev_iotlb_miss.next = self.s2_counts.val() & !self.s2_allowed.val();
 
         if self.reset.val() {
             self.s1_valid.d.next = false;
+            self.s1_replay.d.next = false;
             self.s2_valid.d.next = false;
+            self.s2_replay.d.next = false;
             self.owed.d.next = false;
         }
     }

@@ -35,10 +35,8 @@ pub struct ContextTags<const N: usize, const I: usize, const D: usize> {
     pub op_did: Signal<In, Bits<24>>,
     /// ... and this PSCID.
     pub op_pscid: Signal<In, Bits<20>>,
-    /// device_id of what is in stage 1 ...
+    /// device_id of what is in stage 1.
     pub did: Signal<In, Bits<24>>,
-    /// ... and PSCID.
-    pub pscid: Signal<In, Bits<20>>,
     /// The device_id is here ...
     pub hit: Signal<Out, Bit>,
     /// ... in this slot ...
@@ -49,7 +47,8 @@ pub struct ContextTags<const N: usize, const I: usize, const D: usize> {
     pub info: Signal<Out, Context>,
     /// ... and this PSCID (0 without a hit).
     pub held_pscid: Signal<Out, Bits<20>>,
-    /// Valid slots that hold the PSCID.
+    /// Valid slots that hold the PSCID. One that is filled in the cycle in which an invalidation comes is not among them: no
+    /// page has been stored for it yet.
     pub same_pscid: Signal<Out, Bits<N>>,
     /// Slots whose content goes away at the coming edge by `kill` or `kill_all`; that of `fill_slot` goes with `fill`.
     pub gone: Signal<Out, Bits<N>>,
@@ -98,7 +97,6 @@ impl<const N: usize, const I: usize, const D: usize> Default for ContextTags<N, 
             slots: Default::default(),
             info: Default::default(),
             held_pscid: Default::default(),
-            pscid: Default::default(),
             same_pscid: Default::default(),
             gone: Default::default(),
             kill: Default::default(),
@@ -153,6 +151,7 @@ impl<const N: usize, const I: usize, const D: usize> ContextTags<N, I, D> {
             let bits = self._entries.iter().enumerate();
             bits.fold(0, |all, (i, e)| all | (u64::from(e.valid && of(e)) << i))
         };
+        let filled = if self.fill.val() { 1 << place } else { 0 };
         let (slots, same) = if self.ask.val() {
             let asked = if self.ask_op.val() {
                 &self.op_did
@@ -162,14 +161,13 @@ impl<const N: usize, const I: usize, const D: usize> ContextTags<N, I, D> {
                 &self.ask_did
             };
             let (did, pscid) = (Self::key(asked.val()), self.op_pscid.val());
-            (that(&|e| e.did == did), that(&|e| e.pscid == pscid))
+            (that(&|e| e.did == did), that(&|e| e.pscid == pscid) & !filled)
         } else {
             // What was found stays, but for the slot that is filled.
-            let filled = if self.fill.val() { 1 << place } else { 0 };
-            let (did, pscid) = (Self::key(self.did.val()), self.pscid.val());
+            let did = Self::key(self.did.val());
             (
                 (self._slots & !gone & !filled) | (that(&|e| e.did == did) & filled),
-                (self._same & !gone & !filled) | (that(&|e| e.pscid == pscid) & filled),
+                self._same & !gone,
             )
         };
         let here = if self.reset.val() { 0 } else { u64::MAX };
@@ -217,13 +215,10 @@ reg [{n1}:0] found_again;
 reg [{n1}:0] found_op;
 reg [{n1}:0] found_here;
 reg [{n1}:0] found_pscid;
-reg [{n1}:0] found_pscid_here;
 wire put_ask = fill_did[{d1}:0] == ask_did[{d1}:0];
 wire put_op = fill_did[{d1}:0] == op_did[{d1}:0];
 wire put_again = fill_did[{d1}:0] == again_did[{d1}:0];
 wire put_here = fill_did[{d1}:0] == did[{d1}:0];
-wire put_pscid = fill_pscid == op_pscid;
-wire put_pscid_here = fill_pscid == pscid;
 integer k;
 initial begin
   valid = 0; asked = 0; asked_pscid = 0;
@@ -253,13 +248,12 @@ always @(*) begin
     found_op[k] = put[k] ? put_op : stays[k] & (tag_did[k] == op_did[{d1}:0]);
     found_again[k] = put[k] ? put_again : stays[k] & (tag_did[k] == again_did[{d1}:0]);
     found_here[k] = put[k] ? put_here : asked[k] & ~gone[k];
-    found_pscid[k] = put[k] ? put_pscid : stays[k] & (tag_pscid[k] == op_pscid);
-    found_pscid_here[k] = put[k] ? put_pscid_here : asked_pscid[k] & ~gone[k];
+    found_pscid[k] = stays[k] & ~put[k] & (tag_pscid[k] == op_pscid);
   end
 end
 always @(posedge clock) begin
   asked <= ask ? (ask_op ? found_op : ask_again ? found_again : found_ask) : found_here;
-  asked_pscid <= ask ? found_pscid : found_pscid_here;
+  asked_pscid <= ask ? found_pscid : asked_pscid & ~gone;
   valid <= stays | put;
   if (fill) begin
     tag_did[fill_slot] <= fill_did[{d1}:0];

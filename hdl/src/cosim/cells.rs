@@ -160,7 +160,6 @@ fn memories() -> Vec<Case> {
                 op_did,
                 op_pscid,
                 did,
-                pscid,
                 kill,
                 kill_all,
                 fill,
@@ -177,7 +176,6 @@ fn memories() -> Vec<Case> {
                 u.ask_did.next = rng.below(16).into();
                 u.again_did.next = rng.below(16).into();
                 u.op_did.next = rng.below(16).into();
-                u.pscid.next = rng.below(3).into();
                 u.op_pscid.next = rng.below(3).into();
                 u.fill_pscid.next = rng.below(3).into();
                 u.kill_all.next = rng.one_in(32);
