@@ -10,6 +10,7 @@
 //!
 //! * A maintenance operation that is in stage 1 in cycle 1 acts in the cycle in which the context is stored, and would not
 //!   meet it: the context is dropped (HW1). Later ones find it stored; for earlier ones the walker does not offer it.
+//! * None comes into stage 1 at the end of cycle 1 (`waits`): it would be compared with the contexts before.
 //! * A lookup in cycle 0 or 1 does not see the context (`raced`): if it misses, it must look up again before it is walked, or
 //!   a second walk would fetch the same context.
 //! * What belongs to the context that had the slot goes in cycle 1: until then lookups find both, and from then on neither.
@@ -41,6 +42,8 @@ pub struct ContextFill<const S: usize> {
     /// The lookup in stage 1 may not see a context that it should.
     pub raced: Signal<Out, Bit>,
 
+    /// A context is about to be stored: no maintenance operation may come into stage 1, as it would not see it.
+    pub waits: Signal<Out, Bit>,
     /// Store, as the `found_*` of the cycle before.
     pub fill: Signal<Out, Bit>,
     /// In this slot.
@@ -63,13 +66,7 @@ impl<const S: usize> Logic for ContextFill<S> {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self,
-            clock,
-            pending,
-            kept_slot,
-            kept_did,
-            kept_pscid,
-            kept_info
+            self, clock, pending, kept_slot, kept_did, kept_pscid, kept_info
         );
         self.pending.d.next = self.found.val() & !self.reset.val();
         self.kept_slot.d.next = self.found_slot.val();
@@ -77,6 +74,7 @@ impl<const S: usize> Logic for ContextFill<S> {
         self.kept_pscid.d.next = self.found_pscid.val();
         self.kept_info.d.next = self.found_info.val();
 
+        self.waits.next = self.pending.q.val();
         self.fill.next = self.pending.q.val() & !self.maintenance.val();
         self.slot.next = self.kept_slot.q.val();
         self.did.next = self.kept_did.q.val();

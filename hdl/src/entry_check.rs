@@ -110,10 +110,8 @@ impl Logic for EntryCheck {
             | self.pte.val().g
             | (self.pte.val().rsw != 0)
             | (self.pte.val().resv != 0);
-        self.directory_good.next = self.came.val()
-            & self.pte.val().v
-            & !self.directory_bad.val()
-            & !self.far.val();
+        self.directory_good.next =
+            self.came.val() & self.pte.val().v & !self.directory_bad.val() & !self.far.val();
 
         // S1-19..S1-23, S1-25..S1-27, S1-33. Every request here has user privilege (TRN-02, TRN-12).
         self.misaligned.next = ((self.level.val() > 0) & (self.p0.val() != 0))

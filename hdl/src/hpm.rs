@@ -127,7 +127,9 @@ impl Logic for Hpm {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock, came, came_req, missed, read_ddt, read_pte, walk, pscid, inhibit, cycles_lo, cycles_hi, cycles_of);
+            self, clock, came, came_req, missed, read_ddt, read_pte, walk, pscid, inhibit,
+            cycles_lo, cycles_hi, cycles_of
+        );
         // What happens is known late in a cycle, and compared with the filters in the next one.
         self.came.d.next = self.ev_request.val() & !self.reset.val();
         self.came_req.d.next = self.req.val();

@@ -144,7 +144,8 @@ impl Logic for HpmCounter {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock, did_kept, happened, matched, counter, event_id, dmask, pid_lo, pid_hi, did, pv, dv, idt, of
+            self, clock, did_kept, happened, matched, counter, event_id, dmask, pid_lo, pid_hi,
+            did, pv, dv, idt, of
         );
         self.pid.next = (unsigned_cast_to::<20, 4>(self.pid_hi.q.val()) << 16)
             | unsigned_cast_to::<20, 16>(self.pid_lo.q.val());

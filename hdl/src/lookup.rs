@@ -254,6 +254,7 @@ pub struct Lookup<
     advance: Signal<Local, Bit>,
     take: Signal<Local, Bit>,
     room: Signal<Local, Bit>,
+    op_enters: Signal<Local, Bit>,
     enters: Signal<Local, Req>,
     enters_vpn0: Signal<Local, Bits<9>>,
     enters_free: Signal<Local, Bit>,
@@ -421,6 +422,7 @@ impl<
             advance: Default::default(),
             take: Default::default(),
             room: Default::default(),
+            op_enters: Default::default(),
             enters: Default::default(),
             enters_vpn0: Default::default(),
             enters_free: Default::default(),
@@ -665,7 +667,8 @@ impl<
         self.tags.kill.next =
             self.s2_misses.val() & self.s2_found_page.val() & !self.s2_in_set.q.val();
         self.tags.kill_index.next = self.s2_index.q.val().get_bits::<I>(0);
-        self.sets.kill.next = self.s2_misses.val() & self.s2_found_page.val() & self.s2_in_set.q.val();
+        self.sets.kill.next =
+            self.s2_misses.val() & self.s2_found_page.val() & self.s2_in_set.q.val();
         self.sets.kill_set.next = self.s2_vpn0.val().get_bits::<6>(0);
         self.sets.kill_way.next = self.s2_index.q.val().get_bits::<2>(6);
         self.sets.choose.next = self.s2_misses.val();
@@ -681,9 +684,8 @@ impl<
             self.from_walker.val() & (self.rsp_ready.val() | self.res_req.val().debug);
         self.advance.next = !self.s2_answers.val()
             | (!self.owed.q.val() & (self.rsp_ready.val() | self.s2.q.val().debug));
-        self.owed.d.next = self.res_valid.val()
-            & !self.res_ready.val()
-            & (self.owed.q.val() | self.advance.val());
+        self.owed.d.next =
+            self.res_valid.val() & !self.res_ready.val() & (self.owed.q.val() | self.advance.val());
 
         // Stage 1 can stay while stage 2 moves.
         self.take.next = self.advance.val() & !self.s1_stays.val();
@@ -702,7 +704,8 @@ impl<
         self.contexts.again_did.next = self.misses.replay_req.val().did;
         self.contexts.op_did.next = self.op_arg.val().did;
         self.contexts.op_pscid.next = self.op_arg.val().pid;
-        self.op_ready.next = self.take.val();
+        self.op_enters.next = self.take.val() & !self.arriving.waits.val();
+        self.op_ready.next = self.op_enters.val();
         self.room.next = self.take.val()
             & !self.op_valid.val()
             & !self.misses.replay.val()
@@ -720,7 +723,7 @@ impl<
             self.s1_op.d.next = PipeOp::Translate;
             self.enters.next = self.req.val();
             if self.op_valid.val() {
-                self.s1_valid.d.next = true;
+                self.s1_valid.d.next = self.op_enters.val();
                 self.s1_op.d.next = self.op.val();
                 self.enters.next = self.op_arg.val();
                 // A range that stays in stage 1 waits for the one before it, which needs the sets.
@@ -760,9 +763,8 @@ impl<
                 | (self.s1_usable.val() & !self.contexts.info.val().paged);
             // What the context and the caches say meets in stage 2. A word that is being overwritten cannot be read: then it is
             // a miss, and looks up again.
-            self.s2_pages.d.next = self.s1_usable.val()
-                & self.contexts.info.val().paged
-                & self.s1_canonical.val();
+            self.s2_pages.d.next =
+                self.s1_usable.val() & self.contexts.info.val().paged & self.s1_canonical.val();
             self.s2_hit.d.next = (self.tags.hit.val() & !self.s1_large_overwritten.val())
                 | (self.sets.hit.val() & !self.sets.overwritten.val() & !self.tags.hit.val());
             self.s2_raced.d.next = self.arriving.raced.val() | self.incoming.raced.val();
@@ -864,8 +866,7 @@ impl<
         self.ev_req.next = self.s2.q.val();
         self.ev_context_hit.next = self.s2_counts.val() & self.s2_found.q.val();
         self.ev_context_miss.next = self.s2_counts.val() & !self.s2_found.q.val();
-        self.ev_iotlb_hit.next =
-            self.s2_counts.val() & self.s2_allows.val();
+        self.ev_iotlb_hit.next = self.s2_counts.val() & self.s2_allows.val();
         self.ev_iotlb_miss.next = self.s2_counts.val() & !self.s2_allowed.val();
 
         if self.reset.val() {

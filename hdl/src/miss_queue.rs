@@ -177,7 +177,7 @@ impl<const Q: usize, const Q1: usize> Logic for MissQueue<Q, Q1> {
             & !self.meets.val();
 
         // The next one moves up when the oldest leaves; one that finds nobody before it is the oldest at once.
-        self.behind.next = self.misses.level.val() != 0;
+        self.behind.next = (self.count.q.val() != 0) & (self.count.q.val() != 1);
         self.head_moves.next = self.replay_taken.val() | !self.head_valid.q.val();
         self.misses.pop.next = self.head_moves.val() & self.behind.val();
         self.misses.push.next = self.push.val() & (self.behind.val() | !self.head_moves.val());

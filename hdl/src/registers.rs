@@ -345,12 +345,38 @@ impl<const X: usize> Logic for Registers<X> {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
-            self, clock,
+            self,
+            clock,
             cq_index_mask,
             fq_index_mask,
-            cq_waits, mode, busy, ddt_lo, ddt_hi, cqb_size, cqb_lo, cqb_hi, cqh, cqt, cqen, cie,
-            cqmf, cmd_ill, fence_w_ip, fqb_size, fqb_lo, fqb_hi, fqh, fqt, fqen, fie, fqmf, fqof,
-            command_ip, fault_ip, monitor_ip, wsi
+            cq_waits,
+            mode,
+            busy,
+            ddt_lo,
+            ddt_hi,
+            cqb_size,
+            cqb_lo,
+            cqb_hi,
+            cqh,
+            cqt,
+            cqen,
+            cie,
+            cqmf,
+            cmd_ill,
+            fence_w_ip,
+            fqb_size,
+            fqb_lo,
+            fqb_hi,
+            fqh,
+            fqt,
+            fqen,
+            fie,
+            fqmf,
+            fqof,
+            command_ip,
+            fault_ip,
+            monitor_ip,
+            wsi
         );
 
         self.port.clock.next = self.clock.val();

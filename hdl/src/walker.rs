@@ -576,10 +576,8 @@ impl<
         self.word.next = self.raw.val().data;
         self.reader.last.next = self.raw.val().data;
         self.verdict.next = self.raw.val().context;
-        self.in_context.next =
-            !self.slots.sel_new.val() & (self.steps.rd.val() == WalkStep::Dc);
-        self.in_directory.next =
-            !self.slots.sel_new.val() & (self.steps.rd.val() == WalkStep::Ddt);
+        self.in_context.next = !self.slots.sel_new.val() & (self.steps.rd.val() == WalkStep::Dc);
+        self.in_directory.next = !self.slots.sel_new.val() & (self.steps.rd.val() == WalkStep::Ddt);
         self.in_table.next = !self.slots.sel_new.val() & (self.steps.rd.val() == WalkStep::Pte);
         self.in_fault.next = !self.slots.sel_new.val() & (self.steps.rd.val() == WalkStep::Fault);
 
@@ -703,8 +701,7 @@ impl<
         if self.in_context.val() {
             self.walks.wd.next.pscid = self.reader.pscid.val();
             self.walks.wd.next.dtf = self.verdict.val().good & self.reader.ctx.val().dtf;
-            self.walks.wd.next.level =
-                unsigned_cast_to::<3, 2>(self.reader.ctx.val().extra) + 2;
+            self.walks.wd.next.level = unsigned_cast_to::<3, 2>(self.reader.ctx.val().extra) + 2;
             if self.reader.refused.val() {
                 self.walks.wd.next.cause = self.cause_ddt_access.val();
             } else if self.reader.poisoned.val() {
@@ -811,9 +808,7 @@ impl<
         self.pointers.renew.next = self.ctx_fill.val();
         self.pointers.renew_slot.next = self.ctx_fill_slot.val();
         // A pointer that was good is kept when the walk goes on from it.
-        self.pointers.found.next = self.reads.val()
-            & self.may_fill.val()
-            & self.has_pointers.val();
+        self.pointers.found.next = self.reads.val() & self.may_fill.val() & self.has_pointers.val();
         self.pointers.found_contexts.next =
             self.in_directory.val() & (self.walk.val().dir_level == 1);
         self.pointers.found_upper.next = self.in_table.val() & (self.walk.val().level == 2);

@@ -29,7 +29,7 @@ pub struct ContextTags<const N: usize, const I: usize, const D: usize> {
     pub ask_again: Signal<In, Bit>,
     /// ... with this ...
     pub again_did: Signal<In, Bits<24>>,
-    /// ... or, before all, an invalidation ...
+    /// ... or, before all, an invalidation (not in the cycle of a `fill`, which it does not see) ...
     pub ask_op: Signal<In, Bit>,
     /// ... with this device_id ...
     pub op_did: Signal<In, Bits<24>>,
@@ -43,12 +43,11 @@ pub struct ContextTags<const N: usize, const I: usize, const D: usize> {
     pub slot: Signal<Out, Bits<I>>,
     /// ... which this one-hot vector names too ...
     pub slots: Signal<Out, Bits<N>>,
-    /// ... with this content (0 without a hit).
+    /// ... with this content (anything without a hit).
     pub info: Signal<Out, Context>,
-    /// ... and this PSCID (0 without a hit).
+    /// ... and this PSCID (anything without a hit).
     pub held_pscid: Signal<Out, Bits<20>>,
-    /// Valid slots that hold the PSCID. One that is filled in the cycle in which an invalidation comes is not among them: no
-    /// page has been stored for it yet.
+    /// Valid slots that hold the PSCID.
     pub same_pscid: Signal<Out, Bits<N>>,
     /// Slots whose content goes away at the coming edge by `kill` or `kill_all`; that of `fill_slot` goes with `fill`.
     pub gone: Signal<Out, Bits<N>>,
@@ -161,7 +160,11 @@ impl<const N: usize, const I: usize, const D: usize> ContextTags<N, I, D> {
                 &self.ask_did
             };
             let (did, pscid) = (Self::key(asked.val()), self.op_pscid.val());
-            (that(&|e| e.did == did), that(&|e| e.pscid == pscid) & !filled)
+            let unseen = if self.ask_op.val() { filled } else { 0 };
+            (
+                that(&|e| e.did == did) & !unseen,
+                that(&|e| e.pscid == pscid) & !filled,
+            )
         } else {
             // What was found stays, but for the slot that is filled.
             let did = Self::key(self.did.val());
@@ -181,7 +184,7 @@ impl<const N: usize, const I: usize, const D: usize> Logic for ContextTags<N, I,
             self.edge();
         }
         let found = (0..N).find(|i| (self._slots >> i) & 1 == 1);
-        let e = found.map(|i| self._entries[i]).unwrap_or_default();
+        let e = self._entries[found.unwrap_or(0)];
         self.hit.next = found.is_some();
         self.slot.next = (found.unwrap_or(0) as u64).into();
         self.slots.next = self._slots.into();
@@ -207,7 +210,6 @@ reg [{n1}:0] asked_pscid;
 (* mem2reg *) reg [{d1}:0] tag_did[{n1}:0];
 (* mem2reg *) reg [19:0] tag_pscid[{n1}:0];
 reg [{w1}:0] data[{n1}:0];
-reg [{w1}:0] held;
 reg [{n1}:0] put;
 reg [{n1}:0] stays;
 reg [{n1}:0] found_ask;
@@ -216,7 +218,6 @@ reg [{n1}:0] found_op;
 reg [{n1}:0] found_here;
 reg [{n1}:0] found_pscid;
 wire put_ask = fill_did[{d1}:0] == ask_did[{d1}:0];
-wire put_op = fill_did[{d1}:0] == op_did[{d1}:0];
 wire put_again = fill_did[{d1}:0] == again_did[{d1}:0];
 wire put_here = fill_did[{d1}:0] == did[{d1}:0];
 integer k;
@@ -230,22 +231,19 @@ always @(*) begin
   slots = asked;
   same_pscid = asked_pscid;
   slot = 0;
-  info = 0;
-  held_pscid = 0;
   for (k = 0; k < {N}; k = k + 1) begin
     slot = slot | ({{{I}{{slots[k]}}}} & k[{i1}:0]);
     gone[k] = kill_all | (kill & asked[k]);
   end
   hit = |slots;
-  held = data[slot];
-  if (hit) {{held_pscid, info}} = held;
+  {{held_pscid, info}} = data[slot];
 end
 always @(*) begin
   for (k = 0; k < {N}; k = k + 1) begin
     put[k] = fill & (fill_slot == k[{i1}:0]);
     stays[k] = valid[k] & ~gone[k];
     found_ask[k] = put[k] ? put_ask : stays[k] & (tag_did[k] == ask_did[{d1}:0]);
-    found_op[k] = put[k] ? put_op : stays[k] & (tag_did[k] == op_did[{d1}:0]);
+    found_op[k] = stays[k] & ~put[k] & (tag_did[k] == op_did[{d1}:0]);
     found_again[k] = put[k] ? put_again : stays[k] & (tag_did[k] == again_did[{d1}:0]);
     found_here[k] = put[k] ? put_here : asked[k] & ~gone[k];
     found_pscid[k] = stays[k] & ~put[k] & (tag_pscid[k] == op_pscid);

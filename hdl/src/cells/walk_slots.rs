@@ -122,6 +122,8 @@ struct Walk {
     did: u32,
     page: u32,
     older: u32,
+    /// Of the device that was looked at in the cycle before.
+    looked: bool,
 }
 
 impl<const W: usize, const B: usize, const S: usize> Default for WalkSlots<W, B, S> {
@@ -194,10 +196,13 @@ impl<const W: usize, const B: usize, const S: usize> WalkSlots<W, B, S> {
         let free = self.vacant();
         let (sel, serve) = (self._sel, self._serve);
         let did = self.ask_did.val().index() as u32;
+        let look_did = self.look_did.val().index() as u32;
         let mut older = 0;
-        for (i, w) in self._walks.iter().enumerate() {
+        for (i, w) in self._walks.iter_mut().enumerate() {
             let gone = serve && self.finish.val() && i == sel;
-            older |= u32::from(w.busy && w.did == did && !gone) << i;
+            older |= u32::from(w.busy && w.looked && !gone) << i;
+            let starts = self.start.val() && i == free;
+            w.looked = look_did == if starts { did } else { w.did };
         }
         let mut others = 0u32;
         for (i, w) in self._walks.iter().enumerate() {
@@ -253,6 +258,7 @@ impl<const W: usize, const B: usize, const S: usize> WalkSlots<W, B, S> {
                     did,
                     page: self.ask_page.val().index() as u32,
                     older,
+                    looked: w.looked,
                 };
             }
             if self.reset.val() {
@@ -324,6 +330,8 @@ reg [{w1}:0] fetch;
 (* mem2reg *) reg [{w1}:0] older[{w1}:0];
 reg asked_busy;
 reg look_busy;
+reg [{w1}:0] look_same;
+reg [{w1}:0] looked_same;
 reg [{w1}:0] own;
 reg [{w1}:0] comes;
 reg [{w1}:0] starts;
@@ -338,7 +346,7 @@ reg next_fresh;
 reg found;
 {place}integer k;
 initial begin
-  busy = 0; ready = 0; fresh = 0; marked = 0; old = 0; fetch = 0; now = 0; serving = 0; sel_fresh = 0; asked_busy = 0;
+  busy = 0; ready = 0; fresh = 0; marked = 0; old = 0; fetch = 0; now = 0; serving = 0; sel_fresh = 0; asked_busy = 0; looked_same = 0;
   for (k = 0; k < {W}; k = k + 1) begin
     used[k] = 0; walk_did[k] = 0; walk_page[k] = 0; older[k] = 0;
   end
@@ -364,11 +372,12 @@ always @(*) begin
   look_busy = start & (ask_did == look_did) & (start_fetch | (ask_page == look_page));
   head_busy = 0;
   for (k = 0; k < {W}; k = k + 1) begin
-    same[k] = busy[k] & (walk_did[k] == ask_did);
+    same[k] = busy[k] & looked_same[k];
     look_busy = look_busy | (busy[k] & (walk_did[k] == look_did) & (fetch[k] | (walk_page[k] == look_page)));
     head_busy = head_busy | (busy[k] & (walk_did[k] == head_did) & (fetch[k] | (walk_page[k] == head_page)));
     own[k] = serving & (now == k[{b1}:0]);
     starts[k] = start & (free == k[{b1}:0]);
+    look_same[k] = starts[k] ? ask_did == look_did : walk_did[k] == look_did;
     comes[k] = (starts[k] & ~start_waits) | (arrive & busy[k] & (arrive_slot == k[{b1}:0]));
     others[k] = comes[k] | (ready[k] & ~own[k]);
     ended[k] = own[k] & finish;
@@ -424,6 +433,7 @@ always @(posedge clock) begin
     serving <= found | (serving & ~wait_read & ~finish);
   end
   asked_busy <= look_busy & ~reset;
+  looked_same <= look_same;
   if (reset) begin
     busy <= 0;
     ready <= 0;

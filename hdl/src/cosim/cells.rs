@@ -151,22 +151,8 @@ fn memories() -> Vec<Case> {
             "context_tags",
             ContextTags::<4, 2, 7>::default(),
             [
-                reset,
-                ask,
-                ask_did,
-                ask_again,
-                again_did,
-                ask_op,
-                op_did,
-                op_pscid,
-                did,
-                kill,
-                kill_all,
-                fill,
-                fill_slot,
-                fill_did,
-                fill_pscid,
-                fill_info
+                reset, ask, ask_did, ask_again, again_did, ask_op, op_did, op_pscid, did, kill,
+                kill_all, fill, fill_slot, fill_did, fill_pscid, fill_info
             ],
             |u, rng| {
                 // A slot is only ever filled with device ids that no other slot holds.
