@@ -171,11 +171,6 @@ pub struct Registers<const X: usize> {
     new_index: Signal<Local, Bits<X>>,
     cq_index_mask: DFF<Bits<X>>,
     cq_span: Signal<Local, Bits<X>>,
-    cq_waits: DFF<Bit>,
-    cqt_after: Signal<Local, Bits<X>>,
-    cqh_base: Signal<Local, Bits<X>>,
-    cqh_moved: Signal<Local, Bits<X>>,
-    cq_waits_moved: Signal<Local, Bit>,
     cq_next: Signal<Local, Bits<X>>,
     fq_span: Signal<Local, Bits<X>>,
     fq_index_mask: DFF<Bits<X>>,
@@ -307,11 +302,6 @@ impl<const X: usize> Registers<X> {
             new_index: Default::default(),
             cq_index_mask: Default::default(),
             cq_span: Default::default(),
-            cq_waits: Default::default(),
-            cqt_after: Default::default(),
-            cqh_base: Default::default(),
-            cqh_moved: Default::default(),
-            cq_waits_moved: Default::default(),
             cq_next: Default::default(),
             fq_span: Default::default(),
             fq_index_mask: Default::default(),
@@ -349,7 +339,6 @@ impl<const X: usize> Logic for Registers<X> {
             clock,
             cq_index_mask,
             fq_index_mask,
-            cq_waits,
             mode,
             busy,
             ddt_lo,
@@ -408,8 +397,6 @@ impl<const X: usize> Logic for Registers<X> {
         self.new_index.next = self.wlo.val().get_bits::<X>(0);
 
         // Queue state.
-        self.cqh_base.next = self.cqh.q.val();
-        self.cqt_after.next = self.cqt.q.val();
         self.cq_span.next = self.two.val() << self.cqb_size.q.val();
         // Registers of their own, a cycle later: an access takes two, so none meets the mask of the size before.
         self.cq_index_mask.d.next = self.cq_span.val() - self.one.val();
@@ -429,7 +416,8 @@ impl<const X: usize> Logic for Registers<X> {
         self.ddtp_frame.next = (unsigned_cast_to::<28, 6>(self.ddt_hi.q.val()) << 22)
             | unsigned_cast_to::<28, 22>(self.ddt_lo.q.val());
         self.ddtp_busy.next = self.busy.q.val();
-        self.cq_go.next = self.cqen.q.val() & !self.cq_error.val() & self.cq_waits.q.val();
+        self.cq_go.next =
+            self.cqen.q.val() & !self.cq_error.val() & (self.cqh.q.val() != self.cqt.q.val());
         self.cq_frame.next = (unsigned_cast_to::<28, 6>(self.cqb_hi.q.val()) << 22)
             | unsigned_cast_to::<28, 22>(self.cqb_lo.q.val());
         self.cq_head.next = self.cqh.q.val();
@@ -569,7 +557,7 @@ impl<const X: usize> Logic for Registers<X> {
                         if self.low.val() {
                             self.cqb_size.d.next = self.new_size.val();
                             self.cqb_lo.d.next = self.new_lo.val();
-                            self.cqt_after.next = 0.into();
+                            self.cqt.d.next = 0.into();
                         }
                         if self.high.val() {
                             self.cqb_hi.d.next = self.new_hi.val();
@@ -578,7 +566,7 @@ impl<const X: usize> Logic for Registers<X> {
                 }
                 4 => {
                     if self.second.val() {
-                        self.cqt_after.next = self.new_index.val() & self.cq_index_mask.q.val();
+                        self.cqt.d.next = self.new_index.val() & self.cq_index_mask.q.val();
                     }
                 }
                 5 => {
@@ -613,7 +601,7 @@ impl<const X: usize> Logic for Registers<X> {
                             self.fence_w_ip.d.next = false;
                         }
                         if self.wlo.val().get_bit(0) & !self.cqen.q.val() {
-                            self.cqh_base.next = 0.into();
+                            self.cqh.d.next = 0.into();
                             self.cqmf.d.next = false;
                             self.cmd_ill.d.next = false;
                             self.fence_w_ip.d.next = false;
@@ -648,15 +636,8 @@ impl<const X: usize> Logic for Registers<X> {
         if self.ddtp_done.val() {
             self.busy.d.next = false;
         }
-        // Whether commands wait is compared before it is known whether cqh moves.
-        self.cqt.d.next = self.cqt_after.val();
-        self.cqh.d.next = self.cqh_base.val();
-        self.cq_waits.d.next = self.cqh_base.val() != self.cqt_after.val();
-        self.cqh_moved.next = self.cq_next.val() & self.cq_index_mask.q.val();
-        self.cq_waits_moved.next = self.cqh_moved.val() != self.cqt_after.val();
         if self.cq_advance.val() {
-            self.cqh.d.next = self.cqh_moved.val();
-            self.cq_waits.d.next = self.cq_waits_moved.val();
+            self.cqh.d.next = self.cq_next.val() & self.cq_index_mask.q.val();
         }
         if self.cq_memory_fault.val() {
             self.cqmf.d.next = true;
@@ -712,7 +693,6 @@ impl<const X: usize> Logic for Registers<X> {
             self.busy.d.next = false;
             self.cqh.d.next = 0.into();
             self.cqt.d.next = 0.into();
-            self.cq_waits.d.next = false;
             self.cqen.d.next = false;
             self.cie.d.next = false;
             self.cqmf.d.next = false;

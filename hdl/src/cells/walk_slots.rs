@@ -383,7 +383,7 @@ always @(*) begin
     ended[k] = own[k] & finish;
   end
   next = now;
-  next_fresh = starts[now] | (sel_fresh & ~judged);
+  next_fresh = starts[now] | (sel_fresh & ~(serving & judged));
   found = |others;
 {pick}  serve = serving;
   sel = now;

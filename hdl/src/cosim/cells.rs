@@ -158,7 +158,18 @@ fn memories() -> Vec<Case> {
                 // A slot is only ever filled with device ids that no other slot holds.
                 let own = (rng.below(4) << 2) | u.fill_slot.next.index() as u64;
                 u.fill_did.next = ((rng.below(4) << 7) | own).into();
-                u.did.next = rng.below(16).into();
+                // In stage 1 is what came last.
+                if u.ask.val() {
+                    u.did.next = if u.ask_op.val() {
+                        u.op_did.val()
+                    } else if u.ask_again.val() {
+                        u.again_did.val()
+                    } else {
+                        u.ask_did.val()
+                    };
+                } else {
+                    u.did.next = u.did.val();
+                }
                 u.ask_did.next = rng.below(16).into();
                 u.again_did.next = rng.below(16).into();
                 u.op_did.next = rng.below(16).into();
