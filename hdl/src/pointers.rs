@@ -16,9 +16,9 @@
 //! * A maintenance operation that is in the pipeline in cycle 1 may act in that cycle, and would not meet the pointer:
 //!   it is not stored (HW2). Later ones find it stored; for earlier ones the walker does not offer it.
 //! * A context that takes a slot (`renew` in cycle 0) must not meet pointers of the one before. They go in cycle 1,
-//!   in which the first request that finds the new one may be in stage 1: `look` does not find what goes. One of the context
-//!   before may wait here in cycle 0, and is stored before they go; none can be found later, as the walk slots know
-//!   (`evict`).
+//!   and what goes is not found by who looks in that cycle; the new one is stored in cycle 1 ([`crate::context_fill`]), so its
+//!   first request looks in cycle 2. One of the context before may wait here in cycle 0, and is stored before they go; none
+//!   can be found later, as the walk slots know (`evict`).
 
 use crate::cells::PointerCache;
 use crate::types::*;
@@ -205,8 +205,7 @@ impl<const C: usize, const S: usize, const P: usize, const PA: usize> Logic
         self.upper.reset.next = self.reset.val();
         self.contexts.reset.next = self.reset.val();
 
-        // Who will ask. What is about to go is not found: the first request of a context that takes a slot is here in the
-        // cycle in which the pointers of the one before go.
+        // Who will ask. What is about to go is not found.
         self.look_did.next = self.look.val().did;
         self.look_key.next = (unsigned_cast_to::<36, 9>(self.look.val().vpn4) << 27)
             | (unsigned_cast_to::<36, 9>(self.look.val().vpn3) << 18)
